@@ -1,0 +1,166 @@
+"""Open an Optuna database, SQLite or PostgreSQL: everything is checked before anything is read or written."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, func, inspect, make_url, select
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from storage.errors import StoreError, one_line_errors
+from storage.optuna_api import create_tables
+from storage.schema import OWN_TABLE, check_schema, lock_all, reflect_tables
+from storage.sqlite_file import BUSY_TIMEOUT, WRITES, open_file
+
+# An unreachable server is reported after this many seconds instead of the system's minutes.
+CONNECT_TIMEOUT = 10
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open Optuna database whose schema is known.
+
+    Attributes:
+        name: its URL without the password, for messages.
+        engine: its SQLAlchemy engine.
+        tables: Optuna's tables that we use and our own, by name.
+        writable: whether it was opened for writing.
+    """
+
+    name: str
+    engine: Engine = field(repr=False)
+    tables: Mapping[str, Table] = field(repr=False)
+    writable: bool
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection to read with."""
+        with one_line_errors(self.name), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection whose changes are committed together at the end, or not at all.
+
+        Raises:
+            StoreError: the database was opened for reading, or refuses the changes.
+        """
+        self.require_writable()
+        with one_line_errors(self.name), _transaction(self.engine) as connection:
+            yield connection
+
+    def require_writable(self) -> None:
+        """Raise StoreError if the database was opened for reading."""
+        if not self.writable:
+            raise StoreError(f"{self.name} was opened for reading only: open it with create=True to write")
+
+
+def open_database(url: str, *, create: bool) -> Database:
+    """Open the Optuna database at a URL, `create` for writing (made if it is missing), else for reading only.
+
+    Args:
+        url: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``.
+
+    Raises:
+        StoreError: the URL is wrong, the database cannot be reached, read or (with `create`) written, or it
+            is not an Optuna database of the schema we know. Nothing was written then.
+    """
+    parsed = _parse(url)
+    name = _shown(parsed)
+    if parsed.get_backend_name() == "sqlite":
+        engine = open_file(parsed, name, create=create)
+    else:
+        engine = _server_engine(parsed, name)
+    try:
+        with one_line_errors(name):
+            if create:
+                _prepare_for_writing(engine, parsed, name)
+            with engine.connect() as connection:
+                check_schema(connection, name)
+                tables = reflect_tables(connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Database(name, engine, tables, writable=create)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StoreError(
+            f"{_hidden(url)!r} is not a database URL: "
+            "write sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        hint = " (write postgresql:// in full)" if backend == "postgres" else ""
+        raise StoreError(
+            f"{_shown(parsed)} is a {backend} database{hint}: use sqlite:///FILE "
+            "or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        )
+    if backend == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
+        raise StoreError(f"{_hidden(url)} has an @ in its user or password: write it as %40")
+    if backend == "sqlite":
+        if parsed.drivername not in ("sqlite", "sqlite+pysqlite") or parsed.query:
+            raise StoreError(f"{_shown(parsed)} has a driver or options: write sqlite:///FILE and no more")
+        if not parsed.database or parsed.database == ":memory:":
+            raise StoreError(f"{_shown(parsed)} names no file: write sqlite:///FILE")
+    return parsed
+
+
+def _shown(url: URL) -> str:
+    secret = {key: "hidden" for key in url.query if "password" in key.lower()}
+    return url.update_query_dict(secret).render_as_string(hide_password=True)
+
+
+def _hidden(url: str) -> str:
+    """Return a URL that cannot be taken apart without anything that might be a password."""
+    return re.sub(r":.*@", ":***@", url, flags=re.DOTALL)
+
+
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        connection.execution_options(**{WRITES: True})
+        with connection.begin():
+            yield connection
+
+
+def _server_engine(url: URL, name: str) -> Engine:
+    try:
+        driver = url.get_dialect().driver
+        timeout = {"connect_timeout": CONNECT_TIMEOUT} if driver in ("psycopg", "psycopg2") else {}
+        engine = create_engine(
+            url, pool_pre_ping=True, connect_args={} if "connect_timeout" in url.query else timeout
+        )
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"{name} needs a driver that is not installed ({error}): "
+            "pip install 'tunability[postgres]' and write postgresql+psycopg://"
+        ) from error
+    if engine.dialect.is_async:
+        raise StoreError(f"{name} names an asynchronous driver: write postgresql+psycopg://")
+    return engine
+
+
+def _prepare_for_writing(engine: Engine, url: URL, name: str) -> None:
+    with _transaction(engine) as connection:
+        on_server = engine.dialect.name == "postgresql"
+        if on_server:
+            if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":
+                raise StoreError(f"{name} is read-only: connect to a server and as a user that may write")
+            lock_all(connection)
+            if not inspect(connection).get_table_names():
+                create_tables(url, timeout=BUSY_TIMEOUT)
+        check_schema(connection, name)
+        own = reflect_tables(connection)[OWN_TABLE]
+        own.create(connection, checkfirst=True)
+        if on_server:
+            for written in ("trials", OWN_TABLE):
+                if not connection.scalar(select(func.has_table_privilege(written, "INSERT"))):
+                    raise StoreError(
+                        f"{name} is read-only for this user: grant INSERT on its tables, "
+                        "or connect as another user"
+                    )

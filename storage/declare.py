@@ -1,0 +1,199 @@
+"""Declared studies: which ones a database holds, and how a new one is added whole or not at all."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select
+
+from search_spaces import SearchSpace
+from storage.database import Database
+from storage.errors import StoreError, one_line_errors
+from storage.optuna_api import create_studies
+from storage.records import OWN_COLUMNS
+from storage.schema import OWN_TABLE, lock_all
+from storage.sqlite_file import BUSY_TIMEOUT
+
+# User attributes of an Optuna study that say what it is; the prefix keeps clear of a user's own.
+SPEC, SPEC_HASH, SPACE, METRIC, PROVENANCE = (
+    f"tunability:{name}" for name in ("spec", "spec_sha256", "space", "metric", "provenance")
+)
+
+
+# Characters that Optuna's column for names can hold.
+LONGEST_NAME = 512
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What `storage.store.Store.declare` is given; see there.
+
+    Raises:
+        StoreError: a name is not allowed, or an axis or the metric takes the name of another column.
+    """
+
+    study: str
+    optimizers: tuple[str, ...]
+    space: SearchSpace
+    metric: str
+    spec: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        names = [("study", self.study), *(("optimizer", optimizer) for optimizer in self.optimizers)]
+        for kind, name in names:
+            if not name or "/" in name:
+                raise StoreError(
+                    f"the {kind} name {name!r} is not allowed: give at least one character, and no slash"
+                )
+        longest = max((len(f"{self.study}/{optimizer}") for optimizer in self.optimizers), default=0)
+        if longest > LONGEST_NAME:
+            raise StoreError(
+                f"the study name {self.study[:20]!r}… and an optimizer's have {longest - 1} characters: "
+                f"give at most {LONGEST_NAME - 1} together"
+            )
+        if not self.optimizers:
+            raise StoreError(f"study {self.study!r} has no optimizers: give at least one")
+        for name in (*self.space.names, self.metric):
+            if name in OWN_COLUMNS:
+                raise StoreError(
+                    f"{name!r} is the name of a column every study has ({', '.join(OWN_COLUMNS)}): "
+                    "rename the axis or metric"
+                )
+        if self.metric in self.space.names:
+            raise StoreError(f"{self.metric!r} names both the metric and an axis: rename one")
+        for field, content in (("spec", self.spec), ("provenance", self.provenance)):
+            try:
+                json.dumps(content, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise StoreError(
+                    f"the {field} is not JSON ({error}): give finite numbers and texts"
+                ) from error
+
+
+def declared_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, int]]:
+    """Return the Optuna study id of each study and optimizer, in the order of their declaration."""
+    studies, attributes = tables["studies"], tables["study_user_attributes"]
+    declared: dict[str, dict[str, int]] = {}
+    rows = connection.execute(
+        select(studies.c.study_id, studies.c.study_name)
+        .join(attributes, attributes.c.study_id == studies.c.study_id)
+        .where(attributes.c.key == SPEC_HASH)
+        .order_by(studies.c.study_id)
+    )
+    for study_id, full_name in rows:
+        study, _, optimizer = full_name.partition("/")
+        declared.setdefault(study, {})[optimizer] = study_id
+    return declared
+
+
+def attribute(connection: Connection, tables: Mapping[str, Table], study_id: int, key: str) -> Any:
+    """Return one of the attributes above of a declared study."""
+    attributes = tables["study_user_attributes"]
+    found = select(attributes.c.value_json).where(attributes.c.study_id == study_id, attributes.c.key == key)
+    return json.loads(connection.scalars(found).one())
+
+
+def declare(database: Database, declaration: Declaration) -> None:
+    """Declare those optimizers that are not declared yet with the same spec.
+
+    Raises:
+        StoreError: the study is stored with another spec, an Optuna study of the name is not ours, or the
+            database was opened for reading.
+    """
+    database.require_writable()
+    with database.reading() as connection:
+        names = _undeclared(connection, database, declaration)
+    if not names:
+        return
+    with one_line_errors(database.name):
+        create_studies(database.engine.url, names, declaration.metric, timeout=BUSY_TIMEOUT)
+    with database.writing() as connection:
+        lock_all(connection)
+        _delete_orphans(connection, database.tables)
+        # Asked again under the lock: another process may have declared the study since.
+        names = _undeclared(connection, database, declaration)
+        _set_attributes(connection, database.tables, names, declaration)
+
+
+def declared_with(
+    connection: Connection, database: Database, study: str, spec: Mapping[str, Any]
+) -> dict[str, int]:
+    """Return the Optuna study id of each declared optimizer of a study; raise StoreError if its spec differs."""
+    declared = declared_studies(connection, database.tables).get(study, {})
+    for study_id in declared.values():
+        stored = attribute(connection, database.tables, study_id, SPEC)
+        differences = "; ".join(_differences(stored, json.loads(json.dumps(spec))))
+        if differences:
+            full_names = ", ".join(f"{study}/{optimizer}" for optimizer in declared)
+            raise StoreError(
+                f"study {study!r} is stored in {database.name} with another spec "
+                f"({differences}): give this one another name, or delete the stored one "
+                f"({full_names}) with `optuna delete-study`"
+            )
+    return declared
+
+
+def _undeclared(connection: Connection, database: Database, declaration: Declaration) -> list[str]:
+    """Return the Optuna names still to be declared; raise StoreError if the study is another one."""
+    studies, trials = database.tables["studies"], database.tables["trials"]
+    declared = declared_with(connection, database, declaration.study, declaration.spec)
+    names = [
+        f"{declaration.study}/{optimizer}"
+        for optimizer in declaration.optimizers
+        if optimizer not in declared
+    ]
+    # Without trials it is what an interrupted declaration leaves.
+    taken = select(studies.c.study_name).where(
+        studies.c.study_name.in_(names), studies.c.study_id.in_(select(trials.c.study_id))
+    )
+    for name in connection.scalars(taken):
+        raise StoreError(
+            f"{database.name} has an Optuna study {name!r} with trials of somebody else: "
+            "give this study another name"
+        )
+    return names
+
+
+def _delete_orphans(connection: Connection, tables: Mapping[str, Table]) -> None:
+    """Delete our rows whose trials are gone, before SQLite gives their ids to new trials."""
+    own, trials = tables[OWN_TABLE], tables["trials"]
+    trial = select(trials.c.trial_id).where(
+        trials.c.trial_id == own.c.trial_id, trials.c.study_id == own.c.study_id
+    )
+    connection.execute(delete(own).where(~trial.exists()))
+
+
+def _set_attributes(
+    connection: Connection, tables: Mapping[str, Table], names: Sequence[str], declaration: Declaration
+) -> None:
+    studies = tables["studies"]
+    canonical = json.dumps(declaration.spec, sort_keys=True, allow_nan=False)
+    attributes = {
+        # In the order given, which is the order of the axes in the spec's space.
+        SPEC: declaration.spec,
+        SPEC_HASH: hashlib.sha256(canonical.encode()).hexdigest(),
+        SPACE: declaration.space.to_table(),
+        METRIC: declaration.metric,
+        PROVENANCE: declaration.provenance,
+    }
+    ids = connection.scalars(select(studies.c.study_id).where(studies.c.study_name.in_(names))).all()
+    rows = [
+        {"study_id": study_id, "key": key, "value_json": json.dumps(value, allow_nan=False)}
+        for study_id in ids
+        for key, value in attributes.items()
+    ]
+    if rows:
+        connection.execute(insert(tables["study_user_attributes"]), rows)
+
+
+def _differences(stored: Any, given: Any, key: str = "") -> Iterator[str]:
+    """Yield ``key = stored there, given here`` for each key, dotted, in which two JSON values differ."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        for name in sorted(stored.keys() | given.keys()):
+            inner = f"{key}.{name}" if key else name
+            yield from _differences(stored.get(name), given.get(name), inner)
+    elif stored != given:
+        yield f"{key} = {json.dumps(stored)} there, {json.dumps(given)} here"

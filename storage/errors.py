@@ -1,0 +1,37 @@
+"""The store's error, and how the errors of databases become one line of it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+# What to do about the commonest complaints of SQLite and of PostgreSQL's drivers.
+REMEDIES = {
+    "locked": "another process is writing to it, try again",
+    "connection": "check the URL, and that the server runs and lets you in",
+    "permission denied": "connect as a user that may do this",
+    "full": "free some space on the disk",
+}
+
+
+class StoreError(ValueError):
+    """The trial database cannot do what was asked; the message is one line and says what to do."""
+
+
+class MissingDatabaseError(StoreError):
+    """There is no database file yet."""
+
+
+@contextmanager
+def one_line_errors(name: str) -> Iterator[None]:
+    """Raise errors of the database as StoreError, `name` first, with what to do about the common ones."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        original = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(original).strip().splitlines() or [type(original).__name__]
+        remedies = (remedy for symptom, remedy in REMEDIES.items() if symptom in lines[0].lower())
+        raise StoreError(": ".join([name, lines[0], *list(remedies)[:1]])) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"{name}: {str(error).splitlines()[0]}") from error

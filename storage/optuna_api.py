@@ -1,0 +1,69 @@
+"""What is left to Optuna's own public functions; Optuna is imported when one is called."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL
+
+from search_spaces import Axis
+from storage.errors import StoreError
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+
+def create_tables(url: URL, *, timeout: int) -> None:
+    """Create Optuna's tables in an empty database, waiting at most `timeout` seconds for other writers."""
+    with _storage(url, timeout):
+        pass
+
+
+def create_studies(url: URL, names: Sequence[str], metric: str, *, timeout: int) -> None:
+    """Create the Optuna studies that do not exist, each minimizing the metric.
+
+    Raises:
+        StoreError: a study of the name exists and does not minimize one metric.
+    """
+    import optuna
+
+    with _storage(url, timeout) as storage, warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for name in names:
+            study = optuna.create_study(
+                storage=storage, study_name=name, direction="minimize", load_if_exists=True
+            )
+            if [direction.name for direction in study.directions] != ["MINIMIZE"]:
+                raise StoreError(f"the Optuna study {name!r} does not minimize one metric: use another name")
+            study.set_metric_names([metric])
+
+
+def distribution_json(axis: Axis) -> str:
+    """Return Optuna's text for the range of an axis."""
+    from optuna.distributions import FloatDistribution, distribution_to_json
+
+    return distribution_to_json(FloatDistribution(axis.low, axis.high, log=axis.scale == "log"))
+
+
+@contextmanager
+def _storage(url: URL, timeout: int) -> Iterator["RDBStorage"]:
+    import optuna
+
+    # Optuna fills {SCHEMA_VERSION} into URLs, so a brace of ours is doubled.
+    text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+    options = {"connect_args": {"timeout": timeout}} if url.get_backend_name() == "sqlite" else {}
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = None
+    try:
+        storage = optuna.storages.RDBStorage(text, engine_kwargs=options)
+        yield storage
+    except optuna.exceptions.StorageInternalError as error:
+        # Optuna says only that something failed; what it was is the cause.
+        raise error.__cause__ or error from None
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()

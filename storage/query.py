@@ -1,0 +1,153 @@
+"""Trials as a table: one wide SELECT with a filter, and the files it can be written to."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Double, String, Table, and_, cast, func, select
+from sqlalchemy.sql import FromClause
+
+from storage.errors import StoreError
+from storage.records import OWN_COLUMNS
+from storage.schema import OWN_TABLE, own_trials
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Format = Literal["table", "csv", "json", "parquet"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which trials to read.
+
+    Attributes:
+        study: the study's name.
+        study_ids: its Optuna studies, one an optimizer.
+        axes: the names of its axes.
+        metric: the name of its metric.
+        where: a filter in the language of `storage.where`, or None for every trial.
+    """
+
+    study: str
+    study_ids: Sequence[int]
+    axes: Sequence[str]
+    metric: str
+    where: str | None
+
+
+def read_trials(connection: Connection, tables: Mapping[str, Table], selection: Selection) -> "DataFrame":
+    """Return the selected trials, one a row, ordered by optimizer and number.
+
+    The columns are optimizer, number, seed, the axes, the metric, the further metrics, diverged_at (a
+    nullable integer) and seconds. A trial without a further metric has NaN there. A filter compares further
+    metrics as the database reads their decimals, which in SQLite can miss the last of 17 digits; the table
+    is exact.
+
+    Raises:
+        storage.where.WhereError: the filter cannot be read.
+    """
+    own, trials, values = tables[OWN_TABLE], tables["trials"], tables["trial_values"].alias()
+    source: FromClause = (
+        own_trials(tables)
+        .join(tables["studies"], tables["studies"].c.study_id == own.c.study_id)
+        .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
+    )
+    numbers: dict[str, ColumnElement[Any]] = {"number": trials.c.number, "seed": own.c.seed}
+    for axis in selection.axes:
+        param = tables["trial_params"].alias()
+        source = source.join(param, and_(param.c.trial_id == trials.c.trial_id, param.c.param_name == axis))
+        numbers[axis] = param.c.param_value
+    numbers[selection.metric] = values.c.value
+    shown = dict(numbers)
+    for key in (*_further_metrics(connection, tables, selection), "diverged_at", "seconds"):
+        attribute = tables["trial_user_attributes"].alias()
+        source = source.outerjoin(
+            attribute, and_(attribute.c.trial_id == trials.c.trial_id, attribute.c.key == key)
+        )
+        shown[key] = attribute.c.value_json
+        numbers[key] = cast(attribute.c.value_json, BigInteger() if key == "diverged_at" else Double())
+    optimizer = func.substr(tables["studies"].c.study_name, len(selection.study) + 2, type_=String())
+    wide = (
+        select(optimizer, *shown.values()).select_from(source).where(own.c.study_id.in_(selection.study_ids))
+    )
+    if selection.where is not None:
+        from storage.where import parse_where
+
+        wide = wide.where(parse_where(selection.where, numbers, {"optimizer": optimizer}))
+    rows = sorted((tuple(row) for row in connection.execute(wide)), key=lambda row: row[:2])
+    return _frame(["optimizer", *shown], rows)
+
+
+def _further_metrics(connection: Connection, tables: Mapping[str, Table], selection: Selection) -> list[str]:
+    own, attributes = tables[OWN_TABLE], tables["trial_user_attributes"]
+    keys = (
+        select(attributes.c.key)
+        .distinct()
+        .select_from(own_trials(tables).join(attributes, attributes.c.trial_id == own.c.trial_id))
+        .where(own.c.study_id.in_(selection.study_ids))
+    )
+    return sorted(set(connection.scalars(keys)) - set(OWN_COLUMNS))
+
+
+def _frame(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> "DataFrame":
+    import pandas as pd
+
+    columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+    frame = {}
+    for name, column in columns.items():
+        if name == "optimizer":
+            frame[name] = pd.Series(column, dtype="str")
+        elif name in ("number", "seed"):
+            frame[name] = pd.Series(column, dtype="int64")
+        elif name == "diverged_at":
+            frame[name] = pd.Series([None if text is None else int(text) for text in column], dtype="Int64")
+        else:
+            # Attributes arrive as text, which float() reads exactly.
+            numbers = [float("nan") if entry is None else float(entry) for entry in column]
+            frame[name] = pd.Series(numbers, dtype="float64")
+    return pd.DataFrame(frame)
+
+
+def write(frame: "DataFrame", format: Format, out: Path | None) -> None:
+    """Write a table to a file, or to standard output if `out` is None.
+
+    In csv, json (a list of objects) and parquet, numbers read back exactly; `table` is for people and rounds
+    to six digits. Missing values are empty in csv, null in json and parquet, ``-`` in a table.
+
+    Raises:
+        StoreError: the format is unknown, the file cannot be written, or parquet would go to a terminal.
+    """
+    if format not in get_args(Format):
+        raise StoreError(f"unknown format {format!r}: use one of {', '.join(get_args(Format))}")
+    if out is None and format == "parquet" and sys.stdout.isatty():
+        raise StoreError("parquet is not for a terminal: name a file, or redirect the output")
+    content = _encoded(frame, format)
+    if out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {out} ({error.strerror}): give a file in a folder that exists and may be written"
+        ) from error
+
+
+def _encoded(frame: "DataFrame", format: Format) -> bytes:
+    if format == "parquet":
+        return frame.to_parquet(index=False)
+    if format == "csv":
+        return frame.to_csv(index=False, lineterminator="\n").encode()
+    if format == "json":
+        # DataFrame.to_json keeps 15 digits at most.
+        objects = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        lines = ",\n".join(json.dumps(entry, default=str) for entry in objects)
+        return f"[\n{lines}\n]\n".encode() if objects else b"[]\n"
+    shown = frame.astype(object).where(frame.notna(), "-")
+    return (shown.to_string(index=False, float_format="{:.6g}".format) + "\n").encode()

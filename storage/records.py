@@ -1,0 +1,129 @@
+"""What the store keeps: finished trials, in columns, and the text that names a cell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# Columns every table of trials has, so no axis and no metric may take their names.
+OWN_COLUMNS = ("optimizer", "number", "seed", "diverged_at", "seconds")
+# Seeds are kept as 64-bit signed integers, steps in Optuna's 32-bit columns.
+LARGEST_SEED = 2**63 - 1
+LARGEST_STEP = 2**31 - 1
+
+
+def cell_key(hyperparameters: Mapping[str, float]) -> str:
+    """Return the canonical text of a cell: names in order, values as the shortest text that reads back.
+
+    >>> cell_key({"eps": 1e-8, "alpha": 0.1})
+    'alpha=0.1,eps=1e-08'
+    """
+    # Adding 0.0 makes -0.0 and 0.0 one cell, as they are one value.
+    return ",".join(f"{name}={float(value) + 0.0!r}" for name, value in sorted(hyperparameters.items()))
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """B finished trials of one optimizer with one seed; every trial's learning curve has the same P steps.
+
+    Attributes:
+        hyperparameters: each axis's values, (B,), finite.
+        seed: the seed all of them were trained with.
+        value: the metric at the end of training, (B,), finite: of a diverged trial, the worst value.
+        metrics: further final metrics, (B,) each; entries that are not finite are not stored.
+        curve_steps: the training steps at which the curves were measured, (P,), strictly increasing.
+        curve: the metric at those steps, (B, P); NaN and infinity are allowed.
+        diverged_at: the step at which each trial diverged, (B,), -1 for never.
+        seconds: each trial's share of the training time, in seconds.
+        started, finished: when the trials' training began and ended, with a time zone.
+
+    Raises:
+        ValueError: a shape, a type or a number is not as above; the message names the field.
+    """
+
+    hyperparameters: Mapping[str, FloatArray]
+    seed: int
+    value: FloatArray
+    metrics: Mapping[str, FloatArray]
+    curve_steps: IntArray
+    curve: FloatArray
+    diverged_at: IntArray
+    seconds: float
+    started: datetime
+    finished: datetime
+
+    def __post_init__(self) -> None:
+        count = (np.size(self.value),)
+        _check_array("value", self.value, count, "B trials", finite=True)
+        if not self.hyperparameters:
+            raise ValueError("hyperparameters is empty: give the values of at least one axis")
+        for name, column in self.hyperparameters.items():
+            _check_array(f"hyperparameters[{name!r}]", column, count, "one a trial", finite=True)
+        for name, column in self.metrics.items():
+            if name in OWN_COLUMNS or name in self.hyperparameters:
+                raise ValueError(f"metrics has {name!r}, which names another column: rename the metric")
+            _check_array(f"metrics[{name!r}]", column, count, "one a trial")
+        _check_array("diverged_at", self.diverged_at, count, "one a trial", whole=True)
+        if np.any(self.diverged_at < -1):
+            raise ValueError(f"diverged_at has {self.diverged_at.min()}: give steps from 0, or -1 for never")
+        steps = (np.size(self.curve_steps),)
+        _check_array("curve_steps", self.curve_steps, steps, "P steps", whole=True)
+        _check_array("curve", self.curve, count + steps, "trials by steps")
+        if np.any(np.diff(self.curve_steps) <= 0) or np.any(
+            (self.curve_steps < 0) | (self.curve_steps > LARGEST_STEP)
+        ):
+            raise ValueError(
+                f"curve_steps is {self.curve_steps.tolist()}: "
+                f"give strictly increasing steps from 0 to {LARGEST_STEP}"
+            )
+        _check_scalars(self.seed, self.seconds)
+        for field, moment in (("started", self.started), ("finished", self.finished)):
+            if not isinstance(moment, datetime) or moment.utcoffset() is None:
+                raise ValueError(f"{field} is {moment!r}: give a datetime with a time zone, such as UTC")
+
+    def __len__(self) -> int:
+        return int(self.value.size)
+
+    def cells(self) -> list[str]:
+        """Return the `cell_key` of each trial, B texts."""
+        names = sorted(self.hyperparameters)
+        rows: Sequence[tuple[float, ...]] = list(
+            zip(*(self.hyperparameters[name].tolist() for name in names), strict=True)
+        )
+        return [cell_key(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _check_array(
+    field: str,
+    array: Any,
+    shape: tuple[int, ...],
+    meaning: str,
+    *,
+    finite: bool = False,
+    whole: bool = False,
+) -> None:
+    kind = np.integer if whole else np.floating
+    if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, kind):
+        came = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{field} is {came}: give an array of {'integers' if whole else 'floats'}")
+    if array.shape != shape:
+        raise ValueError(f"{field} has the shape {array.shape}: give {shape}, {meaning}")
+    if finite and not np.isfinite(array).all():
+        place = int(np.flatnonzero(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{field} has {array[place]} for trial {place} of {array.size}: give finite numbers "
+            "(the worst value of the metric for a diverged trial)"
+        )
+
+
+def _check_scalars(seed: Any, seconds: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed is {seed!r}: give a whole number from 0 to 2**63 - 1")
+    if not isinstance(seconds, float | int) or not 0 <= seconds < float("inf"):
+        raise ValueError(f"seconds is {seconds!r}: give the seconds of one trial, 0 or more")

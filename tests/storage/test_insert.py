@@ -1,0 +1,120 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pytest
+from sqlalchemy import event
+
+import storage
+from storage.records import Trials
+from storage.store import Store, open_store
+
+Declare = Callable[..., None]
+Plain = Callable[[str], optuna.storages.RDBStorage]
+WRITER = Path(__file__).with_name("writer.py")
+ROOT = Path(storage.__file__).parents[1]
+
+
+def start_writer(url: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(WRITER), url, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def two_writers(url: str, action: str, gate: Path, numbers: tuple[int, int]) -> Iterator[list[str]]:
+    """Let two processes go at once; after the block, the list holds what each printed."""
+    outputs: list[str] = []
+    writers = [start_writer(url, action, gate, number) for number in numbers]
+    try:
+        for writer in writers:
+            assert writer.stdout
+            assert writer.stdout.readline() == "ready\n"
+        gate.touch()
+        yield outputs
+        outputs += [writer.communicate(timeout=60)[0] for writer in writers]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+
+
+def test_two_processes_store_every_trial_once(
+    store: Store, url: str, plain: Plain, declare: Declare, tmp_path: Path
+) -> None:
+    declare(store)
+    gate, seeds = tmp_path / "gate", 5
+    study = optuna.load_study(study_name="digits/adam", storage=plain(url))
+    with two_writers(url, "race", gate, (seeds, seeds)) as outputs:
+        # A user of Optuna adds trials to the same study meanwhile.
+        for _ in range(5):
+            study.tell(study.ask(), 0.5)
+    size = store.space("digits").size
+    new = [int(output) for output in outputs]
+    assert sum(new) == size * seeds
+    assert len(store.stored("digits", "adam")) == size * seeds
+    numbers = sorted(trial.number for trial in study.get_trials())
+    assert numbers == list(range(size * seeds + 5))
+    assert all(len(trial.intermediate_values) == 2 for trial in study.get_trials() if trial.params)
+
+
+def test_of_two_specs_declared_at_once_one_wins(store: Store, url: str, tmp_path: Path) -> None:
+    with two_writers(url, "declare", tmp_path / "gate", (400, 800)) as outputs:
+        pass
+    winner = 400 if outputs[0] == "declared\n" else 800
+    refused = outputs[1] if winner == 400 else outputs[0]
+    assert "declared\n" in outputs
+    assert f"steps = {winner} there, {1200 - winner} here" in refused
+    assert store.spec("contested") == {"steps": winner}
+    assert sorted(store.optimizers("contested")) == ["adam", f"optimizer-{winner}"]
+
+
+def test_a_killed_writer_leaves_nothing_half_done(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Callable[..., Trials], tmp_path: Path
+) -> None:
+    declare(store)
+    store.append("digits", "adam", batch(slice(2), seed=9))
+    marker = tmp_path / "in the middle"
+    writer = start_writer(url, "hang", marker)
+    try:
+        deadline = time.monotonic() + 60
+        while not marker.exists():
+            assert writer.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with open_store(url, create=False) as reader:
+            assert len(reader.trials("digits")) == 2
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert store.stored("digits", "adam") == {(cell, 9) for cell in batch(slice(2)).cells()}
+    study = optuna.load_study(study_name="digits/adam", storage=plain(url))
+    assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE", "COMPLETE"]
+    assert store.append("digits", "adam", batch()) == 12
+    assert store.trials("digits")["number"].to_list() == list(range(14))
+
+
+@pytest.mark.parametrize("table", ["trials", "trial_params", "trial_user_attributes"])
+def test_a_failed_append_leaves_nothing_half_done(
+    store: Store, declare: Declare, batch: Callable[..., Trials], table: str
+) -> None:
+    def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if f"INSERT INTO {table} " in statement:
+            raise KeyboardInterrupt
+
+    declare(store)
+    event.listen(store.database.engine, "before_cursor_execute", fail)
+    with pytest.raises(KeyboardInterrupt):
+        store.append("digits", "adam", batch())
+    event.remove(store.database.engine, "before_cursor_execute", fail)
+    assert store.stored("digits", "adam") == set()
+    assert store.append("digits", "adam", batch()) == 12
+    assert store.trials("digits")["number"].to_list() == list(range(12))

@@ -1,0 +1,312 @@
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+
+from search_spaces import SearchSpace
+from storage.errors import StoreError
+from storage.records import Trials, cell_key
+from storage.store import Store, open_store
+
+Declare = Callable[..., None]
+Batch = Callable[..., Trials]
+Plain = Callable[[str], optuna.storages.RDBStorage]
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+@pytest.fixture
+def sqlite_store(prepared: Callable[[str], str]) -> Iterator[Store]:
+    """For what does not depend on the kind of database."""
+    with open_store(prepared("sqlite"), create=True) as store:
+        yield store
+
+
+def test_plain_optuna_reads_everything(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch
+) -> None:
+    declare(store)
+    curve = np.array([[0.9, 0.5, 0.25], [np.nan, np.inf, -np.inf]])
+    trials = batch(
+        slice(5, 7),
+        seed=3,
+        value=np.array([0.25, 1.0]),
+        curve=curve,
+        diverged_at=np.array([-1, 130]),
+        metrics={"train_loss": np.array([0.1 + 0.2, np.nan])},
+    )
+    assert store.append("digits", "adam", trials) == 2
+
+    study = optuna.load_study(study_name="digits/adam", storage=plain(url))
+    assert study.direction is optuna.study.StudyDirection.MINIMIZE
+    assert study.metric_names == ["error"]
+    assert study.user_attrs["tunability:spec"] == {"steps": 400}
+    first, second = study.get_trials()
+    assert study.best_trial == first
+    assert [trial.number for trial in (first, second)] == [0, 1]
+    assert [trial.state.name for trial in (first, second)] == ["COMPLETE", "COMPLETE"]
+    assert [trial.value for trial in (first, second)] == [0.25, 1.0]
+    assert first.params == {"eps": 1e-4, "alpha": 0.1}
+    assert second.params == {"eps": 1e-4, "alpha": 1.0}
+    assert first.distributions == {
+        "eps": optuna.distributions.FloatDistribution(1e-8, 1.0, log=True),
+        "alpha": optuna.distributions.FloatDistribution(0.01, 10, log=True),
+    }
+    assert first.intermediate_values == {0: 0.9, 200: 0.5, 400: 0.25}
+    assert math.isnan(second.intermediate_values[0])
+    assert (second.intermediate_values[200], second.intermediate_values[400]) == (math.inf, -math.inf)
+    assert first.user_attrs == {"seed": 3, "seconds": 0.25, "train_loss": 0.1 + 0.2}
+    assert second.user_attrs == {"seed": 3, "seconds": 0.25, "diverged_at": 130}
+    assert first.datetime_start == trials.started.astimezone().replace(tzinfo=None)
+    assert first.duration == timedelta(seconds=90)
+    assert second.last_step == 400
+
+
+def test_ask_and_tell_go_on_beside_ours(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch
+) -> None:
+    declare(store)
+    store.append("digits", "adam", batch(slice(6)))
+    study = optuna.load_study(study_name="digits/adam", storage=plain(url))
+    for _ in range(2):
+        trial = study.ask()
+        alpha = trial.suggest_float("alpha", 0.01, 10, log=True)
+        trial.report(alpha, 1)
+        study.tell(trial, -alpha)
+    assert store.append("digits", "adam", batch()) == 6
+    trial = study.ask()
+    assert [entry.number for entry in study.get_trials()] == list(range(15))
+    assert trial.number == 14
+    study.tell(trial, -100)
+    assert study.best_trial.number == 14
+    ours = store.trials("digits", "adam")
+    assert ours["number"].to_list() == [*range(6), *range(8, 14)]
+    assert store.studies()["trials"].to_list() == [12, 0]
+
+
+def test_what_is_stored_is_skipped(store: Store, declare: Declare, batch: Batch) -> None:
+    declare(store)
+    assert store.append("digits", "adam", batch(slice(8))) == 8
+    before = store.trials("digits")
+    assert store.append("digits", "adam", batch(slice(4, 8), value=np.zeros(4))) == 0
+    assert store.trials("digits").equals(before)
+    assert store.append("digits", "adam", batch(slice(4, 12))) == 4
+    assert store.append("digits", "adam", batch(seed=1)) == 12
+    assert store.append("digits", "avagrad", batch(slice(2))) == 2
+    twice = batch(slice(2), hyperparameters={"eps": np.full(2, 1.0), "alpha": np.full(2, 10.0)})
+    assert store.append("digits", "avagrad", twice) == 1
+    keys = set(batch().cells())
+    assert store.stored("digits", "adam") == {(key, seed) for key in keys for seed in (0, 1)}
+    assert store.stored("digits", "avagrad") == {
+        (cell_key({"alpha": alpha, "eps": eps}), 0) for alpha, eps in ((0.01, 1e-8), (0.1, 1e-8), (10, 1))
+    }
+
+
+def test_a_batch_without_trials_or_curves_is_stored(store: Store, declare: Declare, batch: Batch) -> None:
+    declare(store)
+    assert store.append("digits", "adam", batch(slice(0, 0))) == 0
+    no_curve = batch(slice(2), curve_steps=np.array([], dtype=int), curve=np.zeros((2, 0)), metrics={})
+    assert store.append("digits", "adam", no_curve) == 2
+    assert list(store.trials("digits").columns) == [
+        *("optimizer", "number", "seed", "eps", "alpha", "error", "diverged_at", "seconds")
+    ]
+
+
+def test_a_batch_larger_than_one_query_may_name(
+    sqlite_store: Store, declare: Declare, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.insert.CELLS_PER_QUERY", 5)
+    declare(sqlite_store)
+    assert sqlite_store.append("digits", "adam", batch(slice(3, 9))) == 6
+    assert sqlite_store.append("digits", "adam", batch()) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hyperparameters": {"alpha": np.ones(1)}}, "have the axes alpha: this study has eps, alpha"),
+        (
+            {"hyperparameters": {"alpha": np.array([10.5]), "eps": np.ones(1)}},
+            r"alpha=10.5 is outside its axis: give values from 0.01 to 10",
+        ),
+        ({"metrics": {"error": np.ones(1)}}, "'error' is the study's metric: give it as value"),
+    ],
+)
+def test_trials_that_do_not_fit_the_study_are_refused(
+    sqlite_store: Store, declare: Declare, batch: Batch, change: dict[str, object], message: str
+) -> None:
+    declare(sqlite_store)
+    with pytest.raises(StoreError, match=message):
+        sqlite_store.append("digits", "adam", batch(slice(1), **change))
+    assert sqlite_store.stored("digits", "adam") == set()
+
+
+def test_declaring_again_changes_nothing(store: Store, declare: Declare, batch: Batch) -> None:
+    spec = {"steps": 400, "space": {"eps": [1, 2], "alpha": [3]}, "optimizers": ("adam", "avagrad")}
+    declare(store, spec=spec)
+    store.append("digits", "adam", batch())
+    declare(store, spec=dict(reversed(spec.items())), provenance={"torch": "99"})
+    assert store.stored("digits", "adam") != set()
+    assert store.provenance("digits", "adam") == {"torch": "2.13.0"}
+    assert json.dumps(store.spec("digits")) == json.dumps(spec)
+    assert store.metric("digits") == "error"
+    assert store.space("digits") == SearchSpace.from_table(
+        {"eps": [1e-8, 1e-4, 1.0], "alpha": [0.01, 0.1, 1, 10]}
+    )
+    assert store.space("digits").names == ("eps", "alpha")
+
+
+def test_another_spec_is_refused_for_all_optimizers(
+    store: Store, url: str, plain: Plain, declare: Declare
+) -> None:
+    declare(store, optimizers=("avagrad",), spec={"steps": 400, "space": {"num": 3}, "seeds": 3})
+    with pytest.raises(StoreError) as caught:
+        declare(
+            store, optimizers=("adam", "sgd"), spec={"steps": 800, "space": {"num": 3, "low": 1}, "seeds": 3}
+        )
+    message = str(caught.value)
+    assert "(space.low = null there, 1 here; steps = 400 there, 800 here)" in message
+    assert "give this one another name, or delete the stored one (digits/avagrad)" in message
+    assert optuna.get_all_study_names(plain(url)) == ["digits/avagrad"]
+    assert store.optimizers("digits") == ["avagrad"]
+
+
+def test_an_interrupted_declaration_is_completed(
+    store: Store, url: str, plain: Plain, declare: Declare
+) -> None:
+    optuna.create_study(storage=plain(url), study_name="digits/adam", direction="minimize")
+    with pytest.raises(StoreError, match="no study 'digits'"):
+        store.optimizers("digits")
+    declare(store)
+    assert store.optimizers("digits") == ["adam", "avagrad"]
+
+
+def test_an_optuna_study_of_somebody_else_is_not_taken_over(
+    store: Store, url: str, plain: Plain, declare: Declare
+) -> None:
+    storage = plain(url)
+    theirs = optuna.create_study(storage=storage, study_name="digits/avagrad")
+    theirs.optimize(lambda _: 0.0, n_trials=1)
+    optuna.create_study(storage=storage, study_name="words/adam", direction="maximize")
+    with pytest.raises(StoreError, match="'digits/avagrad' with trials of somebody else: give this study"):
+        declare(store)
+    assert "digits/adam" not in optuna.get_all_study_names(storage)
+    with pytest.raises(StoreError, match="'words/adam' does not minimize one metric: use another name"):
+        declare(store, "words", ("adam",))
+    assert store.studies().empty
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"study": "a/b"}, "study name 'a/b' is not allowed"),
+        ({"study": ""}, "study name '' is not allowed"),
+        ({"optimizers": ("adam", "a/b")}, "optimizer name 'a/b' is not allowed"),
+        ({"study": "a" * 507}, "and an optimizer's have 514 characters: give at most 511 together"),
+        ({"optimizers": ()}, "has no optimizers: give at least one"),
+        ({"metric": "seed"}, "'seed' is the name of a column"),
+        ({"space": SearchSpace.from_table({"number": [1, 2]})}, "'number' is the name of a column"),
+        ({"metric": "alpha"}, "'alpha' names both the metric and an axis"),
+        ({"spec": {"alpha": math.nan}}, "the spec is not JSON"),
+        ({"provenance": {"path": Path()}}, "the provenance is not JSON"),
+    ],
+)
+def test_wrong_declarations_are_refused(
+    sqlite_store: Store, plain: Plain, declare: Declare, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(StoreError, match=message):
+        declare(sqlite_store, **change)
+    url = sqlite_store.database.engine.url.render_as_string()
+    assert optuna.get_all_study_names(plain(url)) == []
+
+
+def test_declaring_leaves_optuna_as_talkative_as_it_was(
+    sqlite_store: Store, declare: Declare, capfd: pytest.CaptureFixture[str]
+) -> None:
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    declare(sqlite_store)
+    assert optuna.logging.get_verbosity() == optuna.logging.INFO
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_study_deleted_through_optuna_leaves_nothing_that_looks_filled(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch
+) -> None:
+    declare(store, "first", ("adam",))
+    declare(store, "second", ("adam",))
+    store.append("first", "adam", batch(slice(4)))
+    store.append("second", "adam", batch())
+    optuna.delete_study(study_name="second/adam", storage=plain(url))
+    with pytest.raises(StoreError, match=r"no study 'second' .*: stored are first"):
+        store.append("second", "adam", batch())
+    # SQLite gives these the ids of the deleted trials, and our rows of the deleted study are still there.
+    assert store.append("first", "adam", batch(seed=1)) == 12
+    assert store.stored("first", "adam") == {
+        *((cell, 0) for cell in batch(slice(4)).cells()),
+        *((cell, 1) for cell in batch().cells()),
+    }
+    # And the id of the deleted study to this one.
+    declare(store, "third", ("adam",))
+    assert store.stored("third", "adam") == set()
+    assert store.append("third", "adam", batch()) == 12
+    assert store.studies()["trials"].to_list() == [16, 12]
+    assert store.trials("third").equals(store.trials("third").drop_duplicates())
+    assert len(store.trials("third")) == 12
+
+
+def test_a_study_can_be_run_anew_after_deletion(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch
+) -> None:
+    declare(store)
+    store.append("digits", "avagrad", batch())
+    for optimizer in ("adam", "avagrad"):
+        optuna.delete_study(study_name=f"digits/{optimizer}", storage=plain(url))
+    declare(store, spec={"steps": 800})
+    assert store.stored("digits", "adam") == store.stored("digits", "avagrad") == set()
+    assert store.append("digits", "avagrad", batch()) == 12
+    assert store.trials("digits")["number"].to_list() == list(range(12))
+
+
+def test_studies_are_summed_up(store: Store, declare: Declare, batch: Batch) -> None:
+    empty = store.studies()
+    assert empty.empty
+    declare(store, "words", ("sgd",), metric="perplexity")
+    declare(store)
+    trials = batch(diverged_at=np.array([-1, 5, 0] + [-1] * 9))
+    store.append("digits", "avagrad", trials)
+    frame = store.studies()
+    assert frame.dtypes.equals(empty.dtypes)
+    expected = pd.DataFrame(
+        {
+            "study": ["digits", "digits", "words"],
+            "optimizer": ["adam", "avagrad", "sgd"],
+            "metric": ["error", "error", "perplexity"],
+            "trials": [0, 12, 0],
+            "diverged": [0, 2, 0],
+            "best": [math.nan, trials.value.min(), math.nan],
+            "last_finished": pd.to_datetime([None, trials.finished, None], utc=True).astype(
+                "datetime64[us, UTC]"
+            ),
+        }
+    )
+    pd.testing.assert_frame_equal(frame, expected)
+
+
+def test_unknown_names_are_answered_with_the_known(sqlite_store: Store, declare: Declare) -> None:
+    with pytest.raises(StoreError, match=r"no study 'digit' in sqlite.*: run a study first"):
+        sqlite_store.spec("digit")
+    declare(sqlite_store)
+    declare(sqlite_store, "words")
+    for read in (sqlite_store.spec, sqlite_store.space, sqlite_store.trials, sqlite_store.optimizers):
+        with pytest.raises(StoreError, match=r"did you mean 'digits'\?\): stored are digits, words"):
+            read("digit")
+    for ask in (sqlite_store.stored, sqlite_store.provenance, sqlite_store.trials):
+        with pytest.raises(
+            StoreError, match=r"no optimizer 'adm' \(did you mean 'adam'\?\): it has adam, av"
+        ):
+            ask("digits", "adm")
