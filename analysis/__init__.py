@@ -1,0 +1,1 @@
+"""Analysis: landscapes from trials, statistics on them, and the figures that show both."""

@@ -1,0 +1,104 @@
+"""Figures of landscapes: what is drawn how, and the files they are saved to.
+
+Everything uses matplotlib's object interface and the Agg canvas: no window, no pyplot state.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from analysis.curves import draw_curves
+from analysis.errors import AnalysisError
+from analysis.heatmap import draw_heatmaps
+from analysis.landscape import axis_names, best_cell, mean_over_seeds
+from analysis.metric_scale import MetricScale
+
+DOTS_PER_INCH = 200
+# No dates and no versions: the same landscapes give the same bytes.
+METADATA: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
+}
+
+
+def landscape_figure(landscapes: Mapping[str, xr.DataArray]) -> Figure:
+    """Draw landscapes of one metric over the same axes; the mapping's keys are the optimizers' names.
+
+    Two axes become heatmaps side by side on one colour scale (`draw_heatmaps`), one axis becomes curves
+    (`draw_curves`). Axes with a single value, as a filter leaves them, are named instead of drawn.
+
+    Raises:
+        AnalysisError: there is nothing to draw, the landscapes differ in metric or axes, more than two axes have
+            several values, or an array was not made by `analysis.landscape.landscape`.
+    """
+    if not landscapes:
+        raise AnalysisError("there is no landscape to draw: give one or more")
+    panels = {name: _drawable(name, landscape) for name, landscape in landscapes.items()}
+    _refuse_different("axes", {name: ", ".join(axis_names(panel)) for name, panel in panels.items()})
+    _refuse_different("metrics", {name: panel.attrs["metric"] for name, panel in panels.items()})
+    first = next(iter(panels.values()))
+    means = np.concatenate([mean_over_seeds(panel).values.ravel() for panel in panels.values()])
+    if np.isnan(means).all():
+        best_cell(first)  # raises, and names a missing trial
+    scale = MetricScale(first.attrs["metric"], means)
+    return draw_curves(panels, scale) if len(axis_names(first)) == 1 else draw_heatmaps(panels, scale)
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write the figure as PNG (200 dots an inch), PDF or SVG, by the path's suffix, replacing an older file.
+
+    Raises:
+        AnalysisError: as for `check_target`.
+    """
+    target = Path(path)
+    check_target(target)
+    suffix = target.suffix.lower()
+    with rc_context({"svg.hashsalt": "tunability"}):
+        figure.savefig(target, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix])
+
+
+def check_target(path: Path) -> None:
+    """Check that a figure can be saved at `path`, before any work is done for it.
+
+    Raises:
+        AnalysisError: the path has a suffix other than .png, .pdf and .svg, or its folder does not exist.
+    """
+    if path.suffix.lower() not in METADATA:
+        raise AnalysisError(
+            f"cannot write a figure to {str(path)!r}: end its name with {' or '.join(METADATA)}"
+        )
+    if not path.parent.is_dir():
+        raise AnalysisError(f"the folder {str(path.parent)!r} does not exist: create it, or name another")
+
+
+def _drawable(name: str, landscape: xr.DataArray) -> xr.DataArray:
+    """Return the landscape without its single-valued axes; of one cell, with the first axis."""
+    names = axis_names(landscape)
+    if "metric" not in landscape.attrs or any("scale" not in landscape[axis].attrs for axis in names):
+        raise AnalysisError(
+            f"the landscape of {name!r} does not say its metric or an axis's scale: "
+            "make it with analysis.landscape.landscape, and keep attributes in arithmetic"
+        )
+    varying = [axis for axis in names if landscape.sizes[axis] > 1]
+    if len(varying) > 2:
+        example = f"{varying[2]} = {landscape[varying[2]].values[0]:g}"
+        raise AnalysisError(
+            f"the landscape of {name!r} varies along {', '.join(varying)}, and a figure shows two axes: "
+            f"hold the others at one value with a where filter, such as {example!r}"
+        )
+    return landscape.squeeze([axis for axis in names if axis not in (varying or names[:1])])
+
+
+def _refuse_different(what: str, by_name: Mapping[str, str]) -> None:
+    (first_name, first), *others = by_name.items()
+    for name, other in others:
+        if other != first:
+            raise AnalysisError(
+                f"the landscapes of {first_name!r} and {name!r} have different {what}, "
+                f"{first!r} and {other!r}: draw each in its own figure"
+            )

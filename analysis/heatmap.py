@@ -1,0 +1,114 @@
+"""Heatmaps of two-axis landscapes, as in AvaGrad's Figure 1 (Savarese et al., 2021), https://arxiv.org/abs/1912.01823
+
+Differs from the paper: cells are drawn where their values lie (the grid 1, 2, 10, 20, ... is uneven on a log
+axis), the colours are logarithmic in the error, and the best cells are marked.
+"""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from analysis.labels import averaged_metric, axis_label, summary, symbol
+from analysis.landscape import axis_names, best_along, best_cell, mean_over_seeds
+from analysis.metric_scale import MetricScale
+
+PANEL_INCHES = (5.0, 4.5)
+PANELS_PER_ROW = 4
+
+# Perceptually uniform and safe for colour-blind readers; reversed: good cells are light, also in grey.
+COLOUR_MAP = "viridis_r"
+# White with a dark edge is seen on light and on dark cells.
+BEST: dict[str, Any] = {"marker": "*", "markersize": 15, "color": "white", "markeredgecolor": "black"}
+BEST_ALONG: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": "white", "markeredgecolor": "black"}
+MISSING: dict[str, Any] = {"facecolor": "0.88", "edgecolor": "0.55", "hatch": "////", "linewidth": 0.0}
+
+
+def draw_heatmaps(panels: Mapping[str, xr.DataArray], scale: MetricScale) -> Figure:
+    """Draw one panel a landscape, all of the same two axes, the first upwards and the second to the right.
+
+    The panels share `scale` and one colour bar. A star marks the best cell, dots the best value of the first
+    axis for each value of the second; cells that lack the trial of a seed are hatched.
+    """
+    rows, columns = ceil(len(panels) / PANELS_PER_ROW), min(len(panels), PANELS_PER_ROW)
+    size = (columns * PANEL_INCHES[0], rows * PANEL_INCHES[1])
+    figure = Figure(size, layout=ConstrainedLayoutEngine(w_pad=0.1))
+    FigureCanvasAgg(figure)
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for unused in places[len(panels) :]:
+        unused.remove()
+    used = places[: len(panels)]
+    meshes = [_panel(ax, name, panels[name], scale) for ax, name in zip(used, panels, strict=True)]
+    bar = figure.colorbar(meshes[0], ax=used, pad=0.02, label=averaged_metric(panels.values(), scale))
+    bar.set_ticks(scale.ticks(), labels=[scale.text(tick) for tick in scale.ticks()], minor=False)
+    bar.minorticks_off()
+    bar.ax.set_title("worse", fontsize="small", loc="left")
+    bar.ax.set_xlabel("better", fontsize="small", loc="left", labelpad=6)
+    handles = _legend_handles(panels)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def cell_edges(values: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Return the n + 1 edges of n >= 2 ascending values: midpoints, geometric on a ``"log"`` scale.
+
+    The outer edges are as far outside the end values as the next ones are inside.
+    """
+    positions = np.log10(values) if scale == "log" else np.asarray(values, dtype=np.float64)
+    halves = np.diff(positions) / 2
+    edges = np.concatenate(
+        [[positions[0] - halves[0]], positions[:-1] + halves, [positions[-1] + halves[-1]]]
+    )
+    return 10**edges if scale == "log" else edges
+
+
+def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> QuadMesh:
+    upwards, across = axis_names(landscape)
+    scales = {axis: landscape[axis].attrs["scale"] for axis in (upwards, across)}
+    edges = {axis: cell_edges(landscape[axis].values, scales[axis]) for axis in (upwards, across)}
+    mean = mean_over_seeds(landscape).transpose(upwards, across)
+    ax.set(xscale=scales[across], yscale=scales[upwards])
+    # A cell without a mean is not drawn, and this background shows.
+    ax.patch.set(**MISSING)
+    mesh = ax.pcolormesh(
+        edges[across],
+        edges[upwards],
+        np.ma.array(mean.values, mask=np.isnan(mean.values)),
+        norm=scale.norm,
+        cmap=COLOUR_MAP,
+        edgecolors="face",  # or vector formats show seams between cells
+        linewidth=0.2,
+    )
+    ax.set(xlim=edges[across][[0, -1]], ylim=edges[upwards][[0, -1]])
+    ax.set(xlabel=axis_label(across), ylabel=axis_label(upwards))
+    ax.set_title(name, fontweight="bold", pad=18)
+    ax.text(
+        0.5, 1.015, summary(landscape, scale), transform=ax.transAxes, ha="center", va="bottom", size="small"
+    )
+    if mean.notnull().any():
+        along = best_along(landscape, axis=upwards, given=across)
+        best = best_cell(landscape).coordinates
+        ax.plot(along[across].values, along.values, linestyle="none", **BEST_ALONG)
+        ax.plot([best[across]], [best[upwards]], linestyle="none", **BEST)
+    return mesh
+
+
+def _legend_handles(panels: Mapping[str, xr.DataArray]) -> list[Line2D | Patch]:
+    upwards, across = (symbol(axis) for axis in axis_names(next(iter(panels.values()))))
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], linestyle="none", label="best cell", **BEST),
+        Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
+    ]
+    if any(panel.isnull().any() for panel in panels.values()):
+        handles.append(Patch(label="a seed's trial is missing", **MISSING))
+    return handles

@@ -1,0 +1,42 @@
+"""The words on figures: axis names as the papers' symbols, and what a panel shows."""
+
+from collections.abc import Iterable
+
+import xarray as xr
+
+from analysis.landscape import best_cell, mean_over_seeds, missing_trials
+from analysis.metric_scale import MetricScale
+
+SYMBOLS = {"alpha": "α", "beta": "β", "eps": "ε", "eta": "η", "gamma": "γ", "sigma": "σ"}
+MEANINGS = {"alpha": "learning rate", "eta": "learning rate", "gamma": "weight decay"}
+
+
+def symbol(axis: str) -> str:
+    """Return the papers' symbol of an axis, ``"α"`` for ``alpha``; the name itself if it has none."""
+    return SYMBOLS.get(axis, axis)
+
+
+def axis_label(axis: str) -> str:
+    """Return ``"α (learning rate)"`` for ``alpha``, the symbol alone where the papers give no other name."""
+    return f"{symbol(axis)} ({MEANINGS[axis]})" if axis in MEANINGS else symbol(axis)
+
+
+def averaged_metric(landscapes: Iterable[xr.DataArray], scale: MetricScale) -> str:
+    """Return ``"validation error (mean of 3 seeds)"``; differing numbers of seeds are all named."""
+    counts = sorted({landscape.sizes["seed"] for landscape in landscapes})
+    if counts == [1]:
+        return f"{scale.metric} (1 seed)"
+    return f"{scale.metric} (mean of {' or '.join(map(str, counts))} seeds)"
+
+
+def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
+    """Return ``"best 2.1%, 3 seeds"``, then the axes held at one value and the number of missing trials."""
+    complete = bool(mean_over_seeds(landscape).notnull().any())
+    best = f"best {scale.text(best_cell(landscape).mean)}" if complete else "no complete cell"
+    count = landscape.sizes["seed"]
+    parts = [best, "1 seed" if count == 1 else f"{count} seeds"]
+    held = [(str(name), value.item()) for name, value in landscape.coords.items() if value.ndim == 0]
+    parts += [f"{symbol(name)} = {value:g}" for name, value in held]
+    missing = len(missing_trials(landscape))
+    parts += [f"{missing} of {landscape.size} trials missing"] if missing else []
+    return ", ".join(parts)

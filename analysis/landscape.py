@@ -1,0 +1,199 @@
+"""Landscapes: a metric over (seed × axes) for one optimizer, from a frame of trials; lower values are better.
+
+A landscape is an `xarray.DataArray` with the dimensions ``("seed", *axes)``, ascending coordinates, NaN where
+a trial is missing, ``attrs["metric"]``, and the scale of each axis (``"log"`` or ``"linear"``) in its
+coordinate's ``attrs["scale"]``. Nothing here depends on the number or the names of the axes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from analysis.errors import AnalysisError
+from search_spaces import Axis, SearchSpace, nearest_name
+
+# Means this close are a tie: the same errors summed over seeds in another order differ by rounding.
+TIE = 1e-12
+
+
+@dataclass(frozen=True)
+class BestCell:
+    """The cell with the lowest mean over seeds.
+
+    Attributes:
+        coordinates: axis name -> value.
+        mean: the metric's mean over all seeds.
+        standard_error: of that mean over seeds (n - 1 in the denominator of the variance); NaN for one seed.
+            It does not cover the choice of the cell, which makes the mean optimistic.
+        seeds: how many seeds the mean is over.
+    """
+
+    coordinates: dict[str, float]
+    mean: float
+    standard_error: float
+    seeds: int
+
+
+def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: str) -> xr.DataArray:
+    """Return the landscape of one optimizer's trials.
+
+    `trials` has a row a trial, in any order, and the columns ``seed``, `metric` and one for each axis. With a
+    search space for `axes` the coordinates are its whole grid, with axis names the values that occur. Of
+    seeds, the landscape has those that occur.
+
+    Raises:
+        AnalysisError: there are no trials, a column is missing, an axis is called ``seed``, a trial lies off the
+            grid, or two trials have the same seed and cell.
+    """
+    names = list(axes.names if isinstance(axes, SearchSpace) else axes)
+    if "seed" in names:
+        raise AnalysisError(
+            "an axis is called 'seed', which is the name of the landscape's first dimension: rename it"
+        )
+    for column in ("seed", *names, metric):
+        if column not in trials.columns:
+            known = [str(name) for name in trials.columns]
+            raise AnalysisError(
+                f"the trials have no column {column!r}{nearest_name(column, known)}: "
+                f"they have {', '.join(known)}"
+            )
+    if trials.empty:
+        raise AnalysisError("there are no trials: run the study first, or widen the filter")
+    space = axes if isinstance(axes, SearchSpace) else _occurring_space(trials, names)
+    indices = space.value_to_index(trials[names].to_numpy(dtype=np.float64))
+    seeds, seed_indices = np.unique(trials["seed"].to_numpy(dtype=np.int64), return_inverse=True)
+    places = (seed_indices, *indices.T)
+    _refuse_duplicates(trials, ["seed", *names], places)
+    values = np.full((seeds.size, *space.shape), np.nan)
+    values[places] = trials[metric].to_numpy(dtype=np.float64)
+    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
+    return xr.DataArray(
+        values, {"seed": seeds, **coordinates}, ("seed", *names), name=metric, attrs={"metric": metric}
+    )
+
+
+def axis_names(landscape: xr.DataArray) -> tuple[str, ...]:
+    """Return the landscape's dimensions but ``seed``.
+
+    Raises:
+        AnalysisError: it has no dimension ``seed``.
+    """
+    if "seed" not in landscape.dims:
+        raise AnalysisError(
+            f"this array has the dimensions {', '.join(map(str, landscape.dims))} and no 'seed': "
+            "give a landscape; select one seed with sel(seed=[0]), not sel(seed=0)"
+        )
+    return tuple(str(name) for name in landscape.dims if name != "seed")
+
+
+def mean_over_seeds(landscape: xr.DataArray) -> xr.DataArray:
+    """Return the mean over all seeds, dimensions (*axes): NaN for a cell that lacks the trial of any seed.
+
+    Means over different seeds are not compared; `missing_trials` names what is lacking.
+    """
+    axis_names(landscape)
+    return landscape.mean("seed", skipna=False, keep_attrs=True)
+
+
+def missing_trials(landscape: xr.DataArray) -> pd.DataFrame:
+    """Return the trials that are NaN in the landscape, a row each: the columns ``seed`` and the axes."""
+    columns = ("seed", *axis_names(landscape))
+    places = np.nonzero(np.isnan(landscape.transpose(*columns).values))
+    return pd.DataFrame(
+        {name: landscape[name].values[place] for name, place in zip(columns, places, strict=True)}
+    )
+
+
+def best_cell(landscape: xr.DataArray) -> BestCell:
+    """Return the cell with the lowest mean over all seeds.
+
+    Of tied cells (equal to a relative 1e-12) it is the one nearest, in grid indices, to the middle of the box
+    around them all; of two as near, the lower.
+
+    Raises:
+        AnalysisError: no cell has a trial of every seed.
+    """
+    mean = mean_over_seeds(landscape)
+    if not mean.notnull().any():
+        missing = missing_trials(landscape)
+        first = ", ".join(f"{name} = {value:g}" for name, value in missing.iloc[0].items())
+        raise AnalysisError(
+            f"no cell has a trial of each of the {landscape.sizes['seed']} seeds; "
+            f"{len(missing)} trials are missing, first {first}: run the study to its end, or keep fewer seeds"
+        )
+    index = dict(zip(mean.dims, _middle_of_ties(mean.values), strict=True))
+    over_seeds = landscape.isel(index)
+    count = over_seeds.sizes["seed"]
+    error = float(over_seeds.std("seed", ddof=1)) / np.sqrt(count) if count > 1 else np.nan
+    coordinates = {str(name): float(mean[name][place]) for name, place in index.items()}
+    return BestCell(coordinates, float(mean.isel(index)), float(error), count)
+
+
+def best_along(landscape: xr.DataArray, axis: str, given: str) -> xr.DataArray:
+    """Return, for each value of `given`, the value of `axis` with the lowest mean over all seeds.
+
+    The result has the dimension `given`, and NaN where no cell has every seed. On a landscape with more axes,
+    the others are at their best too. Of tied values (equal to a relative 1e-12) it is the one nearest, in
+    grid indices, to the middle of the tied range; of two as near, the lower.
+
+    Raises:
+        AnalysisError: `axis` or `given` is not an axis of the landscape, or both are the same.
+    """
+    names = axis_names(landscape)
+    for name in (axis, given):
+        if name not in names:
+            raise AnalysisError(
+                f"the landscape has no axis {name!r}{nearest_name(name, names)}: it has {', '.join(names)}"
+            )
+    if axis == given:
+        raise AnalysisError(f"axis and given are both {axis!r}: give two different axes")
+    others = [name for name in names if name not in (axis, given)]
+    profile = mean_over_seeds(landscape).min(others).transpose(given, axis)
+    values = landscape[axis].values
+    best = [np.nan if np.isnan(row).all() else values[_middle_of_ties(row)] for row in profile.values]
+    return xr.DataArray(
+        np.array(best, dtype=np.float64),
+        {given: landscape[given]},
+        (given,),
+        name=axis,
+        attrs=landscape.attrs,
+    )
+
+
+def diverged_share(trials: pd.DataFrame) -> float:
+    """Return the share of trials, in [0, 1], whose ``diverged_at`` is a step and not missing.
+
+    Raises:
+        AnalysisError: there are no trials, or no column ``diverged_at``.
+    """
+    if "diverged_at" not in trials.columns or trials.empty:
+        raise AnalysisError("there are no trials with a column 'diverged_at': read them from the store")
+    return float(trials["diverged_at"].notna().mean())
+
+
+def _occurring_space(trials: pd.DataFrame, names: Sequence[str]) -> SearchSpace:
+    return SearchSpace(Axis(name, trials[name].unique().tolist()) for name in names)
+
+
+def _refuse_duplicates(
+    trials: pd.DataFrame, columns: list[str], places: tuple[NDArray[np.int64], ...]
+) -> None:
+    again = pd.DataFrame(np.column_stack(places)).duplicated().to_numpy()
+    if again.any():
+        cell = ", ".join(f"{name} = {value:g}" for name, value in trials.loc[again, columns].iloc[0].items())
+        raise AnalysisError(
+            f"the trial with {cell} occurs more than once ({int(again.sum())} repeated in all): "
+            "select one study and one optimizer"
+        )
+
+
+def _middle_of_ties(values: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return the index of the lowest value; of tied ones, the nearest to the middle of the box around all."""
+    tied = np.argwhere(np.isclose(values, np.nanmin(values), rtol=TIE, atol=0.0))
+    middle = (tied.min(axis=0) + tied.max(axis=0)) / 2
+    nearest = ((tied - middle) ** 2).sum(axis=1).argmin()
+    return tuple(int(place) for place in tied[nearest])
