@@ -1,0 +1,1 @@
+"""Studies of optimizer tunability: specifications, fused training, launching and the command line."""

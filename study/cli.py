@@ -1,0 +1,318 @@
+"""The command line: parses, calls, shows. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from storage.store import Store
+    from study.run import Report
+    from study.spec import StudySpec
+
+app = typer.Typer(
+    help="How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=True)
+app.add_typer(plot_app, name="plot")
+
+CatalogTable = tuple[tuple[str, ...], list[tuple[str, ...]]]
+OURS = {"study", "storage", "search_spaces", "analysis", "tuners"}
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+class Catalog(StrEnum):
+    OPTIMIZERS = "optimizers"
+    WORKLOADS = "workloads"
+    SPACES = "spaces"
+
+
+Storage = Annotated[
+    str,
+    typer.Option(
+        envvar="TUNABILITY_STORAGE",
+        metavar="URL",
+        help="The trial database: sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE.",
+    ),
+]
+DEFAULT_STORAGE = "sqlite:///tunability.db"
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study, or STUDY/OPTIMIZER.")]
+StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies, or STUDY/OPTIMIZER.")]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="FILTER", help='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
+]
+
+
+def main() -> None:
+    """Entry point. An input that our own errors refuse is one line on standard error and exit code 2."""
+    try:
+        app()
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in OURS:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+@app.command()
+def run(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The study file (TOML).")],
+    storage: Storage = DEFAULT_STORAGE,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell how many trials, blocks and minutes it would take.")
+    ] = False,
+) -> None:
+    """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
+    from study.spec import load_spec
+
+    study = load_spec(spec)
+    if dry_run:
+        show_plan(study, storage)
+        return
+    from storage.store import open_store
+    from study.run import run as run_study
+
+    if address:
+        from study.launch import check_address
+
+        check_address(address)  # before a database is made
+    with open_store(storage, create=True) as store:
+        with progress_bar(study.name) as on_progress:
+            report = run_study(study, store, address, on_progress=on_progress)
+        show_report(study, store, report, storage)
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if report.failures:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def studies(storage: Storage = DEFAULT_STORAGE) -> None:
+    """List the stored studies: trials, diverged ones, best value."""
+    from storage.query import write
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        write(store.studies(), "table", None)
+
+
+@app.command()
+def trials(
+    study: StudyName,
+    where: Where = None,
+    format: Annotated[Format, typer.Option(help="How to write them.")] = Format.TABLE,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there, not to the terminal.")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write the stored trials of a study: hyperparameters, seed, final metrics, divergence."""
+    from storage.query import write
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        frame = store.trials(*split_name(study), where=where)
+    write(frame, format.value, out)
+
+
+@plot_app.command()
+def landscape(
+    study: StudyNames,
+    out: Annotated[
+        list[Path], typer.Option("--out", "-o", metavar="FILE", help="PNG, PDF or SVG; may be repeated.")
+    ],
+    where: Where = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw each optimizer's metric over the search space, one colour scale for all (AvaGrad, Figure 1)."""
+    from analysis.figures import check_target, landscape_figure, save_figure
+    from storage.store import open_store
+
+    for path in out:
+        check_target(path)
+    with open_store(storage, create=False) as store:
+        panels: dict[str, xr.DataArray] = {}
+        for name in study:
+            for optimizer, values in landscapes(store, name, where).items():
+                panels[optimizer if len(study) == 1 else f"{name.partition('/')[0]}/{optimizer}"] = values
+    figure = landscape_figure(panels)
+    for path in out:
+        save_figure(figure, path)
+
+
+@app.command("list")
+def list_catalog(what: Annotated[Catalog, typer.Argument(help="What to list.")]) -> None:
+    """List what a study file can name."""
+    rows = {Catalog.OPTIMIZERS: optimizer_rows, Catalog.WORKLOADS: workload_rows, Catalog.SPACES: space_rows}
+    show_table(*rows[what]())
+
+
+def optimizer_rows() -> CatalogTable:
+    from study.optimizers import OPTIMIZERS
+
+    rows: list[tuple[str, ...]] = []
+    for name, (rule, _) in OPTIMIZERS.items():
+        symbols = {own: symbol for symbol, own in rule.symbols.items()}
+        for own, hyperparameter in rule.hyperparameters.items():
+            axis = f"{own}, {symbols[own]}" if own in symbols else own
+            rows.append((name, axis, f"{hyperparameter.default:g}", hyperparameter.source))
+    return ("optimizer", "hyperparameter", "default", "source of the default"), rows
+
+
+def workload_rows() -> CatalogTable:
+    from study.workloads import WORKLOADS
+
+    rows: list[tuple[str, ...]] = []
+    for name, workload in WORKLOADS.items():
+        weights = sum(weight.numel() for weight in workload.init(0).values())
+        rows.append(
+            (name, f"{weights:,}", f"{workload.flops_per_step / 1e6:.1f}", workload.metric, workload.about)
+        )
+    return ("workload", "weights", "MFLOP a step", "metric", "what it is"), rows
+
+
+def space_rows() -> CatalogTable:
+    from search_spaces import CATALOG
+
+    rows: list[tuple[str, ...]] = []
+    for name, published in CATALOG.items():
+        axes = ", ".join(
+            f"{axis.name} {axis.low:g}..{axis.high:g} ({len(axis.values)})" for axis in published.space.axes
+        )
+        rows.append((name, axes, str(published.space.size), f"{published.source}: {published.note}"))
+    return ("space", "axes", "cells", "source"), rows
+
+
+def show_plan(study: StudySpec, storage: str) -> None:
+    from storage.errors import MissingDatabaseError
+    from storage.store import open_store
+    from study.run import estimate_seconds, plan
+
+    workers = len(os.sched_getaffinity(0))
+    try:
+        with open_store(storage, create=False) as store:
+            declared = store.is_declared(study.name, study.identity())
+            todo = plan(study, store if declared else None, workers)
+    except MissingDatabaseError:
+        todo = plan(study, None, workers)
+    seconds = estimate_seconds(study, todo.trials, workers) if todo.blocks else 0
+    print(f"{study.name}: {study.trials:,} trials, {todo.stored:,} of them stored")
+    print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {todo.lanes}")
+    print(f"estimated time: {seconds / 60:.1f} minutes with {workers} workers")
+
+
+def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
+    for warning in sorted(report.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
+    for failure in report.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    done = report.stored + report.new
+    print(f"\n{study.name}: {done:,} of {study.trials:,} trials stored, {report.new:,} of them now", end="")
+    print(f" ({report.new / report.elapsed:.0f} trials/s)" if report.new else "")
+    if done < study.trials:
+        print("the rest is missing: run the same command again to go on")
+    else:
+        show_summary(landscapes(store, study.name), diverged_shares(store, study.name))
+    option = "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
+    print(f"\ndatabase: {store.database.name}\nnext:")
+    print(f"  tunability plot landscape {study.name} -o {study.name}.png{option}")
+    print(f'  tunability trials {study.name} --where "seed = 0"{option}')
+
+
+def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) -> None:
+    """The best cell of each optimizer, and along the second axis the best value of the first."""
+    from analysis.landscape import axis_names, best_along, best_cell
+
+    rows: list[tuple[str, ...]] = []
+    for name, panel in panels.items():
+        best = best_cell(panel)
+        place = ", ".join(f"{axis} = {value:g}" for axis, value in best.coordinates.items())
+        error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
+        rows.append((name, place, f"{best.mean:.4f}{error}", f"{diverged[name]:.1%}"))
+    first = next(iter(panels.values()))
+    show_table(("optimizer", "best cell", f"{first.attrs['metric']} (± s.e.)", "diverged"), rows)
+    axes = axis_names(first)
+    if len(axes) == 2:
+        lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}
+        lines = [
+            (f"{given:g}", *(f"{panel.sel({axes[1]: given}).item():g}" for panel in lines_of.values()))
+            for given in first[axes[1]].values
+        ]
+        show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
+
+
+def landscapes(store: Store, study: str, where: str | None = None) -> dict[str, xr.DataArray]:
+    """The landscape of each optimizer of a study (or of STUDY/OPTIMIZER)."""
+    from analysis.landscape import landscape
+
+    name, optimizer = split_name(study)
+    space, metric = store.space(name), store.metric(name)
+    return {
+        each: landscape(
+            store.trials(name, each, where=where), space if where is None else space.names, metric
+        )
+        for each in ([optimizer] if optimizer else store.optimizers(name))
+    }
+
+
+def diverged_shares(store: Store, study: str) -> dict[str, float]:
+    frame = store.studies()
+    frame = frame[frame["study"] == study].set_index("optimizer")
+    return dict(frame["diverged"] / frame["trials"])
+
+
+def split_name(study: str) -> tuple[str, str | None]:
+    name, _, optimizer = study.partition("/")
+    return name, optimizer or None
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Any]:
+    """A callback for `study.run.run` that draws a bar with the time left; quiet when not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"{title}: starting the workers", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, description=title, completed=done, total=total)
+
+        yield advance

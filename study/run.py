@@ -1,0 +1,226 @@
+"""Run a study: what is missing in the store is planned as blocks, trained, and stored as it arrives.
+
+Resuming is running again: the plan is computed from the store alone, so a study may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.records import Trials, cell_key
+from storage.store import Store
+from study.spec import OptimizerSpec, StudySpec
+from study.train import MIN_LANES, Block, Outcome
+
+CACHE_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
+"""Working set of a block that still runs at full speed: a few times a core's own cache, or plenty for a GPU."""
+STARTUP_SECONDS = 20.0
+"""Ray, torch in the workers, and compiling with a warm cache; a first run compiles for about 15 s more."""
+COMPILE_FLOPS = 2.5e11
+"""Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""
+EFFICIENCY = 0.2
+"""Share of a core's matrix rate that fused training reaches, for estimates: 0.18 to 0.32 in benchmarks/trainer.py."""
+PACKAGES = ("tunability", "torch", "ray", "optuna", "sqlalchemy", "numpy")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to train: blocks of at most `lanes` trials, and the trials already stored."""
+
+    blocks: tuple[Block, ...]
+    lanes: int
+    compile: bool
+    stored: int
+
+    @property
+    def trials(self) -> int:
+        return sum(block.lanes for block in self.blocks)
+
+
+@dataclass
+class Report:
+    """How a run went. Times in seconds; `busy` is training time summed over workers."""
+
+    stored: int
+    planned: int
+    new: int = 0
+    busy: float = 0.0
+    elapsed: float = 0.0
+    warnings: set[str] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def plan(spec: StudySpec, store: Store | None, workers: int) -> Plan:
+    """The blocks that a study still needs; all of them when `store` is None."""
+    cells = spec.space.cells()
+    keys = [cell_key(dict(zip(spec.space.names, row, strict=True))) for row in cells.tolist()]
+    lanes = lanes_per_block(spec, workers)
+    blocks: list[Block] = []
+    for optimizer in spec.optimizers:
+        stored = store.stored(spec.name, optimizer.name) if store else set()
+        for seed in range(spec.seeds):
+            missing = [i for i, key in enumerate(keys) if (key, seed) not in stored]
+            for start in range(0, len(missing), lanes):
+                blocks.append(make_block(spec, optimizer, seed, cells[missing[start : start + lanes]]))
+    work = spec.trials * spec.workload.steps * spec.workload.workload.flops_per_step
+    # by the whole study, like the lanes: compiled and uncompiled results differ in their last bits
+    return Plan(
+        tuple(blocks), lanes, work > COMPILE_FLOPS, spec.trials - sum(block.lanes for block in blocks)
+    )
+
+
+def lanes_per_block(spec: StudySpec, workers: int) -> int:
+    """Trials trained together: as many as fit the cache, fewer when a small study would leave workers idle.
+
+    It depends on the whole study, not on what is left, so that a resumed study finds its programs compiled.
+    """
+    if spec.lanes:
+        return spec.lanes
+    word = 2 if spec.dtype == "float64" else 1
+    budget = CACHE_BYTES[spec.device.partition(":")[0]]
+    fit = max(MIN_LANES, budget // (word * spec.workload.workload.bytes_per_lane))
+    share = math.ceil(spec.trials / workers)
+    blocks_per_seed = math.ceil(spec.space.size / min(fit, share))
+    return max(MIN_LANES, math.ceil(spec.space.size / blocks_per_seed))
+
+
+def make_block(spec: StudySpec, optimizer: OptimizerSpec, seed: int, cells: NDArray[np.float64]) -> Block:
+    """A block of the given cells (B, d), the optimizer's fixed settings repeated in every lane."""
+    rule = optimizer.rule
+    columns = {rule.own_name(axis): cells[:, i] for i, axis in enumerate(spec.space.names)}
+    fixed = {name: np.full(len(cells), value) for name, value in rule.settings(optimizer.settings).items()}
+    return Block(
+        spec.workload.name,
+        optimizer.name,
+        seed,
+        fixed | columns,
+        spec.workload.steps,
+        spec.workload.weight_decay,
+        spec.dtype,
+    )
+
+
+def trials_of(spec: StudySpec, block: Block, outcome: Outcome) -> Trials:
+    """A trained block as the store takes it, its hyperparameters under the names of the space's axes."""
+    rule = next(optimizer for optimizer in spec.optimizers if optimizer.name == block.optimizer).rule
+    metric = spec.workload.workload.metric
+    finished = datetime.now(UTC)
+    return Trials(
+        hyperparameters={axis: block.hyperparameters[rule.own_name(axis)] for axis in spec.space.names},
+        seed=block.seed,
+        value=outcome.metrics[metric],
+        metrics={name: values for name, values in outcome.metrics.items() if name != metric},
+        curve_steps=outcome.curve_steps,
+        curve=outcome.curve,
+        diverged_at=outcome.diverged_at,
+        seconds=outcome.seconds / block.lanes,
+        started=finished - timedelta(seconds=outcome.seconds),
+        finished=finished,
+    )
+
+
+def run(
+    spec: StudySpec,
+    store: Store,
+    address: str | None = None,
+    *,
+    on_progress: Callable[[int, int], None],
+) -> Report:
+    """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
+
+    `on_progress(trials stored, trials of the study)` is called as blocks arrive. Blocks that fail for good and a
+    Ctrl-C are told in the report; what was stored stays. Raises StoreError when the study is stored with another
+    spec, LaunchError when the cluster cannot be reached.
+    """
+    from study import launch
+
+    if store.is_declared(spec.name, spec.identity()) and not plan(spec, store, 1).blocks:
+        return Report(spec.trials, 0)
+    with launch.cluster(address, spec.device) as workers:
+        store.declare(
+            spec.name,
+            [optimizer.name for optimizer in spec.optimizers],
+            space=spec.space,
+            metric=spec.workload.workload.metric,
+            spec=spec.identity(),
+            provenance=provenance(spec),
+        )
+        todo = plan(spec, store, workers)
+        report = Report(todo.stored, todo.trials)
+        on_progress(todo.stored, spec.trials)
+
+        def keep(block: Block, outcome: Outcome) -> None:
+            report.new += store.append(spec.name, block.optimizer, trials_of(spec, block, outcome))
+            report.busy += outcome.seconds
+            if outcome.warning:
+                report.warnings.add(outcome.warning)
+            on_progress(report.stored + report.new, spec.trials)
+
+        def give_up(block: Block, error: str) -> None:
+            report.failures.append(f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}")
+
+        started = time.perf_counter()
+        try:
+            launch.train_blocks(
+                todo.blocks,
+                todo.lanes,
+                workers,
+                spec.device,
+                compile=todo.compile,
+                on_outcome=keep,
+                on_failure=give_up,
+            )
+        except KeyboardInterrupt:
+            report.interrupted = True
+        report.elapsed = time.perf_counter() - started
+    return report
+
+
+def estimate_seconds(spec: StudySpec, trials: int, workers: int) -> float:
+    """Rough time for `trials` trainings: their floating-point operations at a share of this machine's matrix rate."""
+    import torch
+
+    torch.set_num_threads(1)
+    a = torch.rand(512, 512)
+    a @ a
+    started = time.perf_counter()
+    for _ in range(20):
+        a @ a
+    rate = 20 * 2 * 512**3 / (time.perf_counter() - started)
+    workload = spec.workload.workload
+    work = trials * spec.workload.steps * workload.flops_per_step
+    return STARTUP_SECONDS + work / (EFFICIENCY * rate * workers)
+
+
+def provenance(spec: StudySpec) -> dict[str, Any]:
+    """With what a study was first run: code and package versions, machine, seeds, hash of the data."""
+    return {
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": {"platform": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
+        "device": spec.device,
+        "seeds": list(range(spec.seeds)),
+        "data_sha256": spec.workload.workload.data_hash(),
+        "declared": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def processor() -> str:
+    """The processor's name as Linux tells it, or what Python knows."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,161 @@
+"""Fused training: a lane's result is the torch optimizer's alone, to the bit the same in any block."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from study.optimizers import OPTIMIZERS
+from study.train import Block, Outcome, Trainer, curve_steps
+from study.workloads import WORKLOADS
+
+ALPHA = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0])
+EPS = np.array([1e-8, 1e-2, 1e-6, 1.0, 1e-4, 0.1])
+
+
+def block(lanes: Sequence[int] = range(6), **changes: object) -> Block:
+    chosen = list(lanes)
+    fields = {"workload": "digits-mlp", "optimizer": "adam", "seed": 1, "steps": 40} | changes
+    return Block(hyperparameters={"lr": ALPHA[chosen], "eps": EPS[chosen]}, **fields)  # type: ignore[arg-type]
+
+
+def assert_lanes_equal(part: Outcome, whole: Outcome, lanes: Sequence[int]) -> None:
+    chosen = list(lanes)
+    np.testing.assert_array_equal(part.curve, whole.curve[chosen])
+    np.testing.assert_array_equal(part.diverged_at, whole.diverged_at[chosen])
+    for name, values in whole.metrics.items():
+        np.testing.assert_array_equal(part.metrics[name], values[chosen], err_msg=name)
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("workload", "optimizer"), [("digits-mlp", "adam"), ("digits-mlp", "avagrad"), ("digits-cnn", "adam")]
+)
+def test_batch_invariance(workload: str, optimizer: str, compile: bool) -> None:
+    """Same bits in any order, in a smaller block, alone, and with another number of lanes a program."""
+    of = {"workload": workload, "optimizer": optimizer}
+    six = Trainer(6, compile=compile)
+    whole = six.train(block(**of))
+    assert len(set(whole.metrics["train_loss"])) == 6
+    for lanes in ([5, 3, 1, 0, 2, 4], [4, 1], [2]):
+        assert_lanes_equal(six.train(block(lanes, **of)), whole, lanes)
+    assert_lanes_equal(Trainer(1, compile=compile).train(block([3], **of)), whole, [3])
+    assert_lanes_equal(Trainer(9, compile=compile).train(block(**of)), whole, range(6))
+
+
+def test_two_trainers_give_the_same_bits() -> None:
+    assert_lanes_equal(Trainer(6, compile=False).train(block()), Trainer(6, compile=False).train(block()), range(6))
+
+
+def alone(trial: Block, lane: int) -> tuple[torch.Tensor, float]:
+    """One lane trained by the torch class, an ordinary loop: weights' evaluation and the last losses' mean."""
+    workload, (_, cls) = WORKLOADS[trial.workload], OPTIMIZERS[trial.optimizer]
+    params = {key: value.double().requires_grad_() for key, value in workload.init(trial.seed).items()}
+    settings = {name: float(values[lane]) for name, values in trial.hyperparameters.items()}
+    optimizer = cls(params.values(), **settings)
+    batches, losses = workload.batches(trial.seed), []
+    for _ in range(trial.steps):
+        batch = tuple(part.double() for part in next(batches))
+        optimizer.zero_grad()
+        loss = workload.loss(params, batch)
+        penalty = sum((weight**2).sum() for weight in params.values())
+        (loss + trial.weight_decay / 2 * penalty).backward()
+        optimizer.step()
+        losses.append(loss.item())
+    with torch.no_grad():
+        validation = tuple(part.double() for part in workload.validation(trial.seed))
+        metrics = workload.evaluate(params, validation)
+    return metrics["validation_loss"], float(np.mean(losses[-2:]))
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_a_lane_is_the_torch_class_alone(optimizer: str, decay: float, compile: bool) -> None:
+    trial = block(optimizer=optimizer, weight_decay=decay, dtype="float64")
+    outcome = Trainer(6, compile=compile).train(trial)
+    for lane in range(6):
+        loss, train_loss = alone(trial, lane)
+        assert outcome.metrics["validation_loss"][lane] == pytest.approx(loss.item(), rel=1e-8)
+        assert outcome.metrics["train_loss"][lane] == pytest.approx(train_loss, rel=1e-8)
+
+
+def test_cnn_lane_is_the_torch_class_alone() -> None:
+    trial = block(workload="digits-cnn", dtype="float64")
+    outcome = Trainer(6, compile=False).train(trial)
+    assert outcome.metrics["validation_loss"][2] == pytest.approx(alone(trial, 2)[0].item(), rel=1e-8)
+
+
+def test_divergence_is_data_and_stays_in_its_lane() -> None:
+    rates = np.array([0.01, 1e30, 0.1])
+    trainer = Trainer(3, compile=False)
+    mixed = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates}, steps=40))
+    healthy = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates[[0, 2]]}, steps=40))
+    assert mixed.diverged_at[1] == 2  # the first update makes weights of 1e30, the second loss overflows
+    assert mixed.metrics["validation_error"][1] == 1.0
+    assert (mixed.curve[1] == 1.0).all()
+    assert_lanes_equal(healthy, mixed, [0, 2])
+    assert mixed.diverged_at[[0, 2]].tolist() == [-1, -1]
+
+
+def test_infinite_weights_are_noticed_at_the_next_curve_point() -> None:
+    """Weights of -inf behind a relu leave the loss finite, so the loss alone would not tell."""
+    trial = Block("digits-mlp", "adam", 0, {"lr": np.array([0.01, 3e38])}, steps=1)
+    outcome = Trainer(2, compile=False).train(trial)
+    assert outcome.diverged_at.tolist() == [-1, 1]
+    assert outcome.metrics["validation_error"][1] == 1.0
+
+
+def test_a_block_that_diverged_entirely_keeps_its_curve() -> None:
+    outcome = Trainer(2, compile=False).train(Block("digits-mlp", "adam", 0, {"lr": np.full(2, 1e30)}, steps=400))
+    assert outcome.curve.shape == (2, 20)
+    assert (outcome.curve == 1.0).all()
+    assert outcome.diverged_at.tolist() == [2, 2]
+
+
+def test_the_curve_ends_with_the_final_metric_and_learns() -> None:
+    outcome = Trainer(6, compile=False).train(block(steps=100))
+    np.testing.assert_array_equal(outcome.curve[:, -1], outcome.metrics["validation_error"])
+    assert outcome.curve[1, -1] < 0.15 < outcome.curve[1, 0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(400, list(range(20, 401, 20))), (3, [1, 2, 3]), (1, [1]), (20, list(range(1, 21)))]
+)
+def test_curve_steps(steps: int, expected: list[int]) -> None:
+    assert curve_steps(steps).tolist() == expected
+
+
+def test_defaults_are_the_rules() -> None:
+    trainer = Trainer(2, compile=False)
+    implied = trainer.train(Block("digits-mlp", "adam", 0, {"lr": np.array([0.001, 0.01])}, steps=20))
+    given = {"lr": np.array([0.001, 0.01]), "beta1": np.full(2, 0.9), "beta2": np.full(2, 0.999), "eps": np.full(2, 1e-8)}
+    assert_lanes_equal(implied, trainer.train(Block("digits-mlp", "adam", 0, given, steps=20)), range(2))
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match="the block has 6 lanes, this trainer takes at most 4"):
+        Trainer(4, compile=False).train(block())
+    with pytest.raises(ValueError, match="lr = -1.0 is not allowed"):
+        Trainer(4, compile=False).train(Block("digits-mlp", "adam", 0, {"lr": np.array([-1.0])}))
+
+
+def test_without_a_compiler_it_warns_and_trains(tmp_path: Path) -> None:
+    script = (
+        "import numpy as np; from study.train import Block, Trainer\n"
+        "block = Block('digits-mlp', 'adam', 0, {'lr': np.array([0.01, 0.1])}, steps=20)\n"
+        "with_warning, eager = Trainer(2).train(block), Trainer(2, compile=False).train(block)\n"
+        "assert (with_warning.curve == eager.curve).all()\n"
+        "print(with_warning.warning)\n"
+    )
+    nothing = {"CXX": "no-such-compiler", "PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **nothing}, capture_output=True, text=True, check=True
+    )
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("training runs uncompiled, several times slower: ")
