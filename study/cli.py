@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=Tr
 app.add_typer(plot_app, name="plot")
 
 CatalogTable = tuple[tuple[str, ...], list[tuple[str, ...]]]
-OURS = {"study", "storage", "search_spaces", "analysis", "tuners"}
+OURS = {"study", "storage", "search_spaces", "analysis"}
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -161,6 +162,7 @@ def landscape(
     figure = landscape_figure(panels)
     for path in out:
         save_figure(figure, path)
+        print(f"wrote {path}")
 
 
 @app.command("list")
@@ -225,21 +227,24 @@ def show_plan(study: StudySpec, storage: str) -> None:
 
 
 def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
+    """What happened, where it is, what to type next."""
     for warning in sorted(report.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     for failure in report.failures:
         print(f"failed: {failure}", file=sys.stderr)
     done = report.stored + report.new
-    print(f"\n{study.name}: {done:,} of {study.trials:,} trials stored, {report.new:,} of them now", end="")
-    print(f" ({report.new / report.elapsed:.0f} trials/s)" if report.new else "")
+    speed = f", {report.new:,} of them now ({report.new / report.elapsed:.0f} trials/s)" if report.new else ""
+    print(f"\n{study.name}: {done:,} of {study.trials:,} trials stored{speed}")
+    option = "" if storage == DEFAULT_STORAGE else f" --storage {store.database.name}"
     if done < study.trials:
-        print("the rest is missing: run the same command again to go on")
+        print(f"{'stopped' if report.interrupted else 'incomplete'}: the same command trains the rest")
     else:
         show_summary(landscapes(store, study.name), diverged_shares(store, study.name))
-    option = "" if storage == DEFAULT_STORAGE else f" --storage {storage}"
+    command = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
     print(f"\ndatabase: {store.database.name}\nnext:")
-    print(f"  tunability plot landscape {study.name} -o {study.name}.png{option}")
-    print(f'  tunability trials {study.name} --where "seed = 0"{option}')
+    if done == study.trials:
+        print(f"  {command} plot landscape {study.name} -o {study.name}.png{option}")
+    print(f'  {command} trials {study.name} --where "seed = 0"{option}')
 
 
 def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) -> None:
@@ -253,7 +258,8 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
         rows.append((name, place, f"{best.mean:.4f}{error}", f"{diverged[name]:.1%}"))
     first = next(iter(panels.values()))
-    show_table(("optimizer", "best cell", f"{first.attrs['metric']} (± s.e.)", "diverged"), rows)
+    metric = first.attrs["metric"] + (" ± s.e." if first.sizes["seed"] > 1 else "")
+    show_table(("optimizer", "best cell", metric, "diverged"), rows)
     axes = axis_names(first)
     if len(axes) == 2:
         lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}

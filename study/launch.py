@@ -12,6 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -27,6 +28,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.train import Block, Outcome, Trainer
+
+logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
 RETRIES = 2
 
@@ -98,9 +101,12 @@ class Reporter(tune.Callback):
         self._on_outcome(trial.config["block"], result["outcome"])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        lines = str(error).strip().splitlines() if error else ["the worker died"]
-        self._on_failure(trial.config["block"], lines[-1].strip())
+        lines = (
+            Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()
+            if trial.error_file
+            else []
+        )
+        self._on_failure(trial.config["block"], lines[-1].strip() if lines else "the worker died")
 
 
 def check_address(address: str) -> None:

@@ -190,7 +190,10 @@ class Trainer:
                 compiled(*leaves)  # compiles now, so that failing is noticed here
                 run = compiled
             except COMPILE_ERRORS as error:
-                self.warning = f"training runs uncompiled, several times slower: {first_line(error)}"
+                reason = first_line(error)
+                self.warning = (
+                    f"training runs uncompiled, several times slower ({reason}): install a C++ compiler, g++"
+                )
         return lambda *given: pytree.tree_unflatten(run(*pytree.tree_leaves(given)), result[0])
 
 

@@ -59,13 +59,12 @@ def test_adam_is_torchs_adam(settings: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"lr": 0.5, "eps": 1e-8}, {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1.0, "weight_decay": 0.1}]
+    "settings",
+    [{}, {"lr": 0.5, "eps": 1e-8}, {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1.0, "weight_decay": 0.1}],
 )
 def test_avagrad_official_is_the_released_class(settings: dict[str, object]) -> None:
     ours = run(AvaGradOfficial, **settings)
-    released = run(
-        pytorch_optimizer.AvaGrad, **{"lr": 0.1, "eps": 0.1, **settings}, weight_decouple=False
-    )
+    released = run(pytorch_optimizer.AvaGrad, **{"lr": 0.1, "eps": 0.1, **settings}, weight_decouple=False)
     torch.testing.assert_close(ours, released, rtol=0, atol=1e-12)
 
 

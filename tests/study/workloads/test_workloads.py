@@ -82,7 +82,9 @@ def test_cnn_is_the_network_that_conv2d_computes() -> None:
     images, targets = workload.validation(0)
     h = images.reshape(-1, 1, 8, 8)
     for layer, stride in (("first", 1), ("second", 2)):
-        h = torch.conv2d(h, params[f"{layer}.weight"], params[f"{layer}.bias"], padding=1, stride=stride).relu()
+        h = torch.conv2d(
+            h, params[f"{layer}.weight"], params[f"{layer}.bias"], padding=1, stride=stride
+        ).relu()
     logits = h.mean((2, 3)) @ params["output.weight"] + params["output.bias"]
     ours = workload.evaluate(params, (images, targets))["validation_loss"]
     torch.testing.assert_close(ours, cross_entropy(logits, targets), rtol=1e-5, atol=0)
@@ -119,6 +121,8 @@ def test_fingerprint_notices_one_changed_label() -> None:
     assert fingerprint((pixels, changed)) != fingerprint((pixels, labels))
 
 
-@pytest.mark.parametrize(("name", "millions"), [("digits-mlp", 1.29), ("mnist-mlp", 13.1), ("digits-cnn", 8.3)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("digits-mlp", 1.29), ("mnist-mlp", 13.1), ("digits-cnn", 8.3)]
+)
 def test_operations_of_a_step(name: str, millions: float) -> None:
     assert WORKLOADS[name].flops_per_step / 1e6 == pytest.approx(millions, rel=0.01)

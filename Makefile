@@ -1,0 +1,40 @@
+# On a machine with Python >= 3.11 and make: `make demo` runs the main study, `make test` the tests. Both install
+# into .venv first. A C++ compiler (g++) makes training several times faster; without one it still runs.
+PYTHON ?= python3
+STUDY ?= avagrad-figure-1
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check bench clean
+
+demo: .venv/installed
+	mkdir -p demo
+	$(BIN)/tunability run studies/$(STUDY).toml --storage sqlite:///demo/tunability.db
+	$(BIN)/tunability plot landscape $(STUDY) --storage sqlite:///demo/tunability.db \
+	  -o demo/$(STUDY).png -o demo/$(STUDY).pdf
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest --quiet
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/throughput.py
+
+clean:
+	rm -rf .venv demo
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(INSTALL) --editable '.[dev]'
+	touch $@

@@ -1,0 +1,288 @@
+"""The command line: what it prints, and one clear line with exit code 2 for every wrong input."""
+
+import json
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import study.run
+from search_spaces import SearchSpace
+from storage.records import Trials
+from storage.store import open_store
+from study.cli import main
+from study.train import Block
+
+Cli = Callable[..., tuple[int, str, str]]
+WriteStudy = Callable[..., Path]
+ALPHA, EPS = [0.01, 0.1, 1.0], [1e-8, 1e-4]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Runs `tunability ARGUMENTS` in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tunability", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return int(exit.value.code or 0), *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A store with the study `made-up`, two optimizers, 3 x 2 cells, 2 seeds; one trial has diverged."""
+    url = f"sqlite:///{tmp_path}/made.db"
+    space = SearchSpace.from_table({"alpha": ALPHA, "eps": EPS})
+    now = datetime.now(UTC)
+    cells = space.cells()
+    with open_store(url, create=True) as store:
+        store.declare(
+            "made-up", ["adam", "avagrad"], space=space, metric="error", spec={"a": 1}, provenance={}
+        )
+        for optimizer in ("adam", "avagrad"):
+            for seed in (0, 1):
+                value = np.linspace(0.1, 0.6, 6) + seed / 100
+                diverged_at = np.where((np.arange(6) == 5) & (seed == 1) & (optimizer == "adam"), 7, -1)
+                trials = Trials(
+                    hyperparameters={"alpha": cells[:, 0], "eps": cells[:, 1]},
+                    seed=seed,
+                    value=value,
+                    metrics={"loss": 2 * value},
+                    curve_steps=np.array([10, 20]),
+                    curve=np.stack([value + 0.1, value], 1),
+                    diverged_at=diverged_at,
+                    seconds=0.5,
+                    started=now,
+                    finished=now,
+                )
+                assert store.append("made-up", optimizer, trials) == 6
+    return url
+
+
+def test_studies(cli: Cli, url: str) -> None:
+    code, out, _ = cli("studies", "--storage", url)
+    assert code == 0
+    adam = next(line.split() for line in out.splitlines() if " adam " in line)
+    assert adam[:6] == ["made-up", "adam", "error", "12", "1", "0.1"]
+
+
+def test_trials_as_json_and_filter(cli: Cli, url: str) -> None:
+    _, out, _ = cli(
+        "trials", "made-up/adam", "--where", "alpha < 1 and seed = 0", "--format", "json", "--storage", url
+    )
+    rows = json.loads(out)
+    assert [(row["alpha"], row["eps"]) for row in rows] == [(a, e) for a in ALPHA[:2] for e in EPS]
+    assert {row["optimizer"] for row in rows} == {"adam"}
+    assert rows[0]["loss"] == 2 * rows[0]["error"]
+    _, out, _ = cli(
+        "trials", "made-up", "--where", "diverged_at is not null", "--format", "json", "--storage", url
+    )
+    assert [(row["alpha"], row["seed"], row["diverged_at"]) for row in json.loads(out)] == [(1.0, 1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("format", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet), ("json", pd.read_json)]
+)
+def test_trials_to_a_file(
+    cli: Cli, url: str, tmp_path: Path, format: str, read: Callable[[Path], pd.DataFrame]
+) -> None:
+    path = tmp_path / f"trials.{format}"
+    code, out, _ = cli("trials", "made-up", "--format", format, "-o", path, "--storage", url)
+    assert (code, out) == (0, "")
+    assert len(read(path)) == 24
+    assert read(path)["error"].min() == 0.1
+
+
+def test_plot_landscape(cli: Cli, url: str, tmp_path: Path) -> None:
+    png, pdf = tmp_path / "f.png", tmp_path / "f.pdf"
+    code, out, _ = cli("plot", "landscape", "made-up", "-o", png, "-o", pdf, "--storage", url)
+    assert code == 0
+    assert out == f"wrote {png}\nwrote {pdf}\n"
+    with Image.open(png) as picture:
+        assert min(picture.size) > 500
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("optimizers", ["adam", "avagrad-official", "lr, alpha", "0.001", "Algorithm 1"]),
+        ("workloads", ["digits-mlp", "digits-cnn", "mnist-mlp", "4,810"]),
+        ("spaces", ["avagrad-cifar", "441", "AvaGrad, section 5.1"]),
+    ],
+)
+def test_list(cli: Cli, what: str, names: list[str]) -> None:
+    code, out, _ = cli("list", what)
+    assert code == 0
+    assert all(name in out for name in names)
+
+
+def test_dry_run_tells_and_writes_nothing(cli: Cli, write_study: WriteStudy, tmp_path: Path) -> None:
+    code, out, _ = cli("run", write_study(), "--dry-run", "--storage", f"sqlite:///{tmp_path}/new.db")
+    assert code == 0
+    assert "48 trials, 0 of them stored" in out
+    assert "48 trials in 12 blocks of up to 4" in out
+    assert "estimated time: " in out
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_light_commands_import_neither_torch_nor_ray(url: str) -> None:
+    script = (
+        "import sys; from study.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as exit: assert not exit.code\n"
+        "print('LOADED', *sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))\n"
+    )
+    for arguments in (["--help"], ["trials", "made-up", "--storage", url], ["studies", "--storage", url]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines()[-1].strip() == "LOADED"
+
+
+def test_a_block_that_fails_for_good(
+    cli: Cli, write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reported with exit code 1; the rest is stored, and the next run trains what is missing."""
+    make_block = study.run.make_block
+
+    def spoil(*arguments: object) -> Block:
+        block = make_block(*arguments)  # type: ignore[arg-type]
+        if (block.optimizer, block.seed) == ("avagrad", 1):
+            bad = {**block.hyperparameters, "eps": -np.ones(block.lanes)}
+            return Block(block.workload, block.optimizer, block.seed, bad, block.steps)
+        return block
+
+    command = ("run", write_study(lanes=12), "--storage", f"sqlite:///{tmp_path}/t.db")
+    monkeypatch.setattr(study.run, "make_block", spoil)
+    code, out, err = cli(*command)
+    assert code == 1
+    assert "failed: avagrad, seed 1, 12 trials: ValueError: eps = -1.0 is not allowed" in err
+    assert "Traceback" not in err
+    assert "36 of 48 trials stored" in out
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "argv", ["tunability", *map(str, command)])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert not exit.value.code
+    with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
+        assert store.studies()["trials"].tolist() == [24, 24]
+
+
+def refused(cli: Cli, folder: Path, *arguments: object) -> str:
+    """The one line with which a command is refused, having written nothing."""
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    code, out, err = cli(*arguments)
+    assert code == 2
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    return line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"adam"', '"adma"', "did you mean 'adam'?"),
+        ('name = "digits-mlp"', 'name = "digits-mpl"', "did you mean 'digits-mlp'?"),
+        ("seeds = 2", "seeds = 0", "seeds = 0 is not allowed"),
+        ("seeds = 2", "seeds = = 2", "not valid TOML: Invalid value (at line 6"),
+        ("seeds = 2", "seeds = 2\nsteps = 3", "unknown key 'steps'"),
+        ("alpha = [0.001, 0.01, 0.1, 1]", "alpha = []", "axis 'alpha' is empty"),
+        ("alpha = [0.001, 0.01, 0.1, 1]", "alpha = [1, 1]", "axis 'alpha' has the value 1 twice"),
+        (
+            "{ alpha = [0.001, 0.01, 0.1, 1], eps = [1e-8, 1e-4, 1] }",
+            '"avagrad"',
+            "unknown search space 'avagrad'",
+        ),
+    ],
+)
+def test_wrong_study_files(
+    cli: Cli, write_study: WriteStudy, tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    spec = write_study(old=old, new=new)
+    assert message in refused(cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
+
+
+def other_sqlite(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE mine (x INTEGER)")
+    connection.close()
+
+
+def later_schema(path: Path) -> None:
+    open_store(f"sqlite:///{path}", create=True).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v9.9.9'")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (other_sqlite, "not an Optuna database"),
+        (lambda path: path.write_text("hello"), "is not an SQLite file"),
+        (later_schema, "v9.9.9"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "trials"])
+def test_wrong_databases(
+    cli: Cli,
+    write_study: WriteStudy,
+    tmp_path: Path,
+    make: Callable[[Path], None],
+    message: str,
+    command: str,
+) -> None:
+    make(tmp_path / "t.db")
+    target = write_study() if command == "run" else "small"
+    assert message in refused(cli, tmp_path, command, target, "--storage", f"sqlite:///{tmp_path}/t.db")
+
+
+def test_other_wrong_inputs(cli: Cli, url: str, write_study: WriteStudy, tmp_path: Path) -> None:
+    spec, storage = write_study(), ("--storage", url)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    new = ("--storage", f"sqlite:///{tmp_path}/new.db")
+    assert f"cannot reach a Ray cluster at '{address}'" in refused(
+        cli, tmp_path, "run", spec, "--address", address, *new
+    )
+    assert "cannot reach" in refused(cli, tmp_path, "run", spec, "--address", "nonsense", *new)
+    assert "cannot be read" in refused(cli, tmp_path, "run", tmp_path / "no.toml", *new)
+    assert "does not exist" in refused(
+        cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/no/t.db"
+    )
+    assert "there is no such file" in refused(cli, tmp_path, "studies", *new)
+    assert "did you mean 'made-up'?" in refused(cli, tmp_path, "trials", "mode-up", *storage)
+    assert "did you mean 'adam'?" in refused(cli, tmp_path, "trials", "made-up/adma", *storage)
+    assert "alhpa" in refused(cli, tmp_path, "trials", "made-up", "--where", "alhpa < 1", *storage)
+    missing = tmp_path / "no" / "f.png"
+    assert "does not exist" in refused(cli, tmp_path, "plot", "landscape", "made-up", "-o", missing, *storage)
+    assert "end its name with" in refused(
+        cli, tmp_path, "plot", "landscape", "made-up", "-o", "f.jpg", *storage
+    )
+    assert "folder that exists" in refused(cli, tmp_path, "trials", "made-up", "-o", missing, *storage)
+
+
+def test_a_bug_keeps_its_traceback(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("storage.query.write", broken)
+    monkeypatch.setattr(sys, "argv", ["tunability", "studies", "--storage", url])
+    with pytest.raises(ZeroDivisionError):
+        main()

@@ -1,0 +1,224 @@
+"""Studies on a real local Ray cluster: exactly once, resumable, and honest about what failed."""
+
+import itertools
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import psutil
+import pytest
+
+from storage.store import StoreError, open_store
+from study import launch
+from study.run import lanes_per_block, plan, run
+from study.spec import StudySpec, load_spec, parse_spec
+from study.train import Block, Outcome
+
+TRIALS = 48
+SLOW = {"steps": 600, "lanes": 2}
+
+
+WriteStudy = Callable[..., Path]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, err
+    return out + err
+
+
+def contents(database: Path, study: str = "small") -> pd.DataFrame:
+    """Everything about the trials but when they ran: one row a trial, its curve as a tuple."""
+    storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
+    rows = []
+    for optimizer in ("adam", "avagrad"):
+        for trial in optuna.load_study(study_name=f"{study}/{optimizer}", storage=storage).trials:
+            attributes = {k: v for k, v in trial.user_attrs.items() if k != "seconds"}
+            curve = tuple(trial.intermediate_values.items())
+            rows.append(
+                {"optimizer": optimizer, "state": trial.state.name, "value": trial.value, "curve": curve}
+                | trial.params
+                | attributes
+            )
+    storage.engine.dispose()
+    return pd.DataFrame(rows).sort_values(["optimizer", "seed", "alpha", "eps"], ignore_index=True)
+
+
+def wait_for_trials(database: Path, at_least: int) -> None:
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        if database.exists():
+            with open_store(f"sqlite:///{database}", create=False) as store:
+                if store.studies()["trials"].sum() >= at_least:
+                    return
+        time.sleep(0.2)
+    raise AssertionError("no trials arrived")
+
+
+def children(process: subprocess.Popen[str], name: str) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if name in child.name()]
+
+
+def test_a_study_through_ray_is_readable_by_plain_optuna(
+    tmp_path: Path, write_study: WriteStudy, start: Start
+) -> None:
+    database = tmp_path / "t.db"
+    report = finish(start("run", write_study(), "--storage", f"sqlite:///{database}"))
+    assert f"{TRIALS} of {TRIALS} trials stored" in report
+    assert "best cell" in report
+    assert "tunability plot landscape small" in report
+    table = contents(database)
+    assert len(table) == TRIALS
+    assert not table.duplicated(["optimizer", "alpha", "eps", "seed"]).any()
+    assert set(table["state"]) == {"COMPLETE"}
+    assert table["value"].between(0, 1).all()
+    assert all(
+        len(curve) == 20 and curve[-1] == (20, value)
+        for curve, value in zip(table.curve, table.value, strict=True)
+    )
+    study = optuna.load_study(study_name="small/adam", storage=f"sqlite:///{database}")
+    assert study.best_value == table.loc[table.optimizer == "adam", "value"].min()
+    provenance = study.user_attrs["tunability:provenance"]
+    assert provenance["packages"]["torch"].startswith("2.")
+    assert provenance["seeds"] == [0, 1]
+    assert len(provenance["data_sha256"]) == 64
+    # again: nothing to do, nothing changed
+    assert f"{TRIALS} of {TRIALS} trials stored\n" in finish(
+        start("run", tmp_path / "small.toml", "--storage", f"sqlite:///{database}")
+    )
+    pd.testing.assert_frame_equal(contents(database), table)
+
+
+def test_killed_and_resumed_is_as_if_undisturbed(
+    tmp_path: Path, write_study: WriteStudy, start: Start
+) -> None:
+    spec = write_study(**SLOW)
+    killed, undisturbed = tmp_path / "killed.db", tmp_path / "undisturbed.db"
+    process = start("run", spec, "--storage", f"sqlite:///{killed}")
+    wait_for_trials(killed, 8)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    before = contents(killed)
+    assert 8 <= len(before) < TRIALS
+    assert set(before["state"]) == {"COMPLETE"}
+    assert len(before) % 2 == 0, "half a block was stored"
+    finish(start("run", spec, "--storage", f"sqlite:///{killed}"))
+    finish(start("run", spec, "--storage", f"sqlite:///{undisturbed}"))
+    pd.testing.assert_frame_equal(contents(killed), contents(undisturbed))
+
+
+def test_two_drivers_on_one_study(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
+    spec, database = write_study(), tmp_path / "t.db"
+    drivers = [start("run", spec, "--storage", f"sqlite:///{database}") for _ in range(2)]
+    for driver in drivers:
+        assert f"{TRIALS} trials stored" in finish(driver)
+    table = contents(database)
+    assert len(table) == TRIALS
+    assert not table.duplicated(["optimizer", "alpha", "eps", "seed"]).any()
+
+
+def test_ctrl_c_stops_cleanly(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
+    database = tmp_path / "t.db"
+    process = start("run", write_study(**SLOW), "--storage", f"sqlite:///{database}")
+    wait_for_trials(database, 4)
+    workers = children(process, "ray::")
+    assert workers
+    os.killpg(process.pid, signal.SIGINT)
+    text = finish(process, code=130)
+    assert "stopped: the same command trains the rest" in text
+    assert "Traceback" not in text
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    assert set(contents(database)["state"]) == {"COMPLETE"}
+
+
+def test_a_dead_worker_is_replaced(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
+    database = tmp_path / "t.db"
+    process = start("run", write_study(**SLOW), "--storage", f"sqlite:///{database}")
+    wait_for_trials(database, 4)
+    children(process, "ray::Resource")[0].kill()
+    assert f"{TRIALS} of {TRIALS} trials stored" in finish(process)
+    assert len(contents(database)) == TRIALS
+
+
+def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
+    good = [Block("digits-mlp", "adam", seed, {"lr": np.array([0.01, 0.1])}, steps=20) for seed in range(3)]
+    bad = Block("digits-mlp", "adam", 7, {"lr": np.array([-1.0])}, steps=20)
+    outcomes: dict[int, Outcome] = {}
+    failures: list[tuple[int, str]] = []
+    with launch.cluster(None, "cpu") as workers:
+        assert workers >= 1
+        launch.train_blocks(
+            [good[0], bad, *good[1:]],
+            2,
+            workers,
+            "cpu",
+            compile=False,
+            on_outcome=lambda block, outcome: outcomes.setdefault(block.seed, outcome) and None,
+            on_failure=lambda block, error: failures.append((block.seed, error)),
+        )
+    assert sorted(outcomes) == [0, 1, 2]
+    ((seed, error),) = failures
+    assert seed == 7
+    assert error == "ValueError: lr = -1.0 is not allowed: give a number of at least 0"
+
+
+def small(**changes: object) -> StudySpec:
+    given = {
+        "name": "small",
+        "workload": "digits-mlp",
+        "optimizers": ["adam"],
+        "space": "avagrad-cifar",
+        "seeds": 3,
+    }
+    return parse_spec(given | changes)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7, 64])
+@pytest.mark.parametrize("workload", ["digits-mlp", "digits-cnn", "mnist-mlp"])
+def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
+    spec = small(workload=workload)
+    todo = plan(spec, None, workers)
+    trials = list(
+        itertools.chain.from_iterable(
+            zip(itertools.repeat(b.seed), b.hyperparameters["lr"], b.hyperparameters["eps"])
+            for b in todo.blocks
+        )
+    )
+    assert len(trials) == len(set(trials)) == 441 * 3
+    assert max(block.lanes for block in todo.blocks) <= todo.lanes
+    assert len(todo.blocks) >= min(workers, 3)
+
+
+def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
+    assert lanes_per_block(small(), 2) == 63
+    assert (
+        lanes_per_block(small(workload="mnist-mlp"), 2)
+        < lanes_per_block(small(workload="digits-cnn"), 2)
+        < 63
+    )
+    assert lanes_per_block(small(dtype="float64"), 2) < 63
+    assert lanes_per_block(small(lanes=5), 2) == 5
+    assert lanes_per_block(small(), 200) == 7  # rather small blocks than idle workers
+
+
+def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
+    with open_store(f"sqlite:///{tmp_path}/t.db", create=True) as store:
+        spec = load_spec(write_study())
+        store.declare(
+            spec.name, ["adam", "avagrad"], space=spec.space, metric="m", spec=spec.identity(), provenance={}
+        )
+        changed = load_spec(write_study(old="steps = 20", new="steps = 21"))
+        with pytest.raises(StoreError, match=r"another spec \(workload.steps = 20 there, 21 here\)"):
+            run(changed, store, on_progress=quiet)

@@ -1,0 +1,120 @@
+"""The study file: what it may say, its identity, and one clear line for everything else."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from study.spec import SpecError, StudySpec, load_spec, parse_spec
+
+STUDY = """
+name = "fig"
+workload = "digits-mlp"
+optimizers = ["adam", { name = "avagrad", betas = [0.9, 0.99] }]
+space = "avagrad-cifar"
+seeds = 3
+"""
+
+
+def spec(old: str = "", new: str = "") -> StudySpec:
+    assert old in STUDY
+    return parse_spec(tomllib.loads(STUDY.replace(old, new)), "fig.toml")
+
+
+def test_a_study_file_says_what_it_says() -> None:
+    study = spec()
+    assert study.trials == 441 * 2 * 3
+    assert (study.workload.steps, study.workload.weight_decay) == (400, 0.0)
+    assert study.optimizers[1].rule.settings(study.optimizers[1].settings) == {"beta1": 0.9, "beta2": 0.99}
+    assert study.space.names == ("alpha", "eps")
+
+
+def test_json_round_trip() -> None:
+    study = spec()
+    assert StudySpec.model_validate_json(study.model_dump_json()) == study
+    assert parse_spec(study.identity()).identity() == study.identity()
+
+
+def test_identity_is_what_was_run_not_how() -> None:
+    assert spec("seeds = 3", 'seeds = 3\nlanes = 7\ndevice = "cuda"').identity() == spec().identity()
+    assert spec("seeds = 3", 'seeds = 3\ndtype = "float64"').identity() != spec().identity()
+    assert spec('"digits-mlp"', '{ name = "digits-mlp", steps = 400 }').identity() == spec().identity()
+
+
+def test_a_published_space_is_the_table_it_stands_for() -> None:
+    alpha, eps = spec().space.axes
+    table = f"{{ alpha = {list(alpha.values)}, eps = {list(eps.values)} }}"
+    assert spec('"avagrad-cifar"', table).identity() == spec().identity()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"adam"', '"adma"', "unknown optimizer 'adma' (did you mean 'adam'?): known are adam, avagrad"),
+        ("digits-mlp", "digits-mpl", "unknown workload 'digits-mpl' (did you mean 'digits-mlp'?)"),
+        (
+            "avagrad-cifar",
+            "avagrad-cifr",
+            "unknown search space 'avagrad-cifr' (did you mean 'avagrad-cifar'?)",
+        ),
+        ("seeds = 3", "seed = 3", "the key 'seeds' is missing; unknown key 'seed' (did you mean 'seeds'?)"),
+        ("seeds = 3", "seeds = 0", "seeds = 0 is not allowed: input should be greater than or equal to 1"),
+        ("seeds = 3", "seeds = true", "seeds = True is not allowed: input should be a valid integer"),
+        ("seeds = 3", "seeds = 2.5", "seeds = 2.5 is not allowed"),
+        ("seeds = 3", 'seeds = 3\ndevice = "tpu"', "device = 'tpu' is not allowed"),
+        ("seeds = 3", 'seeds = 3\ndtype = "half"', "dtype = 'half' is not allowed"),
+        ('name = "fig"', 'name = "fig/1"', "name = 'fig/1' is not allowed"),
+        ('"avagrad-cifar"', "{ alpha = [], eps = [1] }", "axis 'alpha' is empty"),
+        ('"avagrad-cifar"', "{}", "the search space has no axes"),
+        ('"avagrad-cifar"', "{ alpha = [1, 1] }", "axis 'alpha' has the value 1 twice"),
+        (
+            '"avagrad-cifar"',
+            "{ alpha = { values = [0, 1], scale = 'log' } }",
+            "on a log scale and has the value 0",
+        ),
+        ('"avagrad-cifar"', "{ alpha = { low = -1, high = 1, num = 3, scale = 'log' } }", "has the value -1"),
+        ('"avagrad-cifar"', "{ alpha = { low = 1e-3, high = 1 } }", "axis 'alpha' is continuous"),
+        ('"avagrad-cifar"', "{ alhpa = [1, 2] }", "adam: no hyperparameter 'alhpa': it has lr, beta1"),
+        ('"avagrad-cifar"', "{ alpha = [-1, 2] }", "adam: alpha = -1.0 is not allowed"),
+        ('"avagrad-cifar"', "{ alpha = [1], lr = [1, 2] }", "lr is given twice"),
+        (
+            '"digits-mlp"',
+            '{ name = "digits-mlp", step = 3 }',
+            "unknown key 'workload.step' (did you mean 'steps'?)",
+        ),
+        ('"digits-mlp"', '{ name = "digits-mlp", steps = 0 }', "workload.steps = 0 is not allowed"),
+        ('"digits-mlp"', '{ name = "digits-mlp", weight_decay = -1.0 }', "workload.weight_decay = -1.0"),
+        ("betas = [0.9, 0.99]", "betas = [0.9]", "betas = [0.9] is not allowed: give 2 numbers"),
+        ("betas = [0.9, 0.99]", "betas = [0.9, 1.0]", "beta2 = 1.0 is not allowed"),
+        ("betas = [0.9, 0.99]", "bets = 1", "avagrad: no hyperparameter 'bets'"),
+        ("betas = [0.9, 0.99]", "lr = 0.1", "avagrad: lr is given twice (axis 'alpha')"),
+        ('["adam", ', '["avagrad", ', "optimizer 'avagrad' is listed twice"),
+        ('["adam", ', "[3, ", "3 is no optimizer"),
+    ],
+)
+def test_what_is_not_allowed_is_one_clear_line(old: str, new: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec(old, new)
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith("fig.toml: ")
+    assert "\n" not in text
+
+
+def test_broken_toml_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text('name = "a"\nseeds = = 3\n')
+    with pytest.raises(SpecError, match=r"broken.toml: is not valid TOML: .*line 2"):
+        load_spec(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"nothing.toml: cannot be read \(No such file"):
+        load_spec(tmp_path / "nothing.toml")
+
+
+def test_the_example_studies_are_allowed() -> None:
+    paths = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+    assert paths
+    for path in paths:
+        load_spec(path)
