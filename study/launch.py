@@ -122,7 +122,8 @@ def check_address(address: str) -> None:
 def unreachable(address: str | None, error: Exception) -> LaunchError:
     return LaunchError(
         f"cannot reach a Ray cluster at {address!r} ({str(error).splitlines()[0]}): give HOST:PORT of a running "
-        "head node, or leave --address out to use this machine"
+        "head node, with RAY_AUTH_MODE=token in the environment if it asks for a token; "
+        "or leave --address out to use this machine"
     )
 
 
