@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
+from torch._inductor import standalone_compile
 from torch._inductor.exc import InductorError
 from torch.func import grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -185,9 +186,10 @@ class Trainer:
         graph = make_fx(flat)(*leaves)
         run: Callable[..., Any] = graph
         if self._compile:
-            compiled = torch.compile(graph, fullgraph=True, dynamic=False)
             try:
-                compiled(*leaves)  # compiles now, so that failing is noticed here
+                # the graph is flat already: torch.compile would only add its guards, 0.2 ms a step
+                compiled = standalone_compile(graph, leaves, dynamic_shapes="from_example_inputs")
+                compiled(*leaves)  # so that failing is noticed here
                 run = compiled
             except COMPILE_ERRORS as error:
                 reason = first_line(error)
