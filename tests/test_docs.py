@@ -1,0 +1,49 @@
+"""The documents say what the program does."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from study.cli import app
+from study.spec import StudySpec, parse_spec
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = getattr(command, "commands", {})
+    return [found for name, child in inner.items() for found in commands(child, (*path, name))] or [path]
+
+
+def test_every_command_is_in_the_readme() -> None:
+    paths = commands(typer.main.get_command(app))
+    assert ("plot", "landscape") in paths
+    for path in paths:
+        assert f"tunability {' '.join(path)}" in README, path
+
+
+def test_the_readmes_study_files_are_allowed() -> None:
+    whole, space = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert parse_spec(tomllib.loads(whole)).trials == 2646
+    study = tomllib.loads(whole) | tomllib.loads(space)
+    assert parse_spec(study).space.shape == (2, 21)
+
+
+def test_every_key_of_the_study_file_is_in_the_readme() -> None:
+    for key in StudySpec.model_fields:
+        assert re.search(rf"\b{key}\b", README), key
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"make (demo|test|check|bench|\w+(?=`))", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_links_in_the_readme_exist() -> None:
+    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
