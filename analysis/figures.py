@@ -53,13 +53,18 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Write the figure as PNG (200 dots an inch), PDF or SVG, by the path's suffix, replacing an older file.
 
     Raises:
-        AnalysisError: as for `check_target`.
+        AnalysisError: as for `check_target`, or the file cannot be written.
     """
     target = Path(path)
     check_target(target)
     suffix = target.suffix.lower()
-    with rc_context({"svg.hashsalt": "tunability"}):
-        figure.savefig(target, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix])
+    try:
+        with rc_context({"svg.hashsalt": "tunability"}):
+            figure.savefig(target, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix])
+    except OSError as error:
+        raise AnalysisError(
+            f"cannot write {path} ({error.strerror}): give a file that may be written"
+        ) from error
 
 
 def check_target(path: Path) -> None:
@@ -72,6 +77,8 @@ def check_target(path: Path) -> None:
         raise AnalysisError(
             f"cannot write a figure to {str(path)!r}: end its name with {' or '.join(METADATA)}"
         )
+    if path.is_dir():
+        raise AnalysisError(f"{str(path)!r} is a folder: name a file in it")
     if not path.parent.is_dir():
         raise AnalysisError(f"the folder {str(path.parent)!r} does not exist: create it, or name another")
 

@@ -179,6 +179,13 @@ def _occurring_space(trials: pd.DataFrame, names: Sequence[str]) -> SearchSpace:
     return SearchSpace(Axis(name, trials[name].unique().tolist()) for name in names)
 
 
+def occurring_space(space: SearchSpace, trials: pd.DataFrame) -> SearchSpace:
+    """Return the space with only the values that occur in `trials`, each axis on its own scale still."""
+    return SearchSpace(
+        Axis(axis.name, trials[axis.name].unique().tolist(), scale=axis.scale) for axis in space.axes
+    )
+
+
 def _refuse_duplicates(
     trials: pd.DataFrame, columns: list[str], places: tuple[NDArray[np.int64], ...]
 ) -> None:

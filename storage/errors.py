@@ -20,7 +20,7 @@ class StoreError(ValueError):
 
 
 class MissingDatabaseError(StoreError):
-    """There is no database file yet."""
+    """There is no database file yet, or an empty database on a server."""
 
 
 @contextmanager

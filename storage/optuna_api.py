@@ -30,12 +30,14 @@ def create_studies(url: URL, names: Sequence[str], metric: str, *, timeout: int)
 
     with _storage(url, timeout) as storage, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for name in set(names) & set(optuna.get_all_study_names(storage)):
+            directions = optuna.load_study(study_name=name, storage=storage).directions
+            if [direction.name for direction in directions] != ["MINIMIZE"]:
+                raise StoreError(f"the Optuna study {name!r} does not minimize one metric: use another name")
         for name in names:
             study = optuna.create_study(
                 storage=storage, study_name=name, direction="minimize", load_if_exists=True
             )
-            if [direction.name for direction in study.directions] != ["MINIMIZE"]:
-                raise StoreError(f"the Optuna study {name!r} does not minimize one metric: use another name")
             study.set_metric_names([metric])
 
 

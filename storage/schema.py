@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import FromClause
 
-from storage.errors import StoreError
+from storage.errors import MissingDatabaseError, StoreError
 
 # The schema that Optuna 3.2 to 5.0 write, as Alembic names it; inserting into another could corrupt it.
 OPTUNA_SCHEMA = "v3.2.0.a"
@@ -44,7 +44,8 @@ def check_schema(connection: Connection, name: str) -> None:
     missing = [wanted for wanted in (*OPTUNA_TABLES, "alembic_version") if wanted not in present]
     if missing:
         found = f"it has the tables {', '.join(sorted(present)[:5])}" if present else "it has no tables"
-        raise StoreError(
+        kind = StoreError if present else MissingDatabaseError
+        raise kind(
             f"{name} is not an Optuna database: {found}, but not {missing[0]}; "
             "give another database, or a new one"
         )

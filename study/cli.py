@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -96,13 +97,9 @@ def run(
     from storage.store import open_store
     from study.run import run as run_study
 
-    if address:
-        from study.launch import check_address
-
-        check_address(address)  # before a database is made
-    with open_store(storage, create=True) as store:
-        with progress_bar(study.name) as on_progress:
-            report = run_study(study, store, address, on_progress=on_progress)
+    with progress_bar(study.name) as on_progress:
+        report = run_study(study, storage, address, on_progress=on_progress)
+    with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -176,9 +173,9 @@ def optimizer_rows() -> CatalogTable:
     from study.optimizers import OPTIMIZERS
 
     rows: list[tuple[str, ...]] = []
-    for name, (rule, _) in OPTIMIZERS.items():
-        symbols = {own: symbol for symbol, own in rule.symbols.items()}
-        for own, hyperparameter in rule.hyperparameters.items():
+    for name, optimizer in OPTIMIZERS.items():
+        symbols = {own: symbol for symbol, own in optimizer.rule.symbols.items()}
+        for own, hyperparameter in optimizer.rule.hyperparameters.items():
             axis = f"{own}, {symbols[own]}" if own in symbols else own
             rows.append((name, axis, f"{hyperparameter.default:g}", hyperparameter.source))
     return ("optimizer", "hyperparameter", "default", "source of the default"), rows
@@ -209,21 +206,14 @@ def space_rows() -> CatalogTable:
 
 
 def show_plan(study: StudySpec, storage: str) -> None:
-    from storage.errors import MissingDatabaseError
-    from storage.store import open_store
-    from study.run import estimate_seconds, plan
+    from study.run import estimate_seconds, plan, stored_plan
 
-    workers = len(os.sched_getaffinity(0))
-    try:
-        with open_store(storage, create=False) as store:
-            declared = store.is_declared(study.name, study.identity())
-            todo = plan(study, store if declared else None, workers)
-    except MissingDatabaseError:
-        todo = plan(study, None, workers)
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    todo = stored_plan(study, storage, workers) or plan(study, None, workers)
     seconds = estimate_seconds(study, todo.trials, workers) if todo.blocks else 0
     print(f"{study.name}: {study.trials:,} trials, {todo.stored:,} of them stored")
     print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {todo.lanes}")
-    print(f"estimated time: {seconds / 60:.1f} minutes with {workers} workers")
+    print(f"estimated time: {seconds / 60:.1f} minutes on this machine's {workers} cores")
 
 
 def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
@@ -232,17 +222,16 @@ def show_report(study: StudySpec, store: Store, report: Report, storage: str) ->
         print(f"warning: {warning}", file=sys.stderr)
     for failure in report.failures:
         print(f"failed: {failure}", file=sys.stderr)
-    done = report.stored + report.new
     speed = f", {report.new:,} of them now ({report.new / report.elapsed:.0f} trials/s)" if report.new else ""
-    print(f"\n{study.name}: {done:,} of {study.trials:,} trials stored{speed}")
-    option = "" if storage == DEFAULT_STORAGE else f" --storage {store.database.name}"
-    if done < study.trials:
+    print(f"\n{study.name}: {report.done:,} of {study.trials:,} trials stored{speed}")
+    option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(store.database.name)}"
+    if report.done < study.trials:
         print(f"{'stopped' if report.interrupted else 'incomplete'}: the same command trains the rest")
     else:
         show_summary(landscapes(store, study.name), diverged_shares(store, study.name))
     command = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
     print(f"\ndatabase: {store.database.name}\nnext:")
-    if done == study.trials:
+    if report.done == study.trials:
         print(f"  {command} plot landscape {study.name} -o {study.name}.png{option}")
     print(f'  {command} trials {study.name} --where "seed = 0"{option}')
 
@@ -271,23 +260,28 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 
 
 def landscapes(store: Store, study: str, where: str | None = None) -> dict[str, xr.DataArray]:
-    """The landscape of each optimizer of a study (or of STUDY/OPTIMIZER)."""
-    from analysis.landscape import landscape
+    """The landscape of each optimizer of a study (or of STUDY/OPTIMIZER) that has trials, if any has."""
+    from analysis.landscape import landscape, occurring_space
 
     name, optimizer = split_name(study)
     space, metric = store.space(name), store.metric(name)
-    return {
-        each: landscape(
-            store.trials(name, each, where=where), space if where is None else space.names, metric
-        )
+    frames = {
+        each: store.trials(name, each, where=where)
         for each in ([optimizer] if optimizer else store.optimizers(name))
+    }
+    found = {each: frame for each, frame in frames.items() if len(frame)} or frames
+    for each in frames.keys() - found.keys():
+        print(f"no trials of {name}/{each}: left out", file=sys.stderr)
+    return {
+        each: landscape(frame, occurring_space(space, frame) if where and len(frame) else space, metric)
+        for each, frame in found.items()
     }
 
 
 def diverged_shares(store: Store, study: str) -> dict[str, float]:
-    frame = store.studies()
-    frame = frame[frame["study"] == study].set_index("optimizer")
-    return dict(frame["diverged"] / frame["trials"])
+    from analysis.landscape import diverged_share
+
+    return {each: diverged_share(store.trials(study, each)) for each in store.optimizers(study)}
 
 
 def split_name(study: str) -> tuple[str, str | None]:

@@ -91,6 +91,7 @@ class Reporter(tune.Callback):
     ) -> None:
         self._on_outcome = on_outcome
         self._on_failure = on_failure
+        self.error: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as above; the callables hold the open store
@@ -98,7 +99,11 @@ class Reporter(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._on_outcome(trial.config["block"], result["outcome"])
+        try:
+            self._on_outcome(trial.config["block"], result["outcome"])
+        except Exception as error:
+            self.error = error  # Tune raises another one in its place
+            raise
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         lines = (
@@ -133,6 +138,8 @@ def cluster(address: str | None, device: str) -> Iterator[int]:
 
     Raises LaunchError when it cannot be reached or has nothing to train on.
     """
+    if address:
+        check_address(address)
     try:
         ray.init(
             address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
@@ -140,7 +147,7 @@ def cluster(address: str | None, device: str) -> Iterator[int]:
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise unreachable(address, error) from None
     try:
-        resource = "GPU" if device.startswith("cuda") else "CPU"
+        resource = "GPU" if device == "cuda" else "CPU"
         slots = int(ray.cluster_resources().get(resource, 0))  # type: ignore[no-untyped-call]
         if slots == 0:
             raise LaunchError(f"the cluster has no {resource}, which device = {device!r} needs")
@@ -162,12 +169,13 @@ def train_blocks(
     """Train `blocks` of at most `lanes` trials on the cluster of `cluster`, `workers` of them at once.
 
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
-    it failed `RETRIES` times again. An exception of either ends the run and passes through, as does Ctrl-C.
+    it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
     """
     settings = {"lanes": lanes, "device": device, "compile": compile}
-    resources = {"cpu": 1.0, "gpu": 1.0} if device.startswith("cuda") else {"cpu": 1.0}
+    resources = {"cpu": 1.0, "gpu": 1.0} if device == "cuda" else {"cpu": 1.0}
+    reporter = Reporter(on_outcome, on_failure)
     with tempfile.TemporaryDirectory() as folder:
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(BlockTrainable, resources),
             tune_config=tune.TuneConfig(
                 search_alg=BlockSearcher(iter(blocks), settings),
@@ -178,8 +186,14 @@ def train_blocks(
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
-                callbacks=[Reporter(on_outcome, on_failure)],
+                callbacks=[reporter],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except tune.TuneError:
+            if reporter.error:
+                raise reporter.error from None
+            raise

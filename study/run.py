@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.errors import MissingDatabaseError
 from storage.records import Trials, cell_key
-from storage.store import Store
+from storage.store import Store, StoreError, open_store
 from study.spec import OptimizerSpec, StudySpec
 from study.train import MIN_LANES, Block, Outcome
 
@@ -50,12 +51,10 @@ class Plan:
 
 @dataclass
 class Report:
-    """How a run went. Times in seconds; `busy` is training time summed over workers."""
+    """How a run went: trials of the study now stored and newly stored by this run, training time in seconds."""
 
-    stored: int
-    planned: int
+    done: int
     new: int = 0
-    busy: float = 0.0
     elapsed: float = 0.0
     warnings: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
@@ -63,13 +62,15 @@ class Report:
 
 
 def plan(spec: StudySpec, store: Store | None, workers: int) -> Plan:
-    """The blocks that a study still needs; all of them when `store` is None."""
+    """The blocks that a study still needs; all of them when `store`, which has the study declared, is None."""
     cells = spec.space.cells()
     keys = [cell_key(dict(zip(spec.space.names, row, strict=True))) for row in cells.tolist()]
     lanes = lanes_per_block(spec, workers)
     blocks: list[Block] = []
     for optimizer in spec.optimizers:
-        stored = store.stored(spec.name, optimizer.name) if store else set()
+        stored: set[tuple[str, int]] = set()
+        if store and optimizer.name in store.optimizers(spec.name):
+            stored = store.stored(spec.name, optimizer.name)
         for seed in range(spec.seeds):
             missing = [i for i, key in enumerate(keys) if (key, seed) not in stored]
             for start in range(0, len(missing), lanes):
@@ -87,9 +88,9 @@ def lanes_per_block(spec: StudySpec, workers: int) -> int:
     It depends on the whole study, not on what is left, so that a resumed study finds its programs compiled.
     """
     if spec.lanes:
-        return spec.lanes
+        return min(spec.lanes, spec.space.size)
     word = 2 if spec.dtype == "float64" else 1
-    budget = CACHE_BYTES[spec.device.partition(":")[0]]
+    budget = CACHE_BYTES[spec.device]
     fit = max(MIN_LANES, budget // (word * spec.workload.workload.bytes_per_lane))
     share = math.ceil(spec.trials / workers)
     blocks_per_seed = math.ceil(spec.space.size / min(fit, share))
@@ -133,7 +134,7 @@ def trials_of(spec: StudySpec, block: Block, outcome: Outcome) -> Trials:
 
 def run(
     spec: StudySpec,
-    store: Store,
+    storage: str,
     address: str | None = None,
     *,
     on_progress: Callable[[int, int], None],
@@ -141,14 +142,15 @@ def run(
     """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
 
     `on_progress(trials stored, trials of the study)` is called as blocks arrive. Blocks that fail for good and a
-    Ctrl-C are told in the report; what was stored stays. Raises StoreError when the study is stored with another
-    spec, LaunchError when the cluster cannot be reached.
+    Ctrl-C are told in the report; what was stored stays. Raises StoreError when the database cannot be used or has
+    the study with another spec or other data, LaunchError when the cluster cannot be reached; nothing is written then.
     """
     from study import launch
 
-    if store.is_declared(spec.name, spec.identity()) and not plan(spec, store, 1).blocks:
-        return Report(spec.trials, 0)
-    with launch.cluster(address, spec.device) as workers:
+    todo = stored_plan(spec, storage, 1)
+    if todo and not todo.blocks:
+        return Report(spec.trials)
+    with launch.cluster(address, spec.device) as workers, open_store(storage, create=True) as store:
         store.declare(
             spec.name,
             [optimizer.name for optimizer in spec.optimizers],
@@ -158,15 +160,14 @@ def run(
             provenance=provenance(spec),
         )
         todo = plan(spec, store, workers)
-        report = Report(todo.stored, todo.trials)
-        on_progress(todo.stored, spec.trials)
+        report = Report(todo.stored)
+        on_progress(report.done, spec.trials)
 
         def keep(block: Block, outcome: Outcome) -> None:
             report.new += store.append(spec.name, block.optimizer, trials_of(spec, block, outcome))
-            report.busy += outcome.seconds
             if outcome.warning:
                 report.warnings.add(outcome.warning)
-            on_progress(report.stored + report.new, spec.trials)
+            on_progress(report.done + report.new, spec.trials)
 
         def give_up(block: Block, error: str) -> None:
             report.failures.append(f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}")
@@ -185,13 +186,36 @@ def run(
         except KeyboardInterrupt:
             report.interrupted = True
         report.elapsed = time.perf_counter() - started
+        report.done = plan(spec, store, workers).stored  # another driver may have stored some of them
     return report
+
+
+def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
+    """What an existing database leaves to train; None when it does not have the study yet. Writes nothing.
+
+    Raises StoreError when it cannot be read, or has the study with another spec or on other data.
+    """
+    try:
+        with open_store(storage, create=False) as store:
+            if not store.is_declared(spec.name, spec.identity()):
+                return None
+            first = store.optimizers(spec.name)[0]
+            then, now = store.provenance(spec.name, first)["data_sha256"], spec.workload.workload.data_hash()
+            if then != now:
+                raise StoreError(
+                    f"study {spec.name!r} was run on other data (SHA-256 {then[:12]}, here {now[:12]}): install the "
+                    "package versions of its provenance, or give this one another name"
+                )
+            return plan(spec, store, workers)
+    except MissingDatabaseError:
+        return None
 
 
 def estimate_seconds(spec: StudySpec, trials: int, workers: int) -> float:
     """Rough time for `trials` trainings: their floating-point operations at a share of this machine's matrix rate."""
     import torch
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     a = torch.rand(512, 512)
     a @ a
@@ -199,6 +223,7 @@ def estimate_seconds(spec: StudySpec, trials: int, workers: int) -> float:
     for _ in range(20):
         a @ a
     rate = 20 * 2 * 512**3 / (time.perf_counter() - started)
+    torch.set_num_threads(threads)
     workload = spec.workload.workload
     work = trials * spec.workload.steps * workload.flops_per_step
     return STARTUP_SECONDS + work / (EFFICIENCY * rate * workers)

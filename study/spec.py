@@ -33,6 +33,8 @@ from search_spaces import SearchSpace, get_space, nearest_name
 from study.optimizers import OPTIMIZERS, Rule
 from study.workloads import WORKLOADS, Workload
 
+MOST_TRIALS = 10_000_000
+
 
 class SpecError(ValueError):
     """A study file that says something not allowed; the message is one line."""
@@ -102,7 +104,7 @@ class OptimizerSpec(Strict):
 
     @property
     def rule(self) -> Rule:
-        return OPTIMIZERS[self.name][0]
+        return OPTIMIZERS[self.name].rule
 
 
 def read_space(given: object) -> SearchSpace:
@@ -119,22 +121,28 @@ class StudySpec(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
     workload: WorkloadSpec
-    optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1, strict=False)
+    optimizers: tuple[OptimizerSpec, ...] = Field(strict=False)
     space: Space
     seeds: int = Field(ge=1, le=100_000)
     dtype: Literal["float32", "float64"] = "float32"
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda)$")
     lanes: int | None = Field(None, ge=1, le=100_000)
 
     @model_validator(mode="after")
     def _check(self) -> StudySpec:
         names = [optimizer.name for optimizer in self.optimizers]
+        if not names:
+            raise ValueError("optimizers is empty: give one or more, such as optimizers = ['adam']")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"optimizer {name!r} is listed twice: give it once, or make two studies")
         if not self.space.is_grid:
             free = [axis.name for axis in self.space.axes if not axis.is_grid]
             raise ValueError(f"axis {free[0]!r} is continuous: a study runs a grid, give its values or num")
+        if self.trials > MOST_TRIALS:
+            raise ValueError(
+                f"the study has {self.trials:,} trials: give a smaller grid, at most {MOST_TRIALS:,}"
+            )
         for optimizer in self.optimizers:
             self._check_axes(optimizer)
         return self

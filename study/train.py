@@ -31,10 +31,8 @@ from study.workloads import WORKLOADS, Batch, Params, Workload
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 CURVE_POINTS = 20
 MIN_LANES = 2  # a lone lane may take another convolution or matrix routine, and so other bits
-COMPILE_ERRORS = (
-    TorchDynamoException,
-    InductorError,
-)  # no C++ compiler, an old one, an unsupported operation
+COMPILE_ERRORS = (TorchDynamoException, InductorError, OSError)
+"""No C++ compiler or an old one, an operation that it cannot do, a cache folder that cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Outcome:
 
     metrics: Mapping[str, NDArray[np.float64]]
     """Final metrics (B,): the workload's own, and `train_loss`, the mean over the steps of the last curve interval.
-    A diverged lane has the workload's worst value as metric; its other metrics mean nothing."""
+    A diverged lane has the workload's worst value as metric, NaN as every other."""
     curve_steps: NDArray[np.int64]
     curve: NDArray[np.float64]
     """The metric (B, points) after each of `curve_steps` (points,)."""
@@ -105,7 +103,11 @@ class Trainer:
 
         Raises ValueError when the block has more lanes than the trainer, or a hyperparameter is not allowed.
         """
-        workload, rule, dtype = WORKLOADS[block.workload], OPTIMIZERS[block.optimizer][0], DTYPES[block.dtype]
+        workload, rule, dtype = (
+            WORKLOADS[block.workload],
+            OPTIMIZERS[block.optimizer].rule,
+            DTYPES[block.dtype],
+        )
         lanes = self._start(block, workload, rule, dtype)
         validation = self._cast(workload.validation(block.seed), dtype)
         batches = (self._cast(batch, dtype) for batch in workload.batches(block.seed))
@@ -135,9 +137,14 @@ class Trainer:
                 break
         seconds = time.perf_counter() - started
 
-        final = {key: value.double().cpu().numpy()[: block.lanes] for key, value in metrics.items()}
-        final[workload.metric] = curve[: block.lanes, -1]
         diverged_at = lanes.diverged_at.cpu().numpy()[: block.lanes]
+        # a diverged lane's other metrics would depend on how long the other lanes kept the block going
+        kept = diverged_at < 0
+        final = {
+            key: np.where(kept, value.double().cpu().numpy()[: block.lanes], np.nan)
+            for key, value in metrics.items()
+        }
+        final[workload.metric] = curve[: block.lanes, -1]
         return Outcome(final, points, curve[: block.lanes], diverged_at, seconds, self.warning)
 
     def _start(self, block: Block, workload: Workload, rule: Rule, dtype: torch.dtype) -> Lanes:
@@ -193,9 +200,8 @@ class Trainer:
                 run = compiled
             except COMPILE_ERRORS as error:
                 reason = first_line(error)
-                self.warning = (
-                    f"training runs uncompiled, several times slower ({reason}): install a C++ compiler, g++"
-                )
+                remedy = ": install a C++ compiler, g++" if "InvalidCxxCompiler" in reason else ""
+                self.warning = f"training runs uncompiled, several times slower ({reason}){remedy}"
         return lambda *given: pytree.tree_unflatten(run(*pytree.tree_leaves(given)), result[0])
 
 

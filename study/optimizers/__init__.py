@@ -1,17 +1,16 @@
 """Optimizers: each a pure rule for fused training and a `torch.optim.Optimizer` class of the same name."""
 
-from study.optimizers import adam, avagrad, avagrad_official
 from study.optimizers.adam import Adam
 from study.optimizers.avagrad import AvaGrad
 from study.optimizers.avagrad_official import AvaGradOfficial
 from study.optimizers.rule import Hyperparameter, Rule, RuleOptimizer, State
 
-OPTIMIZERS = {
-    "adam": (adam.RULE, Adam),
-    "avagrad": (avagrad.RULE, AvaGrad),
-    "avagrad-official": (avagrad_official.RULE, AvaGradOfficial),
+OPTIMIZERS: dict[str, type[RuleOptimizer]] = {
+    "adam": Adam,
+    "avagrad": AvaGrad,
+    "avagrad-official": AvaGradOfficial,
 }
-"""Name in a study file -> (rule, class)."""
+"""Name in a study file -> class; its `rule` is what runs fused."""
 
 __all__ = [
     "OPTIMIZERS",

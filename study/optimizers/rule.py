@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Hyperparameter:
     def check(self, name: str, value: object) -> float:
         """Return `value` as a float; raise ValueError when it is no number in [low, high)."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not self.low <= float(value) < self.high:  # type: ignore[arg-type]
+        if not number or not self.low <= value < min(self.high, sys.float_info.max):  # type: ignore[operator]
             upper = "" if self.high == math.inf else f" and below {self.high:g}"
             raise ValueError(
                 f"{name} = {value!r} is not allowed: give a number of at least {self.low:g}{upper}"

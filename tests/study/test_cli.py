@@ -18,7 +18,7 @@ import study.run
 from search_spaces import SearchSpace
 from storage.records import Trials
 from storage.store import open_store
-from study.cli import main
+from study.cli import diverged_shares, landscapes, main, show_summary
 from study.train import Block
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -115,6 +115,26 @@ def test_plot_landscape(cli: Cli, url: str, tmp_path: Path) -> None:
     assert pdf.read_bytes().startswith(b"%PDF")
 
 
+def test_plot_of_a_half_run_study_draws_what_is_there(cli: Cli, url: str, tmp_path: Path) -> None:
+    with open_store(url, create=True) as store:
+        space = store.space("made-up")
+        store.declare("half", ["adam"], space=space, metric="error", spec={}, provenance={})
+    code, _, err = cli("plot", "landscape", "half", "-o", tmp_path / "f.png", "--storage", url)
+    assert (code, err) == (2, "error: there are no trials: run the study first, or widen the filter\n")
+    where = ("--where", "optimizer = 'adam'")
+    code, _, err = cli("plot", "landscape", "made-up", *where, "-o", tmp_path / "f.png", "--storage", url)
+    assert (code, err) == (0, "no trials of made-up/avagrad: left out\n")
+
+
+def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with open_store(url, create=False) as store:
+        show_summary(landscapes(store, "made-up"), diverged_shares(store, "made-up"))
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 8.3%" in lines
+    assert "avagrad alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.0%" in lines
+    assert "1e-08 0.01 0.01" in lines
+
+
 @pytest.mark.parametrize(
     ("what", "names"),
     [
@@ -140,7 +160,7 @@ def test_dry_run_tells_and_writes_nothing(cli: Cli, write_study: WriteStudy, tmp
 
 def test_light_commands_import_neither_torch_nor_ray(url: str) -> None:
     script = (
-        "import sys; from study.cli import main\n"
+        "import sys; from study.cli import diverged_shares, landscapes, main, show_summary\n"
         "try: main()\n"
         "except SystemExit as exit: assert not exit.code\n"
         "print('LOADED', *sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))\n"
@@ -271,7 +291,12 @@ def test_other_wrong_inputs(cli: Cli, url: str, write_study: WriteStudy, tmp_pat
     assert "did you mean 'adam'?" in refused(cli, tmp_path, "trials", "made-up/adma", *storage)
     assert "alhpa" in refused(cli, tmp_path, "trials", "made-up", "--where", "alhpa < 1", *storage)
     missing = tmp_path / "no" / "f.png"
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
     assert "does not exist" in refused(cli, tmp_path, "plot", "landscape", "made-up", "-o", missing, *storage)
+    assert "is a folder" in refused(
+        cli, folder.parent, "plot", "landscape", "made-up", "-o", folder, *storage
+    )
     assert "end its name with" in refused(
         cli, tmp_path, "plot", "landscape", "made-up", "-o", "f.jpg", *storage
     )

@@ -16,12 +16,13 @@ import optuna
 import pandas as pd
 import psutil
 import pytest
+import torch
 
 from storage.store import StoreError, open_store
 from study import launch
-from study.run import lanes_per_block, plan, run
+from study.run import lanes_per_block, plan, provenance, run, stored_plan
 from study.spec import StudySpec, load_spec, parse_spec
-from study.train import Block, Outcome
+from study.train import Block, Outcome, Trainer
 
 TRIALS = 48
 SLOW = {"steps": 600, "lanes": 2}
@@ -125,7 +126,7 @@ def test_two_drivers_on_one_study(tmp_path: Path, write_study: WriteStudy, start
     spec, database = write_study(), tmp_path / "t.db"
     drivers = [start("run", spec, "--storage", f"sqlite:///{database}") for _ in range(2)]
     for driver in drivers:
-        assert f"{TRIALS} trials stored" in finish(driver)
+        assert f"{TRIALS} of {TRIALS} trials stored" in finish(driver)
     table = contents(database)
     assert len(table) == TRIALS
     assert not table.duplicated(["optimizer", "alpha", "eps", "seed"]).any()
@@ -203,6 +204,13 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
     assert error == "ValueError: lr = -1.0 is not allowed: give a number of at least 0"
 
 
+def declare(spec: StudySpec, url: str, **changed: object) -> None:
+    with open_store(url, create=True) as store:
+        names = [optimizer.name for optimizer in spec.optimizers]
+        origin = provenance(spec) | changed
+        store.declare(spec.name, names, space=spec.space, metric="m", spec=spec.identity(), provenance=origin)
+
+
 def small(**changes: object) -> StudySpec:
     given = {
         "name": "small",
@@ -239,15 +247,67 @@ def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
     )
     assert lanes_per_block(small(dtype="float64"), 2) < 63
     assert lanes_per_block(small(lanes=5), 2) == 5
+    assert lanes_per_block(small(lanes=5000), 2) == 441
     assert lanes_per_block(small(), 200) == 7  # rather small blocks than idle workers
 
 
 def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
-    with open_store(f"sqlite:///{tmp_path}/t.db", create=True) as store:
-        spec = load_spec(write_study())
-        store.declare(
-            spec.name, ["adam", "avagrad"], space=spec.space, metric="m", spec=spec.identity(), provenance={}
-        )
-        changed = load_spec(write_study(old="steps = 20", new="steps = 21"))
-        with pytest.raises(StoreError, match=r"another spec \(workload.steps = 20 there, 21 here\)"):
-            run(changed, store, on_progress=quiet)
+    declare(load_spec(write_study()), url := f"sqlite:///{tmp_path}/t.db")
+    changed = load_spec(write_study(old="steps = 20", new="steps = 21"))
+    with pytest.raises(StoreError, match=r"another spec \(workload.steps = 20 there, 21 here\)"):
+        run(changed, url, on_progress=quiet)
+
+
+def test_other_data_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
+    spec = load_spec(write_study())
+    declare(spec, url := f"sqlite:///{tmp_path}/t.db", data_sha256="0" * 64)
+    with pytest.raises(StoreError, match="was run on other data"):
+        run(spec, url, on_progress=quiet)
+
+
+def test_an_optimizer_deleted_through_optuna_is_trained_again(
+    tmp_path: Path, write_study: WriteStudy
+) -> None:
+    spec = load_spec(write_study())
+    declare(spec, url := f"sqlite:///{tmp_path}/t.db")
+    optuna.delete_study(study_name="small/adam", storage=url)
+    todo = stored_plan(spec, url, 1)
+    assert todo is not None
+    assert todo.trials == TRIALS
+
+
+def test_an_error_of_the_store_ends_the_run_as_itself() -> None:
+    def full(block: Block, outcome: Outcome) -> None:
+        raise StoreError("the disk is full")
+
+    blocks = [Block("digits-mlp", "adam", seed, {"lr": np.array([0.01, 0.1])}, steps=20) for seed in range(3)]
+    with launch.cluster(None, "cpu") as workers, pytest.raises(StoreError, match="the disk is full"):
+        launch.train_blocks(blocks, 2, workers, "cpu", compile=False, on_outcome=full, on_failure=print)
+
+
+def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
+    tmp_path: Path, write_study: WriteStudy
+) -> None:
+    spec = load_spec(write_study(old="seeds = 2", new='seeds = 2\ndevice = "cuda"'))
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(launch.LaunchError, match="the cluster has no GPU, which device = 'cuda' needs"):
+        run(spec, f"sqlite:///{tmp_path}/t.db", on_progress=quiet)
+    assert not (tmp_path / "t.db").exists()
+
+
+def test_two_compiled_runs_give_the_same_bits(
+    tmp_path: Path, write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through Ray, where every worker compiles or finds in the cache what another compiled."""
+    monkeypatch.setattr("study.run.COMPILE_FLOPS", 0)
+    spec = load_spec(write_study(lanes=6))
+    tables = []
+    for name in ("one", "two"):
+        report = run(spec, f"sqlite:///{tmp_path}/{name}.db", on_progress=quiet)
+        assert (report.done, report.warnings, report.failures) == (TRIALS, set(), [])
+        tables.append(contents(tmp_path / f"{name}.db"))
+    pd.testing.assert_frame_equal(*tables)
+    compiled = Trainer(6).train(plan(spec, None, 1).blocks[0])
+    first = tables[0][(tables[0].optimizer == "adam") & (tables[0].seed == 0)].head(6)
+    assert first["value"].tolist() == compiled.metrics["validation_error"].tolist()

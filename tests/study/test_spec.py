@@ -90,6 +90,9 @@ def test_a_published_space_is_the_table_it_stands_for() -> None:
         ("betas = [0.9, 0.99]", "lr = 0.1", "avagrad: lr is given twice (axis 'alpha')"),
         ('["adam", ', '["avagrad", ', "optimizer 'avagrad' is listed twice"),
         ('["adam", ', "[3, ", "3 is no optimizer"),
+        ('["adam", { name = "avagrad", betas = [0.9, 0.99] }]', "[]", "fig.toml: optimizers is empty"),
+        ("seeds = 3", 'seeds = 3\ndevice = "cuda:1"', "device = 'cuda:1' is not allowed"),
+        ("seeds = 3", "seeds = 100000", "the study has 88,200,000 trials: give a smaller grid"),
     ],
 )
 def test_what_is_not_allowed_is_one_clear_line(old: str, new: str, message: str) -> None:
@@ -99,6 +102,15 @@ def test_what_is_not_allowed_is_one_clear_line(old: str, new: str, message: str)
     assert message in text
     assert text.startswith("fig.toml: ")
     assert "\n" not in text
+
+
+def test_one_mistake_is_one_complaint() -> None:
+    with pytest.raises(SpecError) as caught:
+        spec('["adam", { name = "avagrad", betas = [0.9, 0.99] }]', '["adma"]')
+    assert str(caught.value) == (
+        "fig.toml: optimizers.0: unknown optimizer 'adma' (did you mean 'adam'?): "
+        "known are adam, avagrad, avagrad-official"
+    )
 
 
 def test_broken_toml_names_the_line(tmp_path: Path) -> None:

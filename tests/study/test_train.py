@@ -18,6 +18,15 @@ ALPHA = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0])
 EPS = np.array([1e-8, 1e-2, 1e-6, 1.0, 1e-4, 0.1])
 
 
+INVARIANT = [
+    ("digits-mlp", "adam"),
+    ("digits-mlp", "avagrad"),
+    ("digits-mlp", "avagrad-official"),
+    ("digits-cnn", "adam"),
+    ("mnist-mlp", "avagrad"),
+]
+
+
 def block(lanes: Sequence[int] = range(6), **changes: object) -> Block:
     chosen = list(lanes)
     fields = {"workload": "digits-mlp", "optimizer": "adam", "seed": 1, "steps": 40} | changes
@@ -33,9 +42,7 @@ def assert_lanes_equal(part: Outcome, whole: Outcome, lanes: Sequence[int]) -> N
 
 
 @pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
-@pytest.mark.parametrize(
-    ("workload", "optimizer"), [("digits-mlp", "adam"), ("digits-mlp", "avagrad"), ("digits-cnn", "adam")]
-)
+@pytest.mark.parametrize(("workload", "optimizer"), INVARIANT)
 def test_batch_invariance(workload: str, optimizer: str, compile: bool) -> None:
     """Same bits in any order, in a smaller block, alone, and with another number of lanes a program."""
     of = {"workload": workload, "optimizer": optimizer}
@@ -48,6 +55,27 @@ def test_batch_invariance(workload: str, optimizer: str, compile: bool) -> None:
     assert_lanes_equal(Trainer(9, compile=compile).train(block(**of)), whole, range(6))
 
 
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_batch_invariance_at_a_studys_own_size(compile: bool) -> None:
+    """63 lanes, as the 441 cells of digits-mlp are trained, against 6."""
+    many = np.tile(ALPHA, 11)[:63]
+    whole = Trainer(63, compile=compile).train(Block("digits-mlp", "adam", 1, {"lr": many}, steps=40))
+    few = Trainer(6, compile=compile).train(Block("digits-mlp", "adam", 1, {"lr": ALPHA}, steps=40))
+    for start in range(0, 60, 6):
+        assert_lanes_equal(few, whole, range(start, start + 6))
+
+
+def test_a_diverged_lane_is_the_same_alone() -> None:
+    rates = np.array([0.01, 3e38])
+    trainer = Trainer(2, compile=False)
+    mixed = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates}, steps=40))
+    assert mixed.diverged_at[1] > 0
+    assert np.isnan(mixed.metrics["train_loss"][1])
+    assert np.isnan(mixed.metrics["validation_loss"][1])
+    alone = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates[1:]}, steps=40))
+    assert_lanes_equal(alone, mixed, [1])
+
+
 def test_two_trainers_give_the_same_bits() -> None:
     assert_lanes_equal(
         Trainer(6, compile=False).train(block()), Trainer(6, compile=False).train(block()), range(6)
@@ -56,7 +84,7 @@ def test_two_trainers_give_the_same_bits() -> None:
 
 def alone(trial: Block, lane: int) -> tuple[torch.Tensor, float]:
     """One lane trained by the torch class, an ordinary loop: weights' evaluation and the last losses' mean."""
-    workload, (_, cls) = WORKLOADS[trial.workload], OPTIMIZERS[trial.optimizer]
+    workload, cls = WORKLOADS[trial.workload], OPTIMIZERS[trial.optimizer]
     params = {key: value.double().requires_grad_() for key, value in workload.init(trial.seed).items()}
     settings = {name: float(values[lane]) for name, values in trial.hyperparameters.items()}
     optimizer = cls(params.values(), **settings)
@@ -153,6 +181,22 @@ def test_refusals() -> None:
         Trainer(4, compile=False).train(block())
     with pytest.raises(ValueError, match=r"lr = -1\.0 is not allowed"):
         Trainer(4, compile=False).train(Block("digits-mlp", "adam", 0, {"lr": np.array([-1.0])}))
+
+
+def test_an_unwritable_cache_does_not_stop_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/proc/nothing")
+    outcome = Trainer(3).train(block([0, 1, 2]))
+    assert outcome.warning is not None
+    assert outcome.warning.startswith("training runs uncompiled")
+    assert_lanes_equal(outcome, Trainer(3, compile=False).train(block([0, 1, 2])), range(3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_on_a_gpu_it_is_nearly_the_same(compile: bool) -> None:
+    trial = block(dtype="float64")
+    there, here = Trainer(6, "cuda", compile=compile).train(trial), Trainer(6, compile=False).train(trial)
+    np.testing.assert_allclose(there.metrics["validation_loss"], here.metrics["validation_loss"], rtol=1e-6)
 
 
 def test_without_a_compiler_it_warns_and_trains(tmp_path: Path) -> None:

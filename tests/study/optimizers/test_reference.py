@@ -14,7 +14,7 @@ from study.optimizers import OPTIMIZERS, Adam, AvaGrad, AvaGradOfficial, RuleOpt
 
 SHAPES = ((3, 4), (5,), (2, 2, 3))
 STEPS = 30
-CLASSES = [cls for _, cls in OPTIMIZERS.values()]
+CLASSES = list(OPTIMIZERS.values())
 
 
 def parameters(seed: int = 0) -> list[Tensor]:
@@ -175,6 +175,7 @@ def test_scheduler_changes_the_learning_rate(cls: type[RuleOptimizer]) -> None:
         ({"lr": -1.0}, "lr = -1.0 is not allowed"),
         ({"betas": (0.9, 1.0)}, "beta2 = 1.0 is not allowed"),
         ({"betas": 0.9}, "betas = 0.9 is not allowed: give 2 numbers"),
+        ({"lr": 10**400}, "is not allowed"),
         ({"eps": -1e-8}, "eps = -1e-08 is not allowed"),
         ({"weight_decay": float("nan")}, "weight_decay = nan is not allowed"),
     ],
