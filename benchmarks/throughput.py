@@ -187,11 +187,8 @@ def run_ours(folder: Path, spec: StudySpec) -> Warm:
             arrivals.append(Arrival(at, worker, lanes, result["outcome"].seconds, at - before))
 
     started = time.perf_counter()
-    with (
-        mock.patch.object(launch, "Reporter", TimedReporter),
-        open_store(f"sqlite:///{folder / 'ours'}.db", create=True) as store,
-    ):
-        report = run_study(spec, store, on_progress=lambda *_: None)
+    with mock.patch.object(launch, "Reporter", TimedReporter):
+        report = run_study(spec, f"sqlite:///{folder / 'ours'}.db", on_progress=lambda *_: None)
     if report.new != spec.trials or report.warnings:
         sys.exit(f"the study did not run as it should: {report}")
     return warm_part(arrivals, started)
