@@ -24,6 +24,7 @@ check: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/throughput.py
 

@@ -36,10 +36,12 @@ from numpy.typing import NDArray
 from plain_torch import PlainTraining
 
 from search_spaces import get_space
+from study.block import Block, Recipe
 from study.cli import show_table
+from study.optimizers import OPTIMIZERS
 from study.run import lanes_per_block
 from study.spec import parse_spec
-from study.train import Block, Trainer
+from study.train import Trainer, prepare_process
 from study.workloads import WORKLOADS
 
 SPACE = "avagrad-cifar"
@@ -67,7 +69,7 @@ class Measured:
 
 def main() -> None:
     options = parse_options()
-    torch.set_num_threads(1)
+    prepare_process()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
         measured = {name: measure(name, options) for name in options.workloads}
@@ -127,10 +129,13 @@ def measure(name: str, options: argparse.Namespace) -> Measured:
     return result
 
 
-def chosen_lanes(name: str) -> int:
+def chosen_lanes(name: str, optimizer: str = "adam") -> int:
     """Lanes of a study of 441 cells and 3 seeds with a worker for each core."""
-    spec = {"name": "benchmark", "workload": name, "optimizers": ["adam"], "space": SPACE, "seeds": 3}
-    return lanes_per_block(parse_spec(spec), os.cpu_count() or 1)
+    space = {"lr": {"low": 1e-4, "high": 1.0, "num": get_space(SPACE).size, "scale": "log"}}
+    spec = parse_spec(
+        {"name": "benchmark", "workload": name, "optimizers": [optimizer], "space": space, "seeds": 3}
+    )
+    return lanes_per_block(spec, spec.optimizers[0], os.cpu_count() or 1)
 
 
 def sweep_lanes(chosen: int) -> list[int]:
@@ -141,7 +146,9 @@ def sweep_lanes(chosen: int) -> list[int]:
 def block_of(
     name: str, optimizer: str, cells: NDArray[np.float64], steps: int, dtype: str = "float32"
 ) -> Block:
-    return Block(name, optimizer, SEED, {"lr": cells[:, 0], "eps": cells[:, 1]}, steps, dtype=dtype)
+    return Block(
+        Recipe(name, optimizer, steps=steps, dtype=dtype), SEED, {"lr": cells[:, 0], "eps": cells[:, 1]}
+    )
 
 
 def fused_timer(name: str, optimizer: str, cells: NDArray[np.float64], steps: int) -> Callable[[], float]:
@@ -217,7 +224,9 @@ def show(measured: dict[str, Measured], options: argparse.Namespace) -> None:
         )
         others = {int(key.partition(" ")[0]): t for key, t in us.items() if key.endswith("lanes")}
         others[result.lanes] = us["adam"]
-        kilobytes = WORKLOADS[name].bytes_per_lane / 2**10
+        workload = WORKLOADS[name]
+        state = 4 * OPTIMIZERS["adam"].rule.state_size(workload.init(0), {"amsgrad": False})
+        kilobytes = (workload.bytes_per_lane + state) / 2**10
         for lanes, time_ in sorted(others.items()):
             note = "chosen" if lanes == result.lanes else ""
             sweep.append(

@@ -171,14 +171,21 @@ def list_catalog(what: Annotated[Catalog, typer.Argument(help="What to list.")])
 
 def optimizer_rows() -> CatalogTable:
     from study.optimizers import OPTIMIZERS
+    from study.optimizers.rule import SYMBOLS
 
     rows: list[tuple[str, ...]] = []
     for name, optimizer in OPTIMIZERS.items():
-        symbols = {own: symbol for symbol, own in optimizer.rule.symbols.items()}
-        for own, hyperparameter in optimizer.rule.hyperparameters.items():
-            axis = f"{own}, {symbols[own]}" if own in symbols else own
-            rows.append((name, axis, f"{hyperparameter.default:g}", hyperparameter.source))
-    return ("optimizer", "hyperparameter", "default", "source of the default"), rows
+        rule = optimizer.rule
+        runs = "fused, second order" if rule.second_order else "fused"
+        for own, argument in rule.arguments.items():
+            letters = [
+                letter for letter, meant in SYMBOLS.items() if meant == own and letter not in rule.arguments
+            ]
+            rows.append((name, ", ".join([own, *letters]), str(argument), argument.source, runs))
+    rows.append(
+        ("package.module:Class", "its arguments", "its own", "any torch.optim.Optimizer", "one by one")
+    )
+    return ("optimizer", "argument", "default", "source of the default", "runs"), rows
 
 
 def workload_rows() -> CatalogTable:
@@ -206,13 +213,20 @@ def space_rows() -> CatalogTable:
 
 
 def show_plan(study: StudySpec, storage: str) -> None:
-    from study.run import estimate_seconds, plan, stored_plan
+    from study.named import Unfused
+    from study.run import estimate_seconds, plan, stored_plan, unfused_seconds
 
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     todo = stored_plan(study, storage, workers) or plan(study, None, workers)
-    seconds = estimate_seconds(study, todo.trials, workers) if todo.blocks else 0
+    seconds = estimate_seconds(study, todo, workers) if todo.blocks else 0
     print(f"{study.name}: {study.trials:,} trials, {todo.stored:,} of them stored")
-    print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {todo.lanes}")
+    largest = max((block.lanes for block in todo.blocks), default=0)
+    print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {largest}")
+    for optimizer in study.optimizers:
+        if isinstance(optimizer.kind, Unfused):
+            blocks = [block for block in todo.blocks if block.recipe.optimizer == optimizer.name]
+            note = f"about {unfused_seconds(blocks[0]):.2g} s each" if blocks else "nothing left to train"
+            print(f"note: {optimizer.name} is no rule: its trials are trained one after another, {note}")
     print(f"estimated time: {seconds / 60:.1f} minutes on this machine's {workers} cores")
 
 

@@ -27,7 +27,8 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from study.train import Block, Outcome, Trainer
+from study.block import Block, Outcome
+from study.train import Trainer, prepare_process
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
@@ -42,10 +43,8 @@ class BlockTrainable(tune.Trainable):
     """Trains one block a step; kept alive and given the next block by `reset_config`."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        self.trainer = Trainer(config["lanes"], config["device"], compile=config["compile"])
+        prepare_process()
+        self.trainer = Trainer(device=config["device"], compile=config["compile"])
         self.block: Block = config["block"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -158,7 +157,6 @@ def cluster(address: str | None, device: str) -> Iterator[int]:
 
 def train_blocks(
     blocks: Iterable[Block],
-    lanes: int,
     workers: int,
     device: str,
     *,
@@ -166,12 +164,12 @@ def train_blocks(
     on_outcome: Callable[[Block, Outcome], None],
     on_failure: Callable[[Block, str], None],
 ) -> None:
-    """Train `blocks` of at most `lanes` trials on the cluster of `cluster`, `workers` of them at once.
+    """Train `blocks` on the cluster of `cluster`, `workers` of them at once.
 
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
     it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
     """
-    settings = {"lanes": lanes, "device": device, "compile": compile}
+    settings = {"device": device, "compile": compile}
     resources = {"cpu": 1.0, "gpu": 1.0} if device == "cuda" else {"cpu": 1.0}
     reporter = Reporter(on_outcome, on_failure)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from storage.errors import MissingDatabaseError
 from storage.records import Trials, cell_key
 from storage.store import Store, StoreError, open_store
+from study.block import Block, Outcome
+from study.named import Unfused
 from study.spec import OptimizerSpec, StudySpec
-from study.train import MIN_LANES, Block, Outcome
+from study.train import MIN_LANES, Trainer
 
 CACHE_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
 """Working set of a block that still runs at full speed: a few times a core's own cache, or plenty for a GPU."""
@@ -32,15 +34,16 @@ COMPILE_FLOPS = 2.5e11
 """Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""
 EFFICIENCY = 0.2
 """Share of a core's matrix rate that fused training reaches, for estimates: 0.18 to 0.32 in benchmarks/trainer.py."""
+UNFUSED_LANES = 8
+"""Trials of a block that are trained one after another: few, so that all workers stay busy and results come early."""
 PACKAGES = ("tunability", "torch", "ray", "optuna", "sqlalchemy", "numpy")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is left to train: blocks of at most `lanes` trials, and the trials already stored."""
+    """What is left to train, and how many trials are stored already."""
 
     blocks: tuple[Block, ...]
-    lanes: int
     compile: bool
     stored: int
 
@@ -65,61 +68,55 @@ def plan(spec: StudySpec, store: Store | None, workers: int) -> Plan:
     """The blocks that a study still needs; all of them when `store`, which has the study declared, is None."""
     cells = spec.space.cells()
     keys = [cell_key(dict(zip(spec.space.names, row, strict=True))) for row in cells.tolist()]
-    lanes = lanes_per_block(spec, workers)
     blocks: list[Block] = []
     for optimizer in spec.optimizers:
         stored: set[tuple[str, int]] = set()
         if store and optimizer.name in store.optimizers(spec.name):
             stored = store.stored(spec.name, optimizer.name)
+        lanes = lanes_per_block(spec, optimizer, workers)
         for seed in range(spec.seeds):
             missing = [i for i, key in enumerate(keys) if (key, seed) not in stored]
             for start in range(0, len(missing), lanes):
-                blocks.append(make_block(spec, optimizer, seed, cells[missing[start : start + lanes]]))
+                chosen = cells[missing[start : start + lanes]]
+                blocks.append(make_block(spec, optimizer, seed, chosen, lanes))
     work = spec.trials * spec.workload.steps * spec.workload.workload.flops_per_step
     # by the whole study, like the lanes: compiled and uncompiled results differ in their last bits
-    return Plan(
-        tuple(blocks), lanes, work > COMPILE_FLOPS, spec.trials - sum(block.lanes for block in blocks)
-    )
+    return Plan(tuple(blocks), work > COMPILE_FLOPS, spec.trials - sum(block.lanes for block in blocks))
 
 
-def lanes_per_block(spec: StudySpec, workers: int) -> int:
+def lanes_per_block(spec: StudySpec, optimizer: OptimizerSpec, workers: int) -> int:
     """Trials trained together: as many as fit the cache, fewer when a small study would leave workers idle.
 
     It depends on the whole study, not on what is left, so that a resumed study finds its programs compiled.
     """
     if spec.lanes:
         return min(spec.lanes, spec.space.size)
+    if isinstance(optimizer.kind, Unfused):
+        return min(UNFUSED_LANES, spec.space.size)
     word = 2 if spec.dtype == "float64" else 1
     budget = CACHE_BYTES[spec.device]
-    fit = max(MIN_LANES, budget // (word * spec.workload.workload.bytes_per_lane))
+    workload = spec.workload.workload
+    state = 4 * optimizer.kind.state_size(workload.init(0), optimizer.options)
+    fit = max(MIN_LANES, budget // (word * (workload.bytes_per_lane + state)))
     share = math.ceil(spec.trials / workers)
     blocks_per_seed = math.ceil(spec.space.size / min(fit, share))
     return max(MIN_LANES, math.ceil(spec.space.size / blocks_per_seed))
 
 
-def make_block(spec: StudySpec, optimizer: OptimizerSpec, seed: int, cells: NDArray[np.float64]) -> Block:
-    """A block of the given cells (B, d), the optimizer's fixed settings repeated in every lane."""
-    rule = optimizer.rule
-    columns = {rule.own_name(axis): cells[:, i] for i, axis in enumerate(spec.space.names)}
-    fixed = {name: np.full(len(cells), value) for name, value in rule.settings(optimizer.settings).items()}
-    return Block(
-        spec.workload.name,
-        optimizer.name,
-        seed,
-        fixed | columns,
-        spec.workload.steps,
-        spec.workload.weight_decay,
-        spec.dtype,
-    )
+def make_block(
+    spec: StudySpec, optimizer: OptimizerSpec, seed: int, cells: NDArray[np.float64], width: int
+) -> Block:
+    """A block of the given cells (B, d)."""
+    axes = {axis: cells[:, i] for i, axis in enumerate(spec.space.names)}
+    return Block(spec.recipe(optimizer), seed, optimizer.hyperparameters(axes), axes, width)
 
 
 def trials_of(spec: StudySpec, block: Block, outcome: Outcome) -> Trials:
     """A trained block as the store takes it, its hyperparameters under the names of the space's axes."""
-    rule = next(optimizer for optimizer in spec.optimizers if optimizer.name == block.optimizer).rule
     metric = spec.workload.workload.metric
     finished = datetime.now(UTC)
     return Trials(
-        hyperparameters={axis: block.hyperparameters[rule.own_name(axis)] for axis in spec.space.names},
+        hyperparameters=block.cells,
         seed=block.seed,
         value=outcome.metrics[metric],
         metrics={name: values for name, values in outcome.metrics.items() if name != metric},
@@ -164,19 +161,20 @@ def run(
         on_progress(report.done, spec.trials)
 
         def keep(block: Block, outcome: Outcome) -> None:
-            report.new += store.append(spec.name, block.optimizer, trials_of(spec, block, outcome))
+            report.new += store.append(spec.name, block.recipe.optimizer, trials_of(spec, block, outcome))
             if outcome.warning:
                 report.warnings.add(outcome.warning)
             on_progress(report.done + report.new, spec.trials)
 
         def give_up(block: Block, error: str) -> None:
-            report.failures.append(f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}")
+            report.failures.append(
+                f"{block.recipe.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"
+            )
 
         started = time.perf_counter()
         try:
             launch.train_blocks(
                 todo.blocks,
-                todo.lanes,
                 workers,
                 spec.device,
                 compile=todo.compile,
@@ -211,28 +209,57 @@ def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
         return None
 
 
-def estimate_seconds(spec: StudySpec, trials: int, workers: int) -> float:
-    """Rough time for `trials` trainings: their floating-point operations at a share of this machine's matrix rate."""
+def estimate_seconds(spec: StudySpec, todo: Plan, workers: int) -> float:
+    """Rough time to train a plan: floating-point operations at a share of this machine's matrix rate.
+
+    Optimizers that do not run fused are timed on a few steps.
+    """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        rate = matrix_rate()
+        flops = spec.workload.steps * spec.workload.workload.flops_per_step
+        seconds = 0.0
+        for optimizer in spec.optimizers:
+            blocks = [block for block in todo.blocks if block.recipe.optimizer == optimizer.name]
+            trials = sum(block.lanes for block in blocks)
+            if blocks and isinstance(optimizer.kind, Unfused):
+                seconds += trials * unfused_seconds(blocks[0])
+            else:
+                seconds += trials * flops / (EFFICIENCY * rate)
+    finally:
+        torch.set_num_threads(threads)
+    return STARTUP_SECONDS + seconds / workers
+
+
+def matrix_rate() -> float:
+    """Floating-point operations per second of a float32 matrix product."""
+    import torch
+
     a = torch.rand(512, 512)
     a @ a
     started = time.perf_counter()
     for _ in range(20):
         a @ a
-    rate = 20 * 2 * 512**3 / (time.perf_counter() - started)
-    torch.set_num_threads(threads)
-    workload = spec.workload.workload
-    work = trials * spec.workload.steps * workload.flops_per_step
-    return STARTUP_SECONDS + work / (EFFICIENCY * rate * workers)
+    return 20 * 2 * 512**3 / (time.perf_counter() - started)
+
+
+def unfused_seconds(block: Block) -> float:
+    """Seconds that one trial of an unfused block takes, from a short one."""
+    steps = min(block.recipe.steps, 40)
+    one = {name: values[:1] for name, values in block.hyperparameters.items()}
+    short = Block(replace(block.recipe, steps=steps), block.seed, one)
+    trainer = Trainer(1)
+    trainer.train(replace(short, recipe=replace(short.recipe, steps=2)))  # imports
+    return trainer.train(short).seconds * block.recipe.steps / steps
 
 
 def provenance(spec: StudySpec) -> dict[str, Any]:
     """With what a study was first run: code and package versions, machine, seeds, hash of the data."""
     return {
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": {name: importlib.metadata.version(name) for name in (*PACKAGES, *foreign_packages(spec))},
         "python": platform.python_version(),
         "machine": {"platform": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
         "device": spec.device,
@@ -240,6 +267,14 @@ def provenance(spec: StudySpec) -> dict[str, Any]:
         "data_sha256": spec.workload.workload.data_hash(),
         "declared": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def foreign_packages(spec: StudySpec) -> list[str]:
+    """The distributions that the study's import paths come from, as far as they are installed as such."""
+    paths = [spec.workload.name, *(optimizer.name for optimizer in spec.optimizers)]
+    modules = {path.partition(":")[0].partition(".")[0] for path in paths if ":" in path}
+    owners = importlib.metadata.packages_distributions()
+    return sorted({name for module in modules for name in owners.get(module, [])} - set(PACKAGES))
 
 
 def processor() -> str:

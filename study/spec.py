@@ -1,8 +1,8 @@
 """The study file: what one TOML file may say, checked before anything runs.
 
 name = "avagrad-figure-1"
-workload = "digits-mlp"              # or { name = "digits-mlp", steps = 400, weight_decay = 5e-4 }
-optimizers = ["adam", "avagrad"]     # or { name = "avagrad", betas = [0.9, 0.999] }
+workload = "digits-mlp"              # or a table, see WorkloadSpec; or an import path, "my_module:WORKLOAD"
+optimizers = ["adam", "avagrad"]     # or tables, see OptimizerSpec; or import paths, "pytorch_optimizer:Lion"
 space = "avagrad-cifar"              # or a table, see SearchSpace.from_table
 seeds = 3                            # seeds 0, 1, 2
 dtype = "float32"                    # or "float64"
@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationError,
@@ -30,8 +31,11 @@ from pydantic import (
 )
 
 from search_spaces import SearchSpace, get_space, nearest_name
-from study.optimizers import OPTIMIZERS, Rule
-from study.workloads import WORKLOADS, Workload
+from study.block import Recipe
+from study.named import Unfused, optimizer_named, workload_named
+from study.optimizers import Rule
+from study.schedules import CONSTANT, NO_DECAY, Schedule, Strict, WeightDecay
+from study.workloads import Workload
 
 MOST_TRIALS = 10_000_000
 
@@ -40,24 +44,22 @@ class SpecError(ValueError):
     """A study file that says something not allowed; the message is one line."""
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-def known(kind: str, name: object, names: Mapping[str, object]) -> str:
-    """`name`, if it is one of `names`; ValueError with the nearest otherwise."""
-    if not isinstance(name, str) or name not in names:
-        hint = nearest_name(str(name), names)
-        raise ValueError(f"unknown {kind} {name!r}{hint}: known are {', '.join(names)}")
-    return name
-
-
 class WorkloadSpec(Strict):
-    """A workload with its training length (steps) and L2 weight decay (added to the gradient)."""
+    """A training problem and how long and with what help it is trained.
+
+    [workload]
+    name = "digits-mlp"
+    steps = 400
+    schedule = "cosine"                # or a table, see Schedule
+    weight_decay = 5e-4                # or a table, see WeightDecay; comes on top of the optimizer's own
+    clip_norm = 1.0                    # largest Euclidean norm of a trial's gradient
+    """
 
     name: str
     steps: int = Field(400, ge=1, le=10_000_000)
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    weight_decay: WeightDecay = NO_DECAY
+    schedule: Schedule = CONSTANT
+    clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -67,44 +69,124 @@ class WorkloadSpec(Strict):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        return known("workload", name, WORKLOADS)
+        workload_named(name)
+        return name
 
     @property
     def workload(self) -> Workload:
-        return WORKLOADS[self.name]
+        return workload_named(self.name)
 
 
 class OptimizerSpec(Strict):
-    """An optimizer and the hyperparameters that stay fixed; every other one takes an axis's value or its default."""
+    """An optimizer and what stays fixed; every other hyperparameter takes an axis's value or its default.
+
+    { name = "apollo", beta = 0.9, rebound = "belief", schedule = { name = "cosine", warmup = 20 } }
+    { name = "pytorch_optimizer:Lion", axes = { alpha = "lr", beta1 = "betas[0]" } }
+
+    `axes` tells which argument an axis of the space sets, where its name does not. The axis `factor` multiplies the
+    fixed (or default) lr. `schedule` takes the place of the workload's.
+    """
 
     name: str
-    settings: Mapping[str, Any]
+    axes: Mapping[str, str] = {}
+    schedule: Schedule | None = None
+    settings: Mapping[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _from_toml(cls, given: Any) -> Any:
         if isinstance(given, str):
-            return {"name": given, "settings": {}}
+            return {"name": given}
         if isinstance(given, Mapping) and "name" in given:
-            return {"name": given["name"], "settings": {k: v for k, v in given.items() if k != "name"}}
+            own = {key: value for key, value in given.items() if key in ("name", "axes", "schedule")}
+            return {**own, "settings": {key: value for key, value in given.items() if key not in own}}
         raise ValueError(f"{given!r} is no optimizer: give a name, or a table with a name and settings")
 
     @model_validator(mode="after")
     def _check(self) -> OptimizerSpec:
-        known("optimizer", self.name, OPTIMIZERS)
+        optimizer_named(self.name)
         try:
-            self.rule.settings(self.settings)
+            self.kind.settings(self.settings)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
         return self
 
     @model_serializer
     def _to_toml(self) -> dict[str, Any]:
-        return {"name": self.name, **self.settings}
+        own: dict[str, Any] = {"axes": dict(self.axes)} if self.axes else {}
+        if self.schedule is not None:
+            own["schedule"] = self.schedule.model_dump(exclude_defaults=True)
+        return {"name": self.name, **own, **self.settings}
 
     @property
-    def rule(self) -> Rule:
-        return OPTIMIZERS[self.name].rule
+    def kind(self) -> Rule | Unfused:
+        """The rule, or the unfused class."""
+        return optimizer_named(self.name)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is not a number for each trial, by name."""
+        return self.kind.settings(self.settings)[1]
+
+    def hyperparameters(self, cells: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """The optimizer's own names -> one value a trial (B,), from the axes' values (B,) and what stays fixed.
+
+        Raises ValueError when an axis sets nothing, or two axes or an axis and a setting the same.
+        """
+        count = len(next(iter(cells.values())))
+        fixed = self.kind.settings(self.settings)[0]
+        columns: dict[str, NDArray[np.float64]] = {}
+        for axis, values in cells.items():
+            scales = axis == "factor" and axis not in self.axes
+            name = "lr" if scales else self._target(axis)
+            if name in columns or (not scales and (name in fixed or name in self.settings)):
+                raise ValueError(f"{name} is given twice (axis {axis!r}): give it once")
+            columns[name] = values * self._fixed_lr() if scales else values
+        return {name: np.full(count, value) for name, value in fixed.items()} | columns
+
+    def check_axes(self, axes: Mapping[str, NDArray[np.float64]]) -> None:
+        """Raise ValueError when a value of an axis is not allowed."""
+        unknown = [axis for axis in self.axes if axis not in axes]
+        if unknown:
+            raise ValueError(
+                f"axes names {unknown[0]!r}, which the space does not have: it has {', '.join(axes)}"
+            )
+        first = {axis: values[:1] for axis, values in axes.items()}
+        for axis, values in axes.items():
+            others = {name: np.repeat(one, len(values)) for name, one in first.items()}
+            columns = self.hyperparameters(others | {axis: values})
+            for i, value in enumerate(values.tolist()):
+                one = {name: float(column[i]) for name, column in columns.items()}
+                if isinstance(self.kind, Rule):
+                    for name, number in one.items():
+                        shown = axis if number == value else name
+                        self.kind.hyperparameters[name].check(shown, number)
+                else:
+                    self._make_one(self.kind, one)
+
+    def _make_one(self, kind: Unfused, values: dict[str, float]) -> None:
+        try:
+            kind.make([torch.zeros(1, requires_grad=True)], self.options, values)
+        except Exception as error:  # whatever a foreign class raises
+            given = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+            raise ValueError(
+                f"{given} is refused ({type(error).__name__}: {error})".splitlines()[0]
+            ) from error
+
+    def _target(self, axis: str) -> str:
+        """The hyperparameter that an axis sets; raises ValueError when there is none."""
+        name = self.axes.get(axis)
+        if name is None or isinstance(self.kind, Unfused):
+            return self.kind.own_name(name or axis)
+        if name not in self.kind.hyperparameters:
+            raise ValueError(f"no hyperparameter {name!r}: {self.kind.describe_names()}")
+        return name
+
+    def _fixed_lr(self) -> float:
+        fixed, options = self.kind.settings(self.settings)
+        if isinstance(self.kind, Rule):
+            return float(self.kind.fill(fixed)["lr"])
+        return float(options.get("lr", self.kind.parameters["lr"]))
 
 
 def read_space(given: object) -> SearchSpace:
@@ -143,26 +225,30 @@ class StudySpec(Strict):
             raise ValueError(
                 f"the study has {self.trials:,} trials: give a smaller grid, at most {MOST_TRIALS:,}"
             )
+        axes = {axis.name: np.array(axis.values) for axis in self.space.axes}
         for optimizer in self.optimizers:
-            self._check_axes(optimizer)
+            try:
+                optimizer.check_axes(axes)
+            except ValueError as error:
+                raise ValueError(f"{optimizer.name}: {error}") from None
         return self
 
-    def _check_axes(self, optimizer: OptimizerSpec) -> None:
-        rule = optimizer.rule
-        fixed = rule.settings(optimizer.settings)
-        try:
-            own = [rule.own_name(axis) for axis in self.space.names]
-            for axis, name in zip(self.space.axes, own, strict=True):
-                if name in fixed or own.count(name) > 1:
-                    raise ValueError(f"{name} is given twice (axis {axis.name!r}): give it once")
-                for value in axis.values:
-                    rule.hyperparameters[name].check(axis.name, value)
-        except ValueError as error:
-            raise ValueError(f"{optimizer.name}: {error}") from None
-
     def identity(self) -> dict[str, Any]:
-        """What was run, as JSON types: everything that may change a result. Device and lanes do not count."""
-        return self.model_dump(mode="json", exclude={"device", "lanes"})
+        """What was run, as JSON types: everything that may change a result. Device, lanes and defaults are left out."""
+        return self.model_dump(mode="json", exclude={"device", "lanes"}, exclude_defaults=True)
+
+    def recipe(self, optimizer: OptimizerSpec) -> Recipe:
+        """How this study trains with one of its optimizers."""
+        return Recipe(
+            workload=self.workload.name,
+            optimizer=optimizer.name,
+            options=tuple(sorted(optimizer.options.items())),
+            steps=self.workload.steps,
+            weight_decay=self.workload.weight_decay,
+            clip_norm=self.workload.clip_norm,
+            schedule=optimizer.schedule or self.workload.schedule,
+            dtype=self.dtype,
+        )
 
     @property
     def trials(self) -> int:
@@ -188,6 +274,13 @@ def load_spec(path: Path) -> StudySpec:
         raise SpecError(f"{path}: is not valid TOML: {error}") from None
 
 
+TABLES: Mapping[str, type[Strict]] = {
+    "workload": WorkloadSpec,
+    "schedule": Schedule,
+    "weight_decay": WeightDecay,
+}
+
+
 def describe(problem: Any) -> str:
     """One pydantic problem in a user's words."""
     place = ".".join(str(part) for part in problem["loc"])
@@ -196,7 +289,8 @@ def describe(problem: Any) -> str:
         case "missing":
             return f"the key {place!r} is missing"
         case "extra_forbidden":
-            fields = WorkloadSpec.model_fields if len(problem["loc"]) > 1 else StudySpec.model_fields
+            inside = next((str(part) for part in problem["loc"][-2::-1] if part in TABLES), "")
+            fields = TABLES.get(inside, StudySpec).model_fields
             hint = nearest_name(str(problem["loc"][-1]), fields)
             return f"unknown key {place!r}{hint}: allowed are {', '.join(fields)}"
         case "value_error":

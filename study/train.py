@@ -2,74 +2,59 @@
 
 Parameters, optimizer state and hyperparameters carry a leading lane axis; `vmap(grad(loss))` gives every lane's
 gradient and the vmapped rule every lane's update. The step is traced to a flat graph of tensor operations and
-compiled once per (workload, optimizer, lanes, dtype): hyperparameters are tensors, so no block compiles again. The
-compiler's own cache on disk serves further workers and runs.
+compiled once per recipe and number of lanes: hyperparameters are tensors, so no block compiles again. The compiler's
+own cache on disk serves further workers and runs. Optimizers that are no rules train one trial after another.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import itertools
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor import standalone_compile
 from torch._inductor.exc import InductorError
-from torch.func import grad_and_value, vmap
+from torch.func import grad_and_value, jvp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from study.optimizers import OPTIMIZERS, Rule, State
-from study.workloads import WORKLOADS, Batch, Params, Workload
+from study.block import DTYPES, Block, Outcome, Recipe, curve_steps
+from study.named import Unfused, optimizer_named, workload_named
+from study.optimizers.rule import Rule, State
+from study.schedules import CONSTANT
+from study.unfused import train_unfused
+from study.workloads import Batch, Params, Workload
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-CURVE_POINTS = 20
 MIN_LANES = 2  # a lone lane may take another convolution or matrix routine, and so other bits
+SIGNS_STREAM = 2**40
+"""Added to a trial's seed for the random signs of second-order optimizers, far from the workloads' own streams."""
+MALLOC_KEEPS = {-1: 2**30, -3: 2**25}
+"""glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in bytes: memory on top that is kept, size taken from it."""
 COMPILE_ERRORS = (TorchDynamoException, InductorError, OSError)
 """No C++ compiler or an old one, an operation that it cannot do, a cache folder that cannot be written."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """Trials to train together: they share the seed, so weights at the start, data split and data order."""
+def prepare_process() -> None:
+    """Set up a process that does nothing but train: one thread, no denormal numbers, freed memory kept.
 
-    workload: str
-    optimizer: str
-    seed: int
-    hyperparameters: Mapping[str, NDArray[np.float64]]
-    """The rule's own names -> one value a lane (B,); names left out take the rule's default."""
-    steps: int = 400
-    weight_decay: float = 0.0
-    """L2 penalty on every parameter: `weight_decay * w` is added to the gradient."""
-    dtype: str = "float32"
-
-    @property
-    def lanes(self) -> int:
-        return len(next(iter(self.hyperparameters.values())))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What training a block of B lanes gave."""
-
-    metrics: Mapping[str, NDArray[np.float64]]
-    """Final metrics (B,): the workload's own, and `train_loss`, the mean over the steps of the last curve interval.
-    A diverged lane has the workload's worst value as metric, NaN as every other."""
-    curve_steps: NDArray[np.int64]
-    curve: NDArray[np.float64]
-    """The metric (B, points) after each of `curve_steps` (points,)."""
-    diverged_at: NDArray[np.int64]
-    """First step (from 1) whose loss was NaN or infinite, or the next curve point after a weight was; -1: never."""
-    seconds: float
-    """Wall time of the whole block, compilation apart."""
-    warning: str | None = field(default=None, compare=False)
-    """What the user should know about how it ran, e.g. that nothing could be compiled."""
+    A step returns new tensors of a megabyte each; given back to the system and asked for again, they cost a fifth of
+    the time in page faults. Momentum of dead units decays into denormal numbers, which are several times slower.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    with contextlib.suppress(AttributeError, OSError):  # glibc only
+        libc = ctypes.CDLL(None)
+        for parameter, size in MALLOC_KEEPS.items():
+            libc.mallopt(parameter, size)
 
 
 class Lanes(NamedTuple):
@@ -84,14 +69,14 @@ class Lanes(NamedTuple):
 
 
 class Trainer:
-    """Trains blocks with a fixed number of `lanes`, filling smaller ones up, so that one program serves them all.
+    """Trains blocks, filling them up to their own width or else to `lanes`, so that one program serves many.
 
     `compile=False` runs the traced graph operation by operation: about three times as slow a step, but it starts
     at once.
     """
 
-    def __init__(self, lanes: int, device: str = "cpu", *, compile: bool = True) -> None:
-        self.lanes = max(lanes, MIN_LANES)
+    def __init__(self, lanes: int = 0, device: str = "cpu", *, compile: bool = True) -> None:
+        self.lanes = lanes
         self.device = torch.device(device)
         self.warning: str | None = None
         self._compile = compile
@@ -99,34 +84,42 @@ class Trainer:
 
     @torch.no_grad()
     def train(self, block: Block) -> Outcome:
-        """Train every lane of `block` for `block.steps` steps.
+        """Train every lane of `block` for `block.recipe.steps` steps.
 
         Raises ValueError when the block has more lanes than the trainer, or a hyperparameter is not allowed.
         """
-        workload, rule, dtype = (
-            WORKLOADS[block.workload],
-            OPTIMIZERS[block.optimizer].rule,
-            DTYPES[block.dtype],
+        recipe = block.recipe
+        workload, rule = workload_named(recipe.workload), optimizer_named(recipe.optimizer)
+        if isinstance(rule, Unfused):
+            return train_unfused(block, workload, rule, self.device)
+        width = max(block.width or self.lanes, MIN_LANES)
+        lanes = self._start(block, width, workload, rule)
+        validation = self._cast(workload.validation(block.seed), recipe)
+        batches = (self._cast(batch, recipe) for batch in workload.batches(block.seed))
+        signs = random_signs(block, lanes.params) if rule.second_order else itertools.repeat({})
+        drawn = zip(batches, signs, strict=False)  # both endless
+        batch = next(drawn)
+        rates = torch.from_numpy(recipe.schedule.multipliers(recipe.steps)).to(self.device)
+        program = replace(recipe, schedule=CONSTANT, steps=0)  # these two are no part of the program
+        step = self._program(
+            ("step", width, program), step_function(workload, rule, recipe), lanes, *batch, rates[0]
         )
-        lanes = self._start(block, workload, rule, dtype)
-        validation = self._cast(workload.validation(block.seed), dtype)
-        batches = (self._cast(batch, dtype) for batch in workload.batches(block.seed))
-        batch = next(batches)
-        name = (block.workload, dtype, block.optimizer, block.weight_decay)
-        step = self._program(("step", *name), step_function(workload, rule, block.weight_decay), lanes, batch)
         evaluate = self._program(
-            ("evaluate", *name[:2]), evaluate_function(workload), lanes.params, validation
+            ("evaluate", width, recipe.workload, recipe.dtype),
+            evaluate_function(workload),
+            lanes.params,
+            validation,
         )
 
         started = time.perf_counter()
-        points = curve_steps(block.steps)
-        curve = np.full((self.lanes, len(points)), workload.worst)
+        points = curve_steps(recipe.steps)
+        curve = np.full((width, len(points)), workload.worst)
         done = 0
         for point, until in enumerate(points):
             lanes = lanes._replace(loss_sum=torch.zeros_like(lanes.loss_sum))
-            for _ in range(done, until):
-                lanes = step(lanes, batch)
-                batch = next(batches)
+            for i in range(done, until):
+                lanes = step(lanes, *batch, rates[i])
+                batch = next(drawn)
             metrics, finite = evaluate(lanes.params, validation)
             metrics["train_loss"] = lanes.loss_sum / (until - done)
             lanes.diverged_at[~finite & (lanes.diverged_at < 0)] = until
@@ -147,31 +140,36 @@ class Trainer:
         final[workload.metric] = curve[: block.lanes, -1]
         return Outcome(final, points, curve[: block.lanes], diverged_at, seconds, self.warning)
 
-    def _start(self, block: Block, workload: Workload, rule: Rule, dtype: torch.dtype) -> Lanes:
-        if block.lanes > self.lanes:
-            raise ValueError(f"the block has {block.lanes} lanes, this trainer takes at most {self.lanes}")
-        fill = (0, self.lanes - block.lanes)
-        hyperparameters = {}
-        for name, hyperparameter in rule.hyperparameters.items():
-            values = np.full(block.lanes, hyperparameter.default)
-            if name in block.hyperparameters:
-                values = np.array(
-                    [hyperparameter.check(name, v) for v in block.hyperparameters[name].tolist()]
-                )
-            hyperparameters[name] = torch.from_numpy(np.pad(values, fill, mode="edge")).to(self.device)
+    def _start(self, block: Block, width: int, workload: Workload, rule: Rule) -> Lanes:
+        if block.lanes > width:
+            raise ValueError(f"the block has {block.lanes} lanes, this trainer takes at most {width}")
+        dtype, options = DTYPES[block.recipe.dtype], dict(block.recipe.options)
+        given = {
+            name: np.array([rule.hyperparameters[name].check(name, value) for value in values.tolist()])
+            for name, values in block.hyperparameters.items()
+        }
+        fill = (0, width - block.lanes)
+        hyperparameters = {
+            name: torch.from_numpy(np.pad(np.broadcast_to(values, block.lanes), fill, mode="edge")).to(
+                self.device
+            )
+            for name, values in rule.fill(given).items()
+        }
         params = {key: value.to(self.device, dtype) for key, value in workload.init(block.seed).items()}
-        each_lane = functools.partial(pytree.tree_map, lambda t: t.expand(self.lanes, *t.shape).clone())
+        each_lane = functools.partial(
+            pytree.tree_map, lambda t: t.to(self.device).expand(width, *t.shape).clone()
+        )
         return Lanes(
             params=each_lane(params),
-            state=each_lane(rule.init(params)),
+            state=each_lane(rule.init(params, rule.settings(options)[1])),
             hyperparameters=hyperparameters,
             step=torch.ones((), dtype=torch.float64, device=self.device),
-            diverged_at=torch.full((self.lanes,), -1, device=self.device),
-            loss_sum=torch.zeros(self.lanes, dtype=dtype, device=self.device),
+            diverged_at=torch.full((width,), -1, device=self.device),
+            loss_sum=torch.zeros(width, dtype=dtype, device=self.device),
         )
 
-    def _cast(self, batch: Batch, dtype: torch.dtype) -> Batch:
-        return tuple(part.to(self.device, dtype) for part in batch)
+    def _cast(self, batch: Batch, recipe: Recipe) -> Batch:
+        return tuple(part.to(self.device, DTYPES[recipe.dtype]) for part in batch)
 
     def _program(
         self, key: tuple[object, ...], function: Callable[..., Any], *example: Any
@@ -205,22 +203,48 @@ class Trainer:
         return lambda *given: pytree.tree_unflatten(run(*pytree.tree_leaves(given)), result[0])
 
 
-def step_function(workload: Workload, rule: Rule, weight_decay: float) -> Callable[[Lanes, Batch], Lanes]:
-    """One training step of all lanes.
+def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[..., Lanes]:
+    """One training step of all lanes: `step(lanes, batch, signs, rate)`, `rate` the schedule's multiplier (0-d).
 
-    It returns new tensors: torch 2.13's C++ backend miscompiles some programs that write in place (pytorch#196570).
+    `signs` are random signs like one lane's parameters for a second-order rule, empty otherwise. The step returns new
+    tensors: torch 2.13's C++ backend miscompiles some programs that write in place (pytorch#196570).
     """
+    options = rule.settings(dict(recipe.options))[1]
+    decay = recipe.weight_decay
 
-    def step(lanes: Lanes, batch: Batch) -> Lanes:
-        grads, loss = vmap(grad_and_value(workload.loss), in_dims=(0, None))(lanes.params, batch)
-        if weight_decay:
-            grads = {key: g + weight_decay * lanes.params[key] for key, g in grads.items()}
-        params, state = vmap(rule.update, in_dims=(0, 0, 0, 0, None))(
-            grads, lanes.state, lanes.params, lanes.hyperparameters, lanes.step
-        )
+    def differentiate(params: Params, batch: Batch, signs: Params) -> tuple[Params, Tensor, Params]:
+        def gradient(at: Params) -> tuple[Params, Tensor]:
+            return grad_and_value(workload.loss)(at, batch)
+
+        if not rule.second_order:
+            grads, loss = gradient(params)
+            return grads, loss, {}
+        result: Any = jvp(gradient, (params,), (signs,))
+        (grads, loss), (products, _) = result
+        return grads, loss, {key: products[key] * sign for key, sign in signs.items()}
+
+    def step(lanes: Lanes, batch: Batch, signs: Params, rate: Tensor) -> Lanes:
+        params = lanes.params
+        grads, loss, hessian = vmap(differentiate, in_dims=(0, None, None))(params, batch, signs)
+        if recipe.clip_norm is not None:
+            squares = [g.square().flatten(1).sum(1) for g in grads.values()]
+            norm = torch.stack(squares).sum(0).sqrt()
+            scale = torch.clamp(recipe.clip_norm / (norm + 1e-6), max=1)
+            grads = {key: g * per_lane(scale, g) for key, g in grads.items()}
+        base_lr = lanes.hyperparameters["lr"]
+        hyperparameters = {**lanes.hyperparameters, "lr": base_lr * rate, "base_lr": base_lr}
+        if decay.value and decay.kind == "L2":
+            grads = {key: g + decay.value * params[key] for key, g in grads.items()}
+        elif decay.value:
+            lr = hyperparameters["lr"] if decay.reference_lr is None else rate * decay.reference_lr
+            keep = (1 - lr * decay.value).to(loss.dtype).expand(loss.shape)
+            params = {key: w * per_lane(keep, w) for key, w in params.items()}
+        more = (hessian,) if rule.second_order else ()
+        update = vmap(rule.update, in_dims=(0, 0, 0, 0, None, None, *(0 for _ in more)))
+        new_params, state = update(grads, lanes.state, params, hyperparameters, lanes.step, options, *more)
         stops = ~loss.isfinite() & (lanes.diverged_at < 0)
         return lanes._replace(
-            params=params,
+            params=new_params,
             state=state,
             step=lanes.step + 1,
             diverged_at=torch.where(stops, lanes.step.long(), lanes.diverged_at),
@@ -228,6 +252,21 @@ def step_function(workload: Workload, rule: Rule, weight_decay: float) -> Callab
         )
 
     return step
+
+
+def per_lane(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) shaped to multiply a tensor (B, ...)."""
+    return values.reshape(-1, *(1 for _ in like.shape[1:]))
+
+
+def random_signs(block: Block, params: Params) -> Iterator[Params]:
+    """Rademacher signs like one lane of `params`, new ones each time; the same for every block of a seed."""
+    source = torch.Generator().manual_seed(SIGNS_STREAM + block.seed)
+    while True:
+        yield {
+            key: (2 * torch.randint(2, w.shape[1:], generator=source) - 1).to(w.device, w.dtype)
+            for key, w in params.items()
+        }
 
 
 def evaluate_function(workload: Workload) -> Callable[[Params, Batch], tuple[dict[str, Tensor], Tensor]]:
@@ -240,11 +279,6 @@ def evaluate_function(workload: Workload) -> Callable[[Params, Batch], tuple[dic
         return metrics, torch.stack(finite).all(0)
 
     return evaluate
-
-
-def curve_steps(steps: int) -> NDArray[np.int64]:
-    """The steps after which the metric is taken: 20, or as many as there are, evenly spread, the last one included."""
-    return np.unique(np.linspace(0, steps, min(steps, CURVE_POINTS) + 1).round().astype(np.int64)[1:])
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import typer
 
 from study.cli import app
-from study.spec import StudySpec, parse_spec
+from study.optimizers import OPTIMIZERS
+from study.spec import StudySpec, WorkloadSpec, parse_spec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,14 +28,20 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_the_readmes_study_files_are_allowed() -> None:
-    whole, space = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    assert parse_spec(tomllib.loads(whole)).trials == 2646
-    study = tomllib.loads(whole) | tomllib.loads(space)
-    assert parse_spec(study).space.shape == (2, 21)
+    whole, tables, space = (
+        tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    )
+    assert parse_spec(whole).trials == 2646
+    assert parse_spec(whole | tables).workload.clip_norm == 1.0
+    assert parse_spec(whole | space).space.shape == (2, 21)
+
+
+def test_the_readme_counts_the_optimizers() -> None:
+    assert f"the {len(OPTIMIZERS)} there are" in README
 
 
 def test_every_key_of_the_study_file_is_in_the_readme() -> None:
-    for key in StudySpec.model_fields:
+    for key in [*StudySpec.model_fields, *WorkloadSpec.model_fields]:
         assert re.search(rf"\b{key}\b", README), key
 
 

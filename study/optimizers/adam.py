@@ -3,43 +3,68 @@
     m = beta1 m + (1 - beta1) g;   v = beta2 v + (1 - beta2) g^2
     w -= lr · m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
-eps sits outside the root and after the bias correction, as in `torch.optim.Adam`. Weight decay is L2: it enters g.
+eps sits outside the root and after the bias correction, as in `torch.optim.Adam`. With `amsgrad` (Reddi, Kale & Kumar,
+2018), the largest v so far takes v's place, the maximum before the correction. Weight decay is L2: it enters g.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch import zeros_like as zeros
 
-from study.optimizers.rule import Hyperparameter, Rule, State, Tensors, bias_correction, optimizer_class
+from study.optimizers.rule import (
+    FLAG,
+    Arguments,
+    Hyperparameter,
+    Option,
+    Options,
+    Rule,
+    State,
+    Tensors,
+    beta,
+    bias_correction,
+    divisor,
+    each_tensor,
+    optimizer_class,
+    pick,
+    zeros,
+)
 
-HYPERPARAMETERS = {
+ARGUMENTS: Arguments = {
     "lr": Hyperparameter(1e-3, "Algorithm 1"),
-    "beta1": Hyperparameter(0.9, "Algorithm 1", high=1.0),
-    "beta2": Hyperparameter(0.999, "Algorithm 1", high=1.0),
-    "eps": Hyperparameter(1e-8, "Algorithm 1"),
+    "beta1": beta(0.9, "Algorithm 1"),
+    "beta2": beta(0.999, "Algorithm 1"),
+    "eps": divisor(1e-8, "Algorithm 1"),
     "weight_decay": Hyperparameter(0.0, "torch.optim.Adam"),
+    "amsgrad": Option(False, "torch.optim.Adam", FLAG),
 }
 
 
-def init(params: Tensors) -> State:
-    return {"m": {k: zeros(w) for k, w in params.items()}, "v": {k: zeros(w) for k, w in params.items()}}
+def init(params: Tensors, options: Options) -> State:
+    return zeros(params, "m", "v", *(["v_max"] if options["amsgrad"] else []))
 
 
 def update(
-    grads: Tensors, state: State, params: Tensors, hyperparameters: Tensors, step: Tensor
+    grads: Tensors, state: State, params: Tensors, hyperparameters: Tensors, step: Tensor, options: Options
 ) -> tuple[Tensors, State]:
-    lr, beta1, beta2, eps, decay = (hyperparameters[name] for name in HYPERPARAMETERS)
+    del options  # the state tells
+    lr, beta1, beta2, eps, decay = pick(hyperparameters, "lr beta1 beta2 eps weight_decay")
     step_size = lr / bias_correction(beta1, step)
     v_scale = bias_correction(beta2, step).rsqrt()
-    new_params, m, v = {}, {}, {}
-    for k, w in params.items():
-        g = grads[k] + decay * w
-        m[k] = beta1 * state["m"][k] + (1 - beta1) * g
-        v[k] = beta2 * state["v"][k] + (1 - beta2) * g * g
-        new_params[k] = w - step_size * m[k] / (v[k].sqrt() * v_scale + eps)
-    return new_params, {"m": m, "v": v}
+
+    def one(
+        w: Tensor, g: Tensor, m: Tensor, v: Tensor, v_max: Tensor | None = None
+    ) -> tuple[Tensor, Tensors]:
+        g = g + decay * w
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        entries = {"m": m, "v": v}
+        if v_max is not None:
+            entries["v_max"] = v = torch.maximum(v_max, v)
+        return w - step_size * m / (v.sqrt() * v_scale + eps), entries
+
+    return each_tensor(one, params, grads, state)
 
 
-RULE = Rule(init, update, HYPERPARAMETERS, symbols={"alpha": "lr"})
-Adam = optimizer_class("Adam", RULE, __doc__)
+RULE = Rule(init, update, ARGUMENTS)
+Adam = optimizer_class("Adam", RULE, __doc__, __name__)

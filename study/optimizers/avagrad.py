@@ -13,40 +13,56 @@ and so do we.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch import zeros_like as zeros
 
-from study.optimizers.rule import Hyperparameter, Rule, State, Tensors, optimizer_class
+from study.optimizers.rule import (
+    Arguments,
+    Hyperparameter,
+    Options,
+    Rule,
+    State,
+    Tensors,
+    beta,
+    divisor,
+    each_tensor,
+    optimizer_class,
+    pick,
+    zeros,
+)
 
-HYPERPARAMETERS = {
+ARGUMENTS: Arguments = {
     "lr": Hyperparameter(0.1, "authors' release"),
-    "beta1": Hyperparameter(0.9, "section 5.1", high=1.0),
-    "beta2": Hyperparameter(0.999, "section 5.1", high=1.0),
-    "eps": Hyperparameter(0.1, "authors' release", low=1e-30),
+    "beta1": beta(0.9, "section 5.1"),
+    "beta2": beta(0.999, "section 5.1"),
+    "eps": divisor(0.1, "authors' release"),
     "weight_decay": Hyperparameter(0.0, "authors' release"),
 }
 
 
-def init(params: Tensors) -> State:
-    return {"m": {k: zeros(w) for k, w in params.items()}, "v": {k: zeros(w) for k, w in params.items()}}
+def init(params: Tensors, options: Options) -> State:
+    del options
+    return zeros(params, "m", "v")
 
 
 def update(
-    grads: Tensors, state: State, params: Tensors, hyperparameters: Tensors, step: Tensor
+    grads: Tensors, state: State, params: Tensors, hyperparameters: Tensors, step: Tensor, options: Options
 ) -> tuple[Tensors, State]:
-    del step  # nothing depends on the time
-    lr, beta1, beta2, eps, decay = (hyperparameters[name] for name in HYPERPARAMETERS)
-    eta = {k: 1 / (state["v"][k].sqrt() + eps) for k in params}
+    del step, options  # nothing depends on the time
+    lr, beta1, beta2, eps, decay = pick(hyperparameters, "lr beta1 beta2 eps weight_decay")
+    squares = [(1 / (v.sqrt() + eps)).square().sum() for v in state["v"].values()]
     entries = sum(w.numel() for w in params.values())
-    norm = (sum((e * e).sum() for e in eta.values()) / entries).sqrt()
-    new_params, m, v = {}, {}, {}
-    for k, w in params.items():
-        g = grads[k] + decay * w
-        m[k] = beta1 * state["m"][k] + (1 - beta1) * g
-        v[k] = beta2 * state["v"][k] + (1 - beta2) * g * g
-        new_params[k] = w - lr / norm * eta[k] * m[k]
-    return new_params, {"m": m, "v": v}
+    norm = (torch.stack(squares).sum() / entries).sqrt()
+
+    def one(w: Tensor, g: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensors]:
+        g = g + decay * w
+        m = beta1 * m + (1 - beta1) * g
+        eta = 1 / (v.sqrt() + eps)
+        v = beta2 * v + (1 - beta2) * g * g
+        return w - lr / norm * eta * m, {"m": m, "v": v}
+
+    return each_tensor(one, params, grads, state)
 
 
-RULE = Rule(init, update, HYPERPARAMETERS, symbols={"alpha": "lr"})
-AvaGrad = optimizer_class("AvaGrad", RULE, __doc__)
+RULE = Rule(init, update, ARGUMENTS)
+AvaGrad = optimizer_class("AvaGrad", RULE, __doc__, __name__)

@@ -15,42 +15,50 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch import zeros_like as zeros
 
-from study.optimizers.avagrad import HYPERPARAMETERS
-from study.optimizers.rule import Rule, State, Tensors, bias_correction, optimizer_class
+from study.optimizers.avagrad import ARGUMENTS
+from study.optimizers.rule import (
+    Options,
+    Rule,
+    State,
+    Tensors,
+    bias_correction,
+    each_tensor,
+    optimizer_class,
+    pick,
+    zeros,
+)
 
 
-def init(params: Tensors) -> State:
-    any_param = next(iter(params.values()))
-    return {
-        "m": {k: zeros(w) for k, w in params.items()},
-        "v": {k: zeros(w) for k, w in params.items()},
-        "gamma": any_param.new_zeros(()),  # so that t = 1 moves nothing
-    }
+def init(params: Tensors, options: Options) -> State:
+    del options
+    # gamma is 0 so that t = 1 moves nothing
+    return {**zeros(params, "m", "v"), "gamma": next(iter(params.values())).new_zeros(())}
 
 
 def update(
-    grads: Tensors, state: State, params: Tensors, hyperparameters: Tensors, step: Tensor
+    grads: Tensors, state: State, params: Tensors, hyperparameters: Tensors, step: Tensor, options: Options
 ) -> tuple[Tensors, State]:
-    lr, beta1, beta2, eps, decay = (hyperparameters[name] for name in HYPERPARAMETERS)
-    step_size = lr / bias_correction(beta1, step)
+    del options
+    lr, beta1, beta2, eps, decay = pick(hyperparameters, "lr beta1 beta2 eps weight_decay")
+    step_size = lr / bias_correction(beta1, step) * state["gamma"]
     # v is 0 at t = 1, where 1 - beta2^0 = 0 would divide it
     lagged_scale = bias_correction(beta2, torch.clamp(step - 1, min=1)).rsqrt()
     scale = bias_correction(beta2, step).rsqrt()
+    squares = [(1 / (v.sqrt() * scale + eps)).square().sum() for v in state["v"].values()]
     entries = sum(w.numel() for w in params.values())
-    inverse_squares: Tensor | float = 0.0
-    new_params, m, v = {}, {}, {}
-    for k, w in params.items():
-        g = grads[k] + decay * w
-        root = state["v"][k].sqrt()
-        m[k] = beta1 * state["m"][k] + (1 - beta1) * g
-        v[k] = beta2 * state["v"][k] + (1 - beta2) * g * g
-        new_params[k] = w - step_size * state["gamma"] * m[k] / (root * lagged_scale + eps)
-        inverse_squares = inverse_squares + (root * scale + eps).pow(-2).sum()
-    gamma = (inverse_squares / entries) ** -0.5
-    return new_params, {"m": m, "v": v, "gamma": gamma}
+    gamma = (torch.stack(squares).sum() / entries).rsqrt()
+
+    def one(w: Tensor, g: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensors]:
+        g = g + decay * w
+        m = beta1 * m + (1 - beta1) * g
+        change = step_size * m / (v.sqrt() * lagged_scale + eps)
+        v = beta2 * v + (1 - beta2) * g * g
+        return w - change, {"m": m, "v": v}
+
+    new_params, new_state = each_tensor(one, params, grads, state)
+    return new_params, {**new_state, "gamma": gamma}
 
 
-RULE = Rule(init, update, HYPERPARAMETERS, symbols={"alpha": "lr"}, shared=("gamma",))
-AvaGradOfficial = optimizer_class("AvaGradOfficial", RULE, __doc__)
+RULE = Rule(init, update, ARGUMENTS, shared=("gamma",))
+AvaGradOfficial = optimizer_class("AvaGradOfficial", RULE, __doc__, __name__)

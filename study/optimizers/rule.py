@@ -4,6 +4,8 @@ A rule sees ONE trial: dicts of tensors keyed by parameter name, and hyperparame
 `torch.func.vmap` adds the lane axis in fused training; `RuleOptimizer` calls the same function on a model's
 own tensors. Derived coefficients such as 1 - beta2 are therefore formed in float64 and rounded once, when they
 meet a float32 tensor, as `torch.optim` does with Python floats.
+
+What varies from lane to lane is a `Hyperparameter`, a real number; what changes the program is an `Option`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -24,56 +27,120 @@ Tensors = dict[str, Tensor]
 State = dict[
     str, Any
 ]  # name -> Tensors (an entry a parameter) or Tensor (one for all, listed in Rule.shared)
+Options = Mapping[str, Any]  # bool, int or str, by argument name
 
 PAIRS = MappingProxyType({"betas": ("beta1", "beta2")})
 """Arguments that torch spells as a tuple -> the rule's own names."""
+SYMBOLS = MappingProxyType({"alpha": "lr", "eta": "lr", "gamma": "weight_decay"})
+"""The papers' letters -> argument names."""
 
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """A real hyperparameter: its default, where that comes from, and the allowed range [low, high)."""
+    """A real hyperparameter: its default, where that comes from, and the allowed range [low, high).
+
+    `open` excludes `low` itself. With `of`, the default is a multiple of that hyperparameter, and None stands for it.
+    """
 
     default: float
     source: str
     low: float = 0.0
     high: float = math.inf
+    open: bool = False
+    of: str | None = None
 
     def check(self, name: str, value: object) -> float:
-        """Return `value` as a float; raise ValueError when it is no number in [low, high)."""
+        """Return `value` as a float; raise ValueError when it is no number in the range."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not self.low <= value < min(self.high, sys.float_info.max):  # type: ignore[operator]
+        if (
+            not number
+            or not self.low <= value < min(self.high, sys.float_info.max)  # type: ignore[operator]
+            or (self.open and value == self.low)
+        ):
+            lower = f"above {self.low:g}" if self.open else f"of at least {self.low:g}"
             upper = "" if self.high == math.inf else f" and below {self.high:g}"
-            raise ValueError(
-                f"{name} = {value!r} is not allowed: give a number of at least {self.low:g}{upper}"
-            )
+            raise ValueError(f"{name} = {value!r} is not allowed: give a number {lower}{upper}")
         return float(value)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.default:g}" + (f" · {self.of}" if self.of else "")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that changes the program: one of `choices`, or any integer from 1 on when there are none."""
+
+    default: bool | int | str
+    source: str
+    choices: tuple[bool | str, ...] = ()
+
+    def check(self, name: str, value: object) -> bool | int | str:
+        """Return `value`; raise ValueError when it is not allowed."""
+        if self.choices:
+            fits = any(
+                value is choice or (isinstance(value, str) and value == choice) for choice in self.choices
+            )
+            allowed = "one of " + ", ".join(map(str, self.choices))
+        else:
+            fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            allowed = "a whole number of at least 1"
+        if not fits:
+            raise ValueError(f"{name} = {value!r} is not allowed: give {allowed}")
+        return value  # type: ignore[return-value]
+
+    def __str__(self) -> str:
+        others = ", ".join(str(choice) for choice in self.choices if choice != self.default)
+        return str(self.default) + (f" (or {others})" if others else "")
+
+
+FLAG = (False, True)
+Arguments = dict[str, Hyperparameter | Option]
 
 
 @dataclass(frozen=True)
 class Rule:
     """A pure optimizer.
 
-    `init(params)` gives the state before the first step. `update(grads, state, params, hyperparameters, step)`
-    gives (new params, new state); `step` is a 0-d float64 tensor that counts from 1. `shared` names the state
-    entries that are one tensor for the whole parameter group rather than one a parameter. `symbols` maps the
-    papers' letters to argument names.
+    `init(params, options)` gives the state before the first step.
+    `update(grads, state, params, hyperparameters, step, options)` gives (new params, new state), new tensors all of
+    them; `step` is a 0-d float64 tensor that counts from 1. Next to the rule's own, `hyperparameters` holds
+    `base_lr`: `lr` without the learning-rate schedule. With `second_order`, `update` takes one argument more: Hz·z
+    for every parameter, H the loss's Hessian and z random signs.
+    `arguments` come in the order of the torch class's signature; `lr` must be among them, before all that are
+    multiples of it. `shared` names the state entries that are one tensor for the whole parameter group rather than
+    one a parameter.
     """
 
-    init: Callable[[Tensors], State]
-    update: Callable[[Tensors, State, Tensors, Tensors, Tensor], tuple[Tensors, State]]
-    hyperparameters: Mapping[str, Hyperparameter]
-    symbols: Mapping[str, str]
+    init: Callable[[Tensors, Options], State]
+    update: Callable[..., tuple[Tensors, State]]
+    arguments: Arguments
     shared: tuple[str, ...] = ()
+    second_order: bool = False
 
-    def settings(self, given: Mapping[str, object]) -> dict[str, float]:
-        """Checked values by the rule's own names, from argument names (betas), own names (beta1) or symbols (alpha).
+    def __post_init__(self) -> None:
+        if "lr" not in self.hyperparameters:
+            raise ValueError(
+                "a rule needs the hyperparameter 'lr', which schedules and weight decay refer to"
+            )
 
-        Raises ValueError for a name that is unknown or given twice, or a value outside its range.
+    @cached_property
+    def hyperparameters(self) -> dict[str, Hyperparameter]:
+        return {name: each for name, each in self.arguments.items() if isinstance(each, Hyperparameter)}
+
+    @cached_property
+    def options(self) -> dict[str, Option]:
+        return {name: each for name, each in self.arguments.items() if isinstance(each, Option)}
+
+    def settings(self, given: Mapping[str, object]) -> tuple[dict[str, float], dict[str, bool | int | str]]:
+        """Checked hyperparameters by the rule's own names, and options, all of those with their defaults.
+
+        `given` may use argument names (betas), own names (beta1) or the papers' letters (eta). Raises ValueError
+        for a name that is unknown or given twice, or a value that is not allowed.
         """
         flat: dict[str, object] = {}
         for name, value in given.items():
-            own = PAIRS.get(name, (self.symbols.get(name, name),))
-            if not set(own) <= set(self.hyperparameters):
+            own = PAIRS.get(name, (name if name in self.arguments else SYMBOLS.get(name, name),))
+            if not set(own) <= set(self.arguments):
                 raise ValueError(f"no hyperparameter {name!r}: {self.describe_names()}")
             values = (value,) if len(own) == 1 else value
             if not isinstance(values, (tuple, list)) or len(values) != len(own):
@@ -84,18 +151,50 @@ class Rule:
                 if key in flat:
                     raise ValueError(f"{key} is given twice (as {name!r} and by another name): give it once")
                 flat[key] = one
-        return {name: self.hyperparameters[name].check(name, value) for name, value in flat.items()}
+        numbers = {
+            name: each.check(name, flat[name])
+            for name, each in self.hyperparameters.items()
+            if name in flat and not (each.of and flat[name] is None)
+        }
+        options = {
+            name: each.check(name, flat.get(name, each.default)) for name, each in self.options.items()
+        }
+        return numbers, options
+
+    def fill(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`given` values (numbers or arrays) with the defaults of all other hyperparameters."""
+        filled: dict[str, Any] = {}
+        for name, each in self.hyperparameters.items():
+            default = each.default * filled[each.of] if each.of else each.default
+            filled[name] = given.get(name, default)
+        return filled
+
+    def state_size(self, params: Tensors, options: Options) -> int:
+        """Numbers in the state for a model with these parameters."""
+        state = self.init(params, options)
+        entries = [entry.values() if isinstance(entry, dict) else [entry] for entry in state.values()]
+        return sum(tensor.numel() for tensors in entries for tensor in tensors)
 
     def own_name(self, axis: str) -> str:
-        """The rule's name for an axis; raises ValueError when there is none."""
-        name = self.symbols.get(axis, axis)
+        """The hyperparameter that an axis of this name sets; raises ValueError when there is none, or two."""
+        name = axis if axis in self.hyperparameters else SYMBOLS.get(axis, axis)
         if name not in self.hyperparameters:
             raise ValueError(f"no hyperparameter {axis!r}: {self.describe_names()}")
+        other = SYMBOLS.get(axis, name)
+        if other != name and other in self.hyperparameters:
+            raise ValueError(
+                f"{axis!r} is its own argument and the papers' letter for {other}: "
+                f'say which is meant, axes = {{ {axis} = "{name}" }} or axes = {{ {axis} = "{other}" }}'
+            )
         return name
 
     def describe_names(self) -> str:
-        symbols = [f"{symbol} (= {name})" for symbol, name in self.symbols.items()]
-        return "it has " + ", ".join([*self.hyperparameters, *symbols])
+        letters = [
+            f"{symbol} (= {name})"
+            for symbol, name in SYMBOLS.items()
+            if name in self.arguments and symbol not in self.arguments
+        ]
+        return "it has " + ", ".join([*self.arguments, *letters])
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -103,7 +202,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     State per parameter: `step` and the rule's entries; a shared entry is kept with every parameter. Parameters of
     a group that have taken equally many steps are updated together, so a norm over "the model" runs over a
-    parameter group.
+    parameter group. A group's `base_lr` is its `lr` when it was added, before any scheduler.
     """
 
     rule: ClassVar[Rule]
@@ -119,6 +218,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         self.rule.settings({key: group[key] for key in self.arguments})
+        group.setdefault("base_lr", group["lr"])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -128,7 +228,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            settings = self.rule.settings({key: group[key] for key in self.arguments})
+            numbers, options = self.rule.settings({key: group[key] for key in self.arguments})
+            base = self.rule.fill({**numbers, "lr": group["base_lr"]})
+            hyperparameters = {
+                name: torch.tensor(value, dtype=torch.float64)
+                for name, value in {**base, "lr": numbers["lr"], "base_lr": group["base_lr"]}.items()
+            }
             together: dict[int, list[Tensor]] = defaultdict(list)
             for param in group["params"]:
                 if param.grad is None:
@@ -137,20 +242,26 @@ class RuleOptimizer(torch.optim.Optimizer):
                     raise RuntimeError(f"{type(self).__name__} takes dense real gradients only")
                 together[int(self.state[param].get("step", 0)) + 1].append(param)
             for count, params in together.items():
-                self._update(params, settings, count)
+                self._update(params, hyperparameters, options, count)
         return loss
 
-    def _update(self, members: list[Tensor], settings: dict[str, float], count: int) -> None:
+    def _update(self, members: list[Tensor], hyperparameters: Tensors, options: Options, count: int) -> None:
         params = {str(i): param for i, param in enumerate(members)}
         grads = {str(i): param.grad for i, param in enumerate(members) if param.grad is not None}
-        hyperparameters = {name: torch.tensor(value, dtype=torch.float64) for name, value in settings.items()}
         step = torch.tensor(float(count), dtype=torch.float64)
-        state = self.rule.init(params) if count == 1 else self._gather(params)
-        new_params, new_state = self.rule.update(grads, state, params, hyperparameters, step)
+        state = self.rule.init(params, options) if count == 1 else self._gather(params)
+        new_params, new_state = self.rule.update(
+            grads, state, params, hyperparameters, step, options, *self._more(params)
+        )
         for name, param in params.items():
             param.copy_(new_params[name])
             own = {key: value if key in self.rule.shared else value[name] for key, value in new_state.items()}
             self.state[param] = {"step": count, **own}
+
+    def _more(self, params: Tensors) -> tuple[Tensors, ...]:
+        """What `update` takes beyond gradients."""
+        del params
+        return ()
 
     def _gather(self, params: Tensors) -> State:
         first = self.state[params["0"]]
@@ -161,10 +272,18 @@ class RuleOptimizer(torch.optim.Optimizer):
         }
 
 
-def optimizer_class(name: str, rule: Rule, doc: str) -> type[RuleOptimizer]:
-    """The `torch.optim.Optimizer` class `name` of a rule, with torch's argument names and the rule's defaults."""
+def optimizer_class(
+    name: str, rule: Rule, doc: str | None, module: str, base: type[RuleOptimizer] = RuleOptimizer
+) -> type[RuleOptimizer]:
+    """The `torch.optim.Optimizer` class `name` of a rule, with torch's argument names and the rule's defaults.
+
+    `module` is where it can be imported from under that name.
+    """
     arguments: dict[str, Any] = {"params": inspect.Parameter.empty}
-    defaults = {own: hyperparameter.default for own, hyperparameter in rule.hyperparameters.items()}
+    defaults = {
+        own: None if isinstance(each, Hyperparameter) and each.of else each.default
+        for own, each in rule.arguments.items()
+    }
     for own, default in defaults.items():
         pair = next(((argument, names) for argument, names in PAIRS.items() if own in names), None)
         if pair is None:
@@ -178,11 +297,55 @@ def optimizer_class(name: str, rule: Rule, doc: str) -> type[RuleOptimizer]:
         "arguments": tuple(arguments)[1:],
         "__signature__": signature,
         "__doc__": doc,
-        "__module__": rule.update.__module__,
+        "__module__": module,
     }
-    return type(name, (RuleOptimizer,), body)
+    return type(name, (base,), body)
+
+
+def zeros(params: Tensors, *names: str) -> State:
+    """State entries that start as zeros, a tensor for every parameter."""
+    return {name: {key: torch.zeros_like(w) for key, w in params.items()} for name in names}
+
+
+def pick(hyperparameters: Tensors, names: str) -> list[Tensor]:
+    """The values of space-separated `names`, in that order."""
+    return [hyperparameters[name] for name in names.split()]
+
+
+def each_tensor(
+    one: Callable[..., tuple[Tensor, Tensors]], params: Tensors, grads: Tensors, state: State
+) -> tuple[Tensors, State]:
+    """Apply `one(w, g, **entries) -> (new w, new entries)` to every parameter with its own state entries."""
+    own = {name: entry for name, entry in state.items() if isinstance(entry, dict)}
+    new_params: Tensors = {}
+    new_state: State = {name: {} for name in own}
+    for key, w in params.items():
+        new_params[key], entries = one(w, grads[key], **{name: entry[key] for name, entry in own.items()})
+        for name, value in entries.items():
+            new_state[name][key] = value
+    return new_params, new_state
 
 
 def bias_correction(beta: Tensor, step: Tensor) -> Tensor:
     """1 - beta^step. The exp/log form keeps the compiler from repeating a power for every weight."""
     return -torch.expm1(step * torch.log(beta))
+
+
+def beta(default: float, source: str) -> Hyperparameter:
+    """A decay rate of a running average: in [0, 1)."""
+    return Hyperparameter(default, source, high=1.0)
+
+
+def divisor(default: float, source: str) -> Hyperparameter:
+    """An eps that something is divided by: above 0."""
+    return Hyperparameter(default, source, open=True)
+
+
+def shrink(params: Tensors, share: Tensor) -> Tensors:
+    """Decoupled weight decay: every parameter smaller by `share` of itself."""
+    return {key: w * (1 - share) for key, w in params.items()}
+
+
+def without_decay(hyperparameters: Tensors) -> Tensors:
+    """The same with `weight_decay` 0, for a rule that has applied it already."""
+    return {**hyperparameters, "weight_decay": torch.zeros_like(hyperparameters["weight_decay"])}

@@ -102,7 +102,7 @@ class Classifier:
         weights = sum(math.prod(shape) for _, shape, _ in network.layers)
         # backward: gradients of weights and of inputs, but for the first layer's input
         self.flops_per_step = 2 * BATCH * (2 * network.first_multiply_adds + 3 * network.multiply_adds)
-        self.bytes_per_lane = 4 * (4 * weights + BATCH * network.activations)
+        self.bytes_per_lane = 4 * (2 * weights + BATCH * network.activations)
 
     def init(self, seed: int) -> Params:
         source = generator(seed, 1)

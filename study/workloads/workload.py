@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ Params = dict[str, Tensor]
 Batch = tuple[Tensor, ...]
 
 
+@runtime_checkable
 class Workload(Protocol):
     """A training problem. All tensors are float32 (labels may be one-hot floats); the trainer casts and moves them.
 
@@ -26,7 +27,7 @@ class Workload(Protocol):
     flops_per_step: int
     """Floating-point operations of one forward and backward pass on one batch."""
     bytes_per_lane: int
-    """Float32 working set of one lane in one step: weights, gradients, optimizer state, activations."""
+    """Float32 working set of one lane in one step, without optimizer state: weights, gradients, activations."""
 
     def init(self, seed: int) -> Params:
         """Initial weights."""

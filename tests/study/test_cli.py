@@ -1,5 +1,6 @@
 """The command line: what it prints, and one clear line with exit code 2 for every wrong input."""
 
+import dataclasses
 import json
 import socket
 import sqlite3
@@ -18,8 +19,8 @@ import study.run
 from search_spaces import SearchSpace
 from storage.records import Trials
 from storage.store import open_store
+from study.block import Block
 from study.cli import diverged_shares, landscapes, main, show_summary
-from study.train import Block
 
 Cli = Callable[..., tuple[int, str, str]]
 WriteStudy = Callable[..., Path]
@@ -138,7 +139,11 @@ def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("optimizers", ["adam", "avagrad-official", "lr, alpha", "0.001", "Algorithm 1"]),
+        (
+            "optimizers",
+            ["adam", "avagrad-official", "lr, alpha, eta", "0.001", "Algorithm 1", "fused, second order"],
+        ),
+        ("optimizers", ["constant (or belief)", "0.001 · lr", "package.module:Class", "one by one"]),
         ("workloads", ["digits-mlp", "digits-cnn", "mnist-mlp", "4,810"]),
         ("spaces", ["avagrad-cifar", "441", "AvaGrad, section 5.1"]),
     ],
@@ -147,6 +152,47 @@ def test_list(cli: Cli, what: str, names: list[str]) -> None:
     code, out, _ = cli("list", what)
     assert code == 0
     assert all(name in out for name in names)
+
+
+SOMEBODYS = """
+import study.optimizers.sgd
+from study.optimizers import Rule
+from study.workloads import WORKLOADS
+
+RULE = Rule(study.optimizers.sgd.init, study.optimizers.sgd.update, study.optimizers.sgd.ARGUMENTS)
+WORKLOAD = WORKLOADS["digits-mlp"]
+"""
+
+
+def test_import_paths_from_spec_to_store(tmp_path: Path) -> None:
+    """An own rule on an own workload, and a library's optimizer, in the folder where the command is started."""
+    (tmp_path / "somebodys.py").write_text(SOMEBODYS)
+    (tmp_path / "study.toml").write_text(
+        """
+        name = "foreign"
+        workload = { name = "somebodys:WORKLOAD", steps = 20, schedule = "cosine", clip_norm = 1.0 }
+        optimizers = ["somebodys:RULE", { name = "pytorch_optimizer:Lion", axes = { alpha = "lr" } }]
+        space = { alpha = [1e-3, 1e-2, 1e-1] }
+        seeds = 2
+        """
+    )
+    tunability = str(Path(sys.executable).with_name("tunability"))
+    command = [tunability, "run", "study.toml", "--storage", "sqlite:///t.db"]
+    planned = subprocess.run(
+        [*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (
+        "note: pytorch_optimizer:Lion is no rule: its trials are trained one after another, about"
+        in planned.stdout
+    )
+    assert "somebodys:RULE is no rule" not in planned.stdout
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "12 of 12 trials stored" in ran.stdout
+    with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
+        assert store.optimizers("foreign") == ["somebodys:RULE", "pytorch_optimizer:Lion"]
+        packages = store.provenance("foreign", "somebodys:RULE")["packages"]
+    assert packages["pytorch_optimizer"].startswith("4.")
 
 
 def test_dry_run_tells_and_writes_nothing(cli: Cli, write_study: WriteStudy, tmp_path: Path) -> None:
@@ -180,9 +226,9 @@ def test_a_block_that_fails_for_good(
 
     def spoil(*arguments: object) -> Block:
         block = make_block(*arguments)  # type: ignore[arg-type]
-        if (block.optimizer, block.seed) == ("avagrad", 1):
+        if (block.recipe.optimizer, block.seed) == ("avagrad", 1):
             bad = {**block.hyperparameters, "eps": -np.ones(block.lanes)}
-            return Block(block.workload, block.optimizer, block.seed, bad, block.steps)
+            return dataclasses.replace(block, hyperparameters=bad)
         return block
 
     command = ("run", write_study(lanes=12), "--storage", f"sqlite:///{tmp_path}/t.db")

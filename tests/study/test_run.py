@@ -20,9 +20,10 @@ import torch
 
 from storage.store import StoreError, open_store
 from study import launch
+from study.block import Block, Outcome, Recipe
 from study.run import lanes_per_block, plan, provenance, run, stored_plan
 from study.spec import StudySpec, load_spec, parse_spec
-from study.train import Block, Outcome, Trainer
+from study.train import Trainer
 
 TRIALS = 48
 SLOW = {"steps": 600, "lanes": 2}
@@ -183,15 +184,17 @@ def test_a_running_cluster(
 
 
 def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
-    good = [Block("digits-mlp", "adam", seed, {"lr": np.array([0.01, 0.1])}, steps=20) for seed in range(3)]
-    bad = Block("digits-mlp", "adam", 7, {"lr": np.array([-1.0])}, steps=20)
+    good = [
+        Block(Recipe("digits-mlp", "adam", steps=20), seed, {"lr": np.array([0.01, 0.1])})
+        for seed in range(3)
+    ]
+    bad = Block(Recipe("digits-mlp", "adam", steps=20), 7, {"lr": np.array([-1.0])})
     outcomes: dict[int, Outcome] = {}
     failures: list[tuple[int, str]] = []
     with launch.cluster(None, "cpu") as workers:
         assert workers >= 1
         launch.train_blocks(
             [good[0], bad, *good[1:]],
-            2,
             workers,
             "cpu",
             compile=False,
@@ -234,21 +237,23 @@ def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
         )
     )
     assert len(trials) == len(set(trials)) == 441 * 3
-    assert max(block.lanes for block in todo.blocks) <= todo.lanes
+    assert max(block.lanes for block in todo.blocks) <= 63
     assert len(todo.blocks) >= min(workers, 3)
 
 
+def lanes_of(spec: StudySpec, workers: int) -> int:
+    return lanes_per_block(spec, spec.optimizers[0], workers)
+
+
 def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
-    assert lanes_per_block(small(), 2) == 63
-    assert (
-        lanes_per_block(small(workload="mnist-mlp"), 2)
-        < lanes_per_block(small(workload="digits-cnn"), 2)
-        < 63
-    )
-    assert lanes_per_block(small(dtype="float64"), 2) < 63
-    assert lanes_per_block(small(lanes=5), 2) == 5
-    assert lanes_per_block(small(lanes=5000), 2) == 441
-    assert lanes_per_block(small(), 200) == 7  # rather small blocks than idle workers
+    assert lanes_of(small(), 2) == 63
+    assert lanes_of(small(workload="mnist-mlp"), 2) < lanes_of(small(workload="digits-cnn"), 2) < 63
+    assert lanes_of(small(dtype="float64"), 2) < 63
+    assert lanes_of(small(lanes=5), 2) == 5
+    assert lanes_of(small(lanes=5000), 2) == 441
+    assert lanes_of(small(optimizers=["adashift"]), 2) < 32  # remembers ten gradients
+    assert lanes_of(small(optimizers=["torch.optim:Adam"]), 2) == 8
+    assert lanes_of(small(), 200) == 7  # rather small blocks than idle workers
 
 
 def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
@@ -280,9 +285,12 @@ def test_an_error_of_the_store_ends_the_run_as_itself() -> None:
     def full(block: Block, outcome: Outcome) -> None:
         raise StoreError("the disk is full")
 
-    blocks = [Block("digits-mlp", "adam", seed, {"lr": np.array([0.01, 0.1])}, steps=20) for seed in range(3)]
+    blocks = [
+        Block(Recipe("digits-mlp", "adam", steps=20), seed, {"lr": np.array([0.01, 0.1])})
+        for seed in range(3)
+    ]
     with launch.cluster(None, "cpu") as workers, pytest.raises(StoreError, match="the disk is full"):
-        launch.train_blocks(blocks, 2, workers, "cpu", compile=False, on_outcome=full, on_failure=print)
+        launch.train_blocks(blocks, workers, "cpu", compile=False, on_outcome=full, on_failure=print)
 
 
 def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(

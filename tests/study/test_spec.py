@@ -3,8 +3,12 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from study.block import Recipe
+from study.optimizers import OPTIMIZERS
+from study.schedules import Schedule, WeightDecay
 from study.spec import SpecError, StudySpec, load_spec, parse_spec
 
 STUDY = """
@@ -24,8 +28,13 @@ def spec(old: str = "", new: str = "") -> StudySpec:
 def test_a_study_file_says_what_it_says() -> None:
     study = spec()
     assert study.trials == 441 * 2 * 3
-    assert (study.workload.steps, study.workload.weight_decay) == (400, 0.0)
-    assert study.optimizers[1].rule.settings(study.optimizers[1].settings) == {"beta1": 0.9, "beta2": 0.99}
+    assert (study.workload.steps, study.workload.weight_decay.value) == (400, 0.0)
+    assert study.recipe(study.optimizers[1]) == Recipe("digits-mlp", "avagrad")
+    assert study.optimizers[1].hyperparameters({"alpha": np.array([0.5])}) == {
+        "beta1": 0.9,
+        "beta2": 0.99,
+        "lr": 0.5,
+    }
     assert study.space.names == ("alpha", "eps")
 
 
@@ -50,7 +59,7 @@ def test_a_published_space_is_the_table_it_stands_for() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"adam"', '"adma"', "unknown optimizer 'adma' (did you mean 'adam'?): known are adam, avagrad"),
+        ('"adam"', '"adma"', "unknown optimizer 'adma' (did you mean 'adam'?): known are sgd, adam, "),
         ("digits-mlp", "digits-mpl", "unknown workload 'digits-mpl' (did you mean 'digits-mlp'?)"),
         (
             "avagrad-cifar",
@@ -83,7 +92,11 @@ def test_a_published_space_is_the_table_it_stands_for() -> None:
             "unknown key 'workload.step' (did you mean 'steps'?)",
         ),
         ('"digits-mlp"', '{ name = "digits-mlp", steps = 0 }', "workload.steps = 0 is not allowed"),
-        ('"digits-mlp"', '{ name = "digits-mlp", weight_decay = -1.0 }', "workload.weight_decay = -1.0"),
+        (
+            '"digits-mlp"',
+            '{ name = "digits-mlp", weight_decay = -1.0 }',
+            "workload.weight_decay.value = -1.0",
+        ),
         ("betas = [0.9, 0.99]", "betas = [0.9]", "betas = [0.9] is not allowed: give 2 numbers"),
         ("betas = [0.9, 0.99]", "betas = [0.9, 1.0]", "beta2 = 1.0 is not allowed"),
         ("betas = [0.9, 0.99]", "bets = 1", "avagrad: no hyperparameter 'bets'"),
@@ -92,6 +105,38 @@ def test_a_published_space_is_the_table_it_stands_for() -> None:
         ('["adam", ', "[3, ", "3 is no optimizer"),
         ('["adam", { name = "avagrad", betas = [0.9, 0.99] }]', "[]", "fig.toml: optimizers is empty"),
         ("seeds = 3", 'seeds = 3\ndevice = "cuda:1"', "device = 'cuda:1' is not allowed"),
+        ('"digits-mlp"', '{ name = "digits-mlp", clip_norm = 0 }', "workload.clip_norm = 0 is not allowed"),
+        (
+            '"digits-mlp"',
+            '{ name = "digits-mlp", schedule = { name = "cosine", wamup = 1 } }',
+            "unknown key 'workload.schedule.wamup' (did you mean 'warmup'?): allowed are name, warmup, at, factor",
+        ),
+        ('"digits-mlp"', '{ name = "digits-mlp", schedule = "inverse-sqrt" }', "inverse-sqrt needs warmup"),
+        ("betas = [0.9, 0.99]", "amsgrad = true", "avagrad: no hyperparameter 'amsgrad'"),
+        (
+            '"adam"',
+            '{ name = "adam", amsgrad = 1 }',
+            "adam: amsgrad = 1 is not allowed: give one of False, True",
+        ),
+        (
+            '"adam"',
+            '{ name = "adam", axes = { alhpa = "lr" } }',
+            "axes names 'alhpa', which the space does not have",
+        ),
+        ('"adam"', '{ name = "adam", axes = { alpha = "rate" } }', "adam: no hyperparameter 'rate'"),
+        ('"adam"', '{ name = "adam", axes = { alpha = "eps" } }', "adam: eps is given twice (axis 'eps')"),
+        (
+            '"adam"',
+            '"rmsprop"',
+            "rmsprop: 'alpha' is its own argument and the papers' letter for lr: say which",
+        ),
+        ('"adam"', '"nobody:Adam"', "nobody:Adam cannot be imported (ModuleNotFoundError"),
+        ('"adam"', '"pytorch_optimizer:Lion"', "pytorch_optimizer:Lion: no argument 'eps': it has lr, betas"),
+        (
+            '"adam"',
+            '{ name = "pytorch_optimizer:Lion", axes = { eps = "betas[0]" } }',
+            "pytorch_optimizer:Lion: lr = 5e-07, betas[0] = 1 is refused (ValueError",
+        ),
         ("seeds = 3", "seeds = 100000", "the study has 88,200,000 trials: give a smaller grid"),
     ],
 )
@@ -108,9 +153,43 @@ def test_one_mistake_is_one_complaint() -> None:
     with pytest.raises(SpecError) as caught:
         spec('["adam", { name = "avagrad", betas = [0.9, 0.99] }]', '["adma"]')
     assert str(caught.value) == (
-        "fig.toml: optimizers.0: unknown optimizer 'adma' (did you mean 'adam'?): "
-        "known are adam, avagrad, avagrad-official"
+        f"fig.toml: optimizers.0: unknown optimizer 'adma' (did you mean 'adam'?): known are {', '.join(OPTIMIZERS)}, "
+        "or an import path such as package.module:name"
     )
+
+
+FULL = """
+name = "full"
+optimizers = [
+    { name = "apollo", lr = 0.5, rebound = "belief", schedule = { name = "cosine", warmup = 20 } },
+    { name = "rmsprop", axes = { eps = "alpha" }, lr = 0.1 },
+    { name = "torch.optim:RAdam", axes = { eps = "betas[1]" } },
+]
+space = { factor = [0.2, 1, 2, 10], eps = [0.1, 0.9] }
+seeds = 2
+
+[workload]
+name = "digits-mlp"
+schedule = { name = "milestones", at = [0.3, 0.6, 0.8], factor = 0.2 }
+weight_decay = { value = 5e-4, kind = "adjusted", reference_lr = 0.1 }
+clip_norm = 1.0
+"""
+
+
+def test_everything_a_study_file_may_say() -> None:
+    study = parse_spec(tomllib.loads(FULL))
+    assert StudySpec.model_validate_json(study.model_dump_json()) == study
+    assert parse_spec(study.identity()) == study
+    apollo, rmsprop, radam = (study.recipe(optimizer) for optimizer in study.optimizers)
+    assert apollo.schedule == Schedule(name="cosine", warmup=20)
+    assert dict(apollo.options)["rebound"] == "belief"
+    assert rmsprop.schedule == Schedule(name="milestones", at=(0.3, 0.6, 0.8), factor=0.2)
+    assert radam.weight_decay == WeightDecay(value=5e-4, kind="adjusted", reference_lr=0.1)
+    assert radam.clip_norm == 1.0
+    cells = {"factor": np.array([0.2, 10.0]), "eps": np.array([0.1, 0.9])}
+    names = [optimizer.hyperparameters(cells) for optimizer in study.optimizers]
+    assert [sorted(each) for each in names] == [["eps", "lr"], ["alpha", "lr"], ["betas[1]", "lr"]]
+    assert [each["lr"].tolist() for each in names] == [[0.1, 5.0], [pytest.approx(0.02), 1.0], [0.0002, 0.01]]
 
 
 def test_broken_toml_names_the_line(tmp_path: Path) -> None:

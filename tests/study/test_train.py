@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from study.optimizers import OPTIMIZERS
-from study.train import Block, Outcome, Trainer, curve_steps
+from study.block import Block, Outcome, Recipe, curve_steps
+from study.named import optimizer_named
+from study.optimizers import OPTIMIZERS, AdaHessian, Rule
+from study.schedules import Schedule, WeightDecay
+from study.train import Trainer, random_signs
 from study.workloads import WORKLOADS
 
 ALPHA = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0])
@@ -29,8 +32,11 @@ INVARIANT = [
 
 def block(lanes: Sequence[int] = range(6), **changes: object) -> Block:
     chosen = list(lanes)
-    fields = {"workload": "digits-mlp", "optimizer": "adam", "seed": 1, "steps": 40} | changes
-    return Block(hyperparameters={"lr": ALPHA[chosen], "eps": EPS[chosen]}, **fields)  # type: ignore[arg-type]
+    recipe = Recipe(**({"workload": "digits-mlp", "optimizer": "adam", "steps": 40} | changes))  # type: ignore[arg-type]
+    given = {"lr": ALPHA[chosen], "eps": EPS[chosen]}
+    own = optimizer_named(recipe.optimizer)
+    assert isinstance(own, Rule)
+    return Block(recipe, 1, {name: values for name, values in given.items() if name in own.hyperparameters})
 
 
 def assert_lanes_equal(part: Outcome, whole: Outcome, lanes: Sequence[int]) -> None:
@@ -59,8 +65,8 @@ def test_batch_invariance(workload: str, optimizer: str, compile: bool) -> None:
 def test_batch_invariance_at_a_studys_own_size(compile: bool) -> None:
     """63 lanes, as the 441 cells of digits-mlp are trained, against 6."""
     many = np.tile(ALPHA, 11)[:63]
-    whole = Trainer(63, compile=compile).train(Block("digits-mlp", "adam", 1, {"lr": many}, steps=40))
-    few = Trainer(6, compile=compile).train(Block("digits-mlp", "adam", 1, {"lr": ALPHA}, steps=40))
+    whole = Trainer(63, compile=compile).train(Block(Recipe("digits-mlp", "adam", steps=40), 1, {"lr": many}))
+    few = Trainer(6, compile=compile).train(Block(Recipe("digits-mlp", "adam", steps=40), 1, {"lr": ALPHA}))
     for start in range(0, 60, 6):
         assert_lanes_equal(few, whole, range(start, start + 6))
 
@@ -68,11 +74,11 @@ def test_batch_invariance_at_a_studys_own_size(compile: bool) -> None:
 def test_a_diverged_lane_is_the_same_alone() -> None:
     rates = np.array([0.01, 3e38])
     trainer = Trainer(2, compile=False)
-    mixed = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates}, steps=40))
+    mixed = trainer.train(Block(Recipe("digits-mlp", "adam", steps=40), 0, {"lr": rates}))
     assert mixed.diverged_at[1] > 0
     assert np.isnan(mixed.metrics["train_loss"][1])
     assert np.isnan(mixed.metrics["validation_loss"][1])
-    alone = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates[1:]}, steps=40))
+    alone = trainer.train(Block(Recipe("digits-mlp", "adam", steps=40), 0, {"lr": rates[1:]}))
     assert_lanes_equal(alone, mixed, [1])
 
 
@@ -84,17 +90,35 @@ def test_two_trainers_give_the_same_bits() -> None:
 
 def alone(trial: Block, lane: int) -> tuple[torch.Tensor, float]:
     """One lane trained by the torch class, an ordinary loop: weights' evaluation and the last losses' mean."""
-    workload, cls = WORKLOADS[trial.workload], OPTIMIZERS[trial.optimizer]
+    recipe = trial.recipe
+    workload, cls = WORKLOADS[recipe.workload], OPTIMIZERS[recipe.optimizer]
     params = {key: value.double().requires_grad_() for key, value in workload.init(trial.seed).items()}
     settings = {name: float(values[lane]) for name, values in trial.hyperparameters.items()}
-    optimizer = cls(params.values(), **settings)
+    optimizer = cls(params.values(), **settings, **dict(recipe.options))
+    (group,) = optimizer.param_groups
+    base_lr, decay = group["lr"], recipe.weight_decay
     batches, losses = workload.batches(trial.seed), []
-    for _ in range(trial.steps):
+    signs = random_signs(trial, {key: w.detach()[None] for key, w in params.items()})
+    for rate in recipe.schedule.multipliers(recipe.steps):
         batch = tuple(part.double() for part in next(batches))
         optimizer.zero_grad()
         loss = workload.loss(params, batch)
-        penalty = sum((weight**2).sum() for weight in params.values())
-        (loss + trial.weight_decay / 2 * penalty).backward()
+        group["lr"] = base_lr * float(rate)
+        if isinstance(optimizer, AdaHessian):
+            z = next(signs)
+            grads = torch.autograd.grad(loss, params.values(), create_graph=True)
+            products = torch.autograd.grad(grads, params.values(), z.values(), retain_graph=True)
+            optimizer.set_hessian([h * sign for h, sign in zip(products, z.values(), strict=True)])
+        loss.backward()
+        if recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(params.values(), recipe.clip_norm)
+        with torch.no_grad():
+            lr = decay.reference_lr * rate if decay.reference_lr else group["lr"]
+            for weight in params.values():
+                if decay.kind == "L2":
+                    weight.grad += decay.value * weight
+                else:
+                    weight -= lr * decay.value * weight
         optimizer.step()
         losses.append(loss.item())
     with torch.no_grad():
@@ -103,16 +127,50 @@ def alone(trial: Block, lane: int) -> tuple[torch.Tensor, float]:
     return metrics["validation_loss"], float(np.mean(losses[-2:]))
 
 
-@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_a_lane_is_the_torch_class_alone(optimizer: str, decay: float, compile: bool) -> None:
-    trial = block(optimizer=optimizer, weight_decay=decay, dtype="float64")
+RECIPES: dict[str, dict[str, object]] = {
+    "plain": {},
+    "decay": {"weight_decay": WeightDecay(value=0.01)},
+    "all": {
+        "clip_norm": 0.5,
+        "schedule": Schedule(name="cosine", warmup=5),
+        "weight_decay": WeightDecay(value=0.05, kind="decoupled"),
+    },
+    "adjusted": {
+        "schedule": Schedule(name="milestones", at=(0.5, 30)),
+        "weight_decay": WeightDecay(value=0.05, kind="adjusted", reference_lr=0.1),
+    },
+}
+OPTIONS: list[tuple[str, dict[str, object]]] = [
+    *((name, {}) for name in OPTIMIZERS),
+    ("sgd", {"nesterov": True}),
+    ("adam", {"amsgrad": True}),
+    ("adabelief", {"rectify": False, "amsgrad": True, "weight_decouple": False}),
+    ("adabound", {"amsbound": True}),
+    ("adashift", {"keep_num": 2, "op": "mean"}),
+    ("apollo", {"rebound": "belief", "weight_decay_type": "stable"}),
+    ("rmsprop", {"centered": True}),
+]
+CASES = [
+    *((name, options, recipe, False) for name, options in OPTIONS for recipe in ("plain", "decay")),
+    *((name, {}, recipe, False) for name in ("sgd", "adabound", "apollo") for recipe in ("all", "adjusted")),
+    *((name, {}, "plain", True) for name in OPTIMIZERS),
+    ("adam", {}, "all", True),
+    ("adam", {}, "adjusted", True),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "options", "recipe", "compile"), CASES)
+def test_a_lane_is_the_torch_class_alone(
+    optimizer: str, options: dict[str, object], recipe: str, compile: bool
+) -> None:
+    given = tuple(sorted(options.items()))
+    trial = block(optimizer=optimizer, options=given, dtype="float64", **RECIPES[recipe])
     outcome = Trainer(6, compile=compile).train(trial)
-    for lane in range(6):
+    first, *_, last = np.flatnonzero(outcome.diverged_at < 0)
+    for lane in (first, last):
         loss, train_loss = alone(trial, lane)
-        assert outcome.metrics["validation_loss"][lane] == pytest.approx(loss.item(), rel=1e-8)
-        assert outcome.metrics["train_loss"][lane] == pytest.approx(train_loss, rel=1e-8)
+        assert outcome.metrics["validation_loss"][lane] == pytest.approx(loss.item(), rel=1e-7)
+        assert outcome.metrics["train_loss"][lane] == pytest.approx(train_loss, rel=1e-7)
 
 
 def test_cnn_lane_is_the_torch_class_alone() -> None:
@@ -124,8 +182,8 @@ def test_cnn_lane_is_the_torch_class_alone() -> None:
 def test_divergence_is_data_and_stays_in_its_lane() -> None:
     rates = np.array([0.01, 1e30, 0.1])
     trainer = Trainer(3, compile=False)
-    mixed = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates}, steps=40))
-    healthy = trainer.train(Block("digits-mlp", "adam", 0, {"lr": rates[[0, 2]]}, steps=40))
+    mixed = trainer.train(Block(Recipe("digits-mlp", "adam", steps=40), 0, {"lr": rates}))
+    healthy = trainer.train(Block(Recipe("digits-mlp", "adam", steps=40), 0, {"lr": rates[[0, 2]]}))
     assert mixed.diverged_at[1] == 2  # the first update makes weights of 1e30, the second loss overflows
     assert mixed.metrics["validation_error"][1] == 1.0
     assert (mixed.curve[1] == 1.0).all()
@@ -135,7 +193,7 @@ def test_divergence_is_data_and_stays_in_its_lane() -> None:
 
 def test_infinite_weights_are_noticed_at_the_next_curve_point() -> None:
     """Weights of -inf behind a relu leave the loss finite, so the loss alone would not tell."""
-    trial = Block("digits-mlp", "adam", 0, {"lr": np.array([0.01, 3e38])}, steps=1)
+    trial = Block(Recipe("digits-mlp", "adam", steps=1), 0, {"lr": np.array([0.01, 3e38])})
     outcome = Trainer(2, compile=False).train(trial)
     assert outcome.diverged_at.tolist() == [-1, 1]
     assert outcome.metrics["validation_error"][1] == 1.0
@@ -143,7 +201,7 @@ def test_infinite_weights_are_noticed_at_the_next_curve_point() -> None:
 
 def test_a_block_that_diverged_entirely_keeps_its_curve() -> None:
     outcome = Trainer(2, compile=False).train(
-        Block("digits-mlp", "adam", 0, {"lr": np.full(2, 1e30)}, steps=400)
+        Block(Recipe("digits-mlp", "adam", steps=400), 0, {"lr": np.full(2, 1e30)})
     )
     assert outcome.curve.shape == (2, 20)
     assert (outcome.curve == 1.0).all()
@@ -166,21 +224,23 @@ def test_curve_steps(steps: int, expected: list[int]) -> None:
 
 def test_defaults_are_the_rules() -> None:
     trainer = Trainer(2, compile=False)
-    implied = trainer.train(Block("digits-mlp", "adam", 0, {"lr": np.array([0.001, 0.01])}, steps=20))
+    implied = trainer.train(Block(Recipe("digits-mlp", "adam", steps=20), 0, {"lr": np.array([0.001, 0.01])}))
     given = {
         "lr": np.array([0.001, 0.01]),
         "beta1": np.full(2, 0.9),
         "beta2": np.full(2, 0.999),
         "eps": np.full(2, 1e-8),
     }
-    assert_lanes_equal(implied, trainer.train(Block("digits-mlp", "adam", 0, given, steps=20)), range(2))
+    assert_lanes_equal(
+        implied, trainer.train(Block(Recipe("digits-mlp", "adam", steps=20), 0, given)), range(2)
+    )
 
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="the block has 6 lanes, this trainer takes at most 4"):
         Trainer(4, compile=False).train(block())
     with pytest.raises(ValueError, match=r"lr = -1\.0 is not allowed"):
-        Trainer(4, compile=False).train(Block("digits-mlp", "adam", 0, {"lr": np.array([-1.0])}))
+        Trainer(4, compile=False).train(Block(Recipe("digits-mlp", "adam"), 0, {"lr": np.array([-1.0])}))
 
 
 def test_an_unwritable_cache_does_not_stop_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,8 +261,8 @@ def test_on_a_gpu_it_is_nearly_the_same(compile: bool) -> None:
 
 def test_without_a_compiler_it_warns_and_trains(tmp_path: Path) -> None:
     script = (
-        "import numpy as np; from study.train import Block, Trainer\n"
-        "block = Block('digits-mlp', 'adam', 0, {'lr': np.array([0.01, 0.1])}, steps=20)\n"
+        "import numpy as np; from study.block import Block, Recipe; from study.train import Trainer\n"
+        "block = Block(Recipe('digits-mlp', 'adam', steps=20), 0, {'lr': np.array([0.01, 0.1])})\n"
         "with_warning, eager = Trainer(2).train(block), Trainer(2, compile=False).train(block)\n"
         "assert (with_warning.curve == eager.curve).all()\n"
         "print(with_warning.warning)\n"

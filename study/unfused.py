@@ -1,0 +1,132 @@
+"""Training with any `torch.optim.Optimizer`, one trial after another, as its user would write it.
+
+Weights, batches, curve points, schedule, clipping, weight decay and what counts as divergence are those of fused
+training; only the speed differs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from study.block import DTYPES, Block, Outcome, curve_steps
+from study.named import Unfused
+from study.workloads import Batch, Workload
+
+
+def train_unfused(block: Block, workload: Workload, optimizer: Unfused, device: torch.device) -> Outcome:
+    """Train every lane of `block`. Raises what the optimizer's class raises when it refuses an argument."""
+    started = time.perf_counter()
+    trials = []
+    for lane in range(block.lanes):
+        values = {name: float(each[lane]) for name, each in block.hyperparameters.items()}
+        trials.append(Trial(block, workload, optimizer, values, device))
+        trials[-1].run()
+    return Outcome(
+        {name: np.array([trial.metrics[name] for trial in trials]) for name in trials[0].metrics},
+        curve_steps(block.recipe.steps),
+        np.array([trial.curve for trial in trials]),
+        np.array([trial.diverged_at for trial in trials], dtype=np.int64),
+        time.perf_counter() - started,
+    )
+
+
+class Trial:
+    """One lane: after `run`, its final metrics, curve (points,) and `diverged_at`, as in `Outcome`."""
+
+    def __init__(
+        self,
+        block: Block,
+        workload: Workload,
+        optimizer: Unfused,
+        values: dict[str, float],
+        device: torch.device,
+    ) -> None:
+        self.recipe = block.recipe
+        self.workload = workload
+        self.device, self.dtype = device, DTYPES[block.recipe.dtype]
+        start = workload.init(block.seed)
+        self.params = {
+            key: value.to(self.device, self.dtype, copy=True).requires_grad_() for key, value in start.items()
+        }
+        self.weights = list(self.params.values())
+        self.optimizer = optimizer.make(self.weights, dict(self.recipe.options), values)
+        self.needs_closure = needs_closure(optimizer.cls)
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.batches = workload.batches(block.seed)
+        self.validation = self._cast(workload.validation(block.seed))
+        self.curve = np.full(len(curve_steps(self.recipe.steps)), workload.worst)
+        self.diverged_at = -1
+        self.metrics = dict.fromkeys([*self._evaluate(), "train_loss"], math.nan)
+
+    def run(self) -> None:
+        rates = self.recipe.schedule.multipliers(self.recipe.steps).tolist()
+        losses: list[float] = []
+        for point, until in enumerate(curve_steps(self.recipe.steps).tolist()):
+            first = len(losses)
+            for rate in rates[first:until]:
+                losses.append(self._step(self._cast(next(self.batches)), rate))
+                if not math.isfinite(losses[-1]):
+                    return self._diverge(len(losses))
+            metrics = self._evaluate() | {"train_loss": float(np.mean(losses[first:]))}
+            if not all(map(math.isfinite, metrics.values())) or not all(
+                bool(weight.isfinite().all()) for weight in self.weights
+            ):
+                return self._diverge(until)
+            self.metrics = metrics
+            self.curve[point] = metrics[self.workload.metric]
+        return None
+
+    def _step(self, batch: Batch, rate: float) -> float:
+        """One step with the learning rate times `rate`; returns the loss before it."""
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * rate
+        loss = self._gradients(batch)
+        decay = self.recipe.weight_decay
+        if decay.kind != "L2":
+            lr = decay.reference_lr or self.base_rates[0]
+            with torch.no_grad():
+                for weight in self.weights:
+                    weight.mul_(1 - lr * rate * decay.value)
+        if self.needs_closure:
+            self.optimizer.step(lambda: self._gradients(batch))
+        else:
+            self.optimizer.step()
+        return loss
+
+    def _gradients(self, batch: Batch) -> float:
+        """Give the weights their gradients, clipped, then with L2 decay; returns the loss."""
+        with torch.enable_grad():
+            loss = self.workload.loss(self.params, batch)
+            grads = torch.autograd.grad(loss, self.weights)
+        for weight, grad in zip(self.weights, grads, strict=True):
+            weight.grad = grad
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip_norm)
+        decay = self.recipe.weight_decay
+        if decay.kind == "L2" and decay.value:
+            for weight, grad in zip(self.weights, grads, strict=True):
+                grad.add_(weight.detach(), alpha=decay.value)
+        return loss.item()
+
+    def _evaluate(self) -> dict[str, float]:
+        with torch.no_grad():
+            return {key: v.item() for key, v in self.workload.evaluate(self.params, self.validation).items()}
+
+    def _diverge(self, step: int) -> None:
+        self.diverged_at = step
+        self.metrics = {**dict.fromkeys(self.metrics, math.nan), self.workload.metric: self.workload.worst}
+
+    def _cast(self, batch: Batch) -> tuple[Tensor, ...]:
+        return tuple(part.to(self.device, self.dtype) for part in batch)
+
+
+def needs_closure(cls: type[torch.optim.Optimizer]) -> bool:
+    """Whether `step` insists on evaluating the loss itself, as L-BFGS does."""
+    closure = inspect.signature(cls.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
