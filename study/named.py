@@ -6,6 +6,7 @@ Modules are looked for where Python finds them, and in the current folder last.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import inspect
 import os
@@ -13,13 +14,14 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from search_spaces import nearest_name
 from study.optimizers import OPTIMIZERS, Rule, RuleOptimizer
-from study.optimizers.rule import SYMBOLS
+from study.optimizers.rule import SYMBOLS, refuse_ambiguous
 from study.workloads import WORKLOADS, Workload
 
 ITEM = re.compile(r"(\w+)\[(\d+)\]")
@@ -49,10 +51,15 @@ class Unfused:
 
     def own_name(self, axis: str) -> str:
         """The argument that an axis of this name sets; raises ValueError when there is none."""
-        item = ITEM.fullmatch(axis)
-        name = axis if item or axis in self.parameters else SYMBOLS.get(axis, axis)
-        self._known(item[1] if item else name, axis)
+        name = axis if axis in self.parameters else SYMBOLS.get(axis, axis)
+        self.check_argument(name)
+        refuse_ambiguous(axis, name, self.parameters)
         return name
+
+    def check_argument(self, name: str) -> None:
+        """Raise ValueError unless this is an argument, or an item of one."""
+        item = ITEM.fullmatch(name)
+        self._known(item[1] if item else name, name)
 
     def _known(self, argument: str, given: str) -> None:
         if argument not in self.parameters:
@@ -84,9 +91,9 @@ def optimizer_named(name: str) -> Rule | Unfused:
     found = imported(name)
     if isinstance(found, Rule):
         return found
-    if isinstance(found, type) and issubclass(found, RuleOptimizer):
-        return found.rule
-    if isinstance(found, type) and issubclass(found, torch.optim.Optimizer):
+    if isinstance(found, type) and issubclass(found, RuleOptimizer) and "rule" in vars(found):
+        return found.rule  # a subclass of such a class may do something else, and is run as it is
+    if isinstance(found, type) and issubclass(found, torch.optim.Optimizer) and found is not RuleOptimizer:
         return Unfused(found)
     raise ValueError(f"{name} is no optimizer: give the path of a torch.optim.Optimizer class or a Rule")
 
@@ -125,6 +132,12 @@ def imported(path: str) -> Any:
         sys.path.append(os.getcwd())
     try:
         return getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever a foreign module raises
+    except (Exception, SystemExit) as error:  # whatever a foreign module raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"{path} cannot be imported ({reason})") from error
+
+
+def source_sha256(path: str) -> str:
+    """SHA-256 of the module file that an import path names; of nothing for a module without one."""
+    file = getattr(importlib.import_module(path.partition(":")[0]), "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()

@@ -242,6 +242,7 @@ def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[..
         more = (hessian,) if rule.second_order else ()
         update = vmap(rule.update, in_dims=(0, 0, 0, 0, None, None, *(0 for _ in more)))
         new_params, state = update(grads, lanes.state, params, hyperparameters, lanes.step, options, *more)
+        new_params, state = in_order(new_params, params), in_order(state, lanes.state)
         stops = ~loss.isfinite() & (lanes.diverged_at < 0)
         return lanes._replace(
             params=new_params,
@@ -252,6 +253,15 @@ def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[..
         )
 
     return step
+
+
+def in_order(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """`new` with its keys, and those of dicts in it, in the order of `old`: programs know tensors by their places."""
+    if new.keys() != old.keys():
+        raise ValueError(f"the rule's update returns {', '.join(new)} where its init has {', '.join(old)}")
+    return {
+        key: in_order(new[key], value) if isinstance(value, dict) else new[key] for key, value in old.items()
+    }
 
 
 def per_lane(values: Tensor, like: Tensor) -> Tensor:

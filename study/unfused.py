@@ -57,7 +57,7 @@ class Trial:
         self.weights = list(self.params.values())
         self.optimizer = optimizer.make(self.weights, dict(self.recipe.options), values)
         self.needs_closure = needs_closure(optimizer.cls)
-        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.rate = 1.0  # what the learning rates are multiplied with now
         self.batches = workload.batches(block.seed)
         self.validation = self._cast(workload.validation(block.seed))
         self.curve = np.full(len(curve_steps(self.recipe.steps)), workload.worst)
@@ -84,15 +84,18 @@ class Trial:
 
     def _step(self, batch: Batch, rate: float) -> float:
         """One step with the learning rate times `rate`; returns the loss before it."""
-        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = base * rate
+        if rate != self.rate:  # else they are the optimizer's own business: some change them
+            for group in self.optimizer.param_groups:
+                group["lr"] *= rate / self.rate if self.rate else 0.0
+            self.rate = rate
         loss = self._gradients(batch)
         decay = self.recipe.weight_decay
         if decay.kind != "L2":
-            lr = decay.reference_lr or self.base_rates[0]
+            (group, *_) = self.optimizer.param_groups
+            lr = decay.reference_lr * rate if decay.reference_lr else group["lr"]
             with torch.no_grad():
                 for weight in self.weights:
-                    weight.mul_(1 - lr * rate * decay.value)
+                    weight.mul_(1 - lr * decay.value)
         if self.needs_closure:
             self.optimizer.step(lambda: self._gradients(batch))
         else:
@@ -115,8 +118,18 @@ class Trial:
         return loss.item()
 
     def _evaluate(self) -> dict[str, float]:
+        self._switch("eval")
         with torch.no_grad():
-            return {key: v.item() for key, v in self.workload.evaluate(self.params, self.validation).items()}
+            metrics = self.workload.evaluate(self.params, self.validation)
+            values = {key: value.item() for key, value in metrics.items()}
+        self._switch("train")
+        return values
+
+    def _switch(self, mode: str) -> None:
+        """Schedule-free optimizers evaluate other weights than they train."""
+        switch = getattr(self.optimizer, mode, None)
+        if callable(switch):
+            switch()
 
     def _diverge(self, step: int) -> None:
         self.diverged_at = step

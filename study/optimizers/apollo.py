@@ -13,6 +13,8 @@ Warm-up: lr goes from init_lr linearly to its full value during the first `warmu
 the next update of B.
 
 Differs from the paper: sigma is a hyperparameter, where the release has 0.01 (2021 paper) and the 2020 paper has 1.
+A learning-rate schedule goes on during the warm-up, where the release ignores it. Weight decay is "L2" by default also
+in the belief mode, where the release has "decoupled".
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ def update(
     warmup, init_lr, base_lr = pick(hyperparameters, "warmup init_lr base_lr")
     decay_type, belief = options["weight_decay_type"], options["rebound"] == "belief"
     warming = init_lr + (base_lr - init_lr) * (step - 1) / torch.clamp(warmup, min=1)
-    lr = torch.where(step <= warmup, warming, lr)
+    schedule = torch.where(base_lr > 0, lr / base_lr, 1.0)
+    lr = torch.where(step <= warmup, warming * schedule, lr)
     a = (1 - beta) / bias_correction(beta, step)
     eps_d = eps / sigma if options["scale_eps"] and not belief else eps
 

@@ -14,7 +14,7 @@ import inspect
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -180,12 +180,7 @@ class Rule:
         name = axis if axis in self.hyperparameters else SYMBOLS.get(axis, axis)
         if name not in self.hyperparameters:
             raise ValueError(f"no hyperparameter {axis!r}: {self.describe_names()}")
-        other = SYMBOLS.get(axis, name)
-        if other != name and other in self.hyperparameters:
-            raise ValueError(
-                f"{axis!r} is its own argument and the papers' letter for {other}: "
-                f'say which is meant, axes = {{ {axis} = "{name}" }} or axes = {{ {axis} = "{other}" }}'
-            )
+        refuse_ambiguous(axis, name, self.hyperparameters)
         return name
 
     def describe_names(self) -> str:
@@ -247,7 +242,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _update(self, members: list[Tensor], hyperparameters: Tensors, options: Options, count: int) -> None:
         params = {str(i): param for i, param in enumerate(members)}
-        grads = {str(i): param.grad for i, param in enumerate(members) if param.grad is not None}
+        # copies: a rule may keep a gradient, and the model's own is written again
+        grads = {str(i): param.grad.clone() for i, param in enumerate(members) if param.grad is not None}
         step = torch.tensor(float(count), dtype=torch.float64)
         state = self.rule.init(params, options) if count == 1 else self._gather(params)
         new_params, new_state = self.rule.update(
@@ -270,6 +266,16 @@ class RuleOptimizer(torch.optim.Optimizer):
             for key in first
             if key != "step"
         }
+
+
+def refuse_ambiguous(axis: str, name: str, arguments: Container[str]) -> None:
+    """Raise ValueError when `axis` is an argument's own `name` and the papers' letter for another one."""
+    other = SYMBOLS.get(axis, name)
+    if other != name and other in arguments:
+        raise ValueError(
+            f"{axis!r} is its own argument and the papers' letter for {other}: "
+            f'say which is meant, axes = {{ {axis} = "{name}" }} or axes = {{ {axis} = "{other}" }}'
+        )
 
 
 def optimizer_class(

@@ -3,7 +3,8 @@
     b = g at t = 1, then momentum · b + (1 - dampening) g
     w -= lr · b;   with nesterov: w -= lr · (g + momentum · b)
 
-As in `torch.optim.SGD`. Weight decay is L2: it enters g.
+As in `torch.optim.SGD`, which refuses nesterov without momentum (where it has no effect) and with dampening. Weight
+decay is L2: it enters g.
 """
 
 from __future__ import annotations

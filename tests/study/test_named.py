@@ -17,6 +17,13 @@ from study.workloads import WORKLOADS
 RULE = Rule(study.optimizers.sgd.init, study.optimizers.sgd.update, study.optimizers.sgd.ARGUMENTS)
 Mine = optimizer_class("Mine", RULE, "My own.", __name__)
 WORKLOAD = WORKLOADS["digits-mlp"]
+
+
+class Changed(Mine):
+    def step(self, closure=None):
+        pass
+
+
 NOTHING = 3
 
 
@@ -29,6 +36,7 @@ class Half:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with somebody's module in it."""
     (tmp_path / "somebodys.py").write_text(MODULE)
+    (tmp_path / "leaves.py").write_text("import sys; sys.exit(0)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -46,7 +54,9 @@ def test_own_rules_run_fused_and_own_workloads_are_taken() -> None:
     assert workload_named("somebodys:WORKLOAD") is WORKLOADS["digits-mlp"]
 
 
+@pytest.mark.usefixtures("folder")
 def test_other_torch_optimizers_do_not() -> None:
+    assert isinstance(optimizer_named("somebodys:Changed"), Unfused)  # it is not what its rule is
     assert isinstance(optimizer_named("torch.optim:Adam"), Unfused)
     assert isinstance(optimizer_named("study.optimizers:SGD"), Rule)
 
@@ -59,6 +69,8 @@ def test_other_torch_optimizers_do_not() -> None:
             "somebodys:NOTHING",
             "somebodys:NOTHING is no optimizer: give the path of a torch.optim.Optimizer class",
         ),
+        ("study.optimizers:RuleOptimizer", "RuleOptimizer is no optimizer"),
+        ("leaves:RULE", r"leaves:RULE cannot be imported \(SystemExit: 0\)"),
         ("somebodys:MISSING", r"somebodys:MISSING cannot be imported \(AttributeError: module 'somebodys'"),
         (
             "nobodys:RULE",

@@ -1,5 +1,6 @@
 """Fused training: a lane's result is the torch optimizer's alone, to the bit the same in any block."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -171,6 +172,26 @@ def test_a_lane_is_the_torch_class_alone(
         loss, train_loss = alone(trial, lane)
         assert outcome.metrics["validation_loss"][lane] == pytest.approx(loss.item(), rel=1e-7)
         assert outcome.metrics["train_loss"][lane] == pytest.approx(train_loss, rel=1e-7)
+
+
+def test_an_own_rule_may_return_its_state_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Trainer(6, compile=False).train(block())
+
+    def update(*given: object) -> tuple[dict[str, object], dict[str, object]]:
+        params, state = OPTIMIZERS["adam"].rule.update(*given)
+        return dict(reversed(params.items())), dict(reversed(state.items()))
+
+    swapped = dataclasses.replace(OPTIMIZERS["adam"].rule, update=update)
+    monkeypatch.setattr("study.train.optimizer_named", lambda _: swapped)
+    assert_lanes_equal(Trainer(6, compile=False).train(block()), plain, range(6))
+
+
+def test_a_schedule_goes_on_during_apollos_warm_up() -> None:
+    plain = Trainer(6, compile=False).train(block(optimizer="apollo"))
+    halved = block(optimizer="apollo", schedule=Schedule(name="milestones", at=(1,), factor=0.5))
+    assert (
+        Trainer(6, compile=False).train(halved).metrics["train_loss"] != plain.metrics["train_loss"]
+    ).all()
 
 
 def test_cnn_lane_is_the_torch_class_alone() -> None:

@@ -89,6 +89,23 @@ def test_arguments_by_name_and_by_item() -> None:
         lion.settings({"beta": 0.9})
 
 
+def test_an_optimizer_that_changes_its_learning_rate_is_let() -> None:
+    """ASGD of pytorch_optimizer does; with a schedule, its rate is multiplied by the schedule's changes."""
+    recipe = Recipe("digits-mlp", "pytorch_optimizer:ASGD", steps=50)
+    workload, params = WORKLOADS["digits-mlp"], WORKLOADS["digits-mlp"].init(0)
+    weights = [value.clone().requires_grad_() for value in params.values()]
+    optimizer = pytorch_optimizer.ASGD(weights, lr=0.03)
+    for _, batch in zip(range(50), workload.batches(0), strict=False):
+        optimizer.zero_grad()
+        workload.loss(dict(zip(params, weights, strict=True)), batch).backward()
+        optimizer.step()
+    expected = workload.evaluate(dict(zip(params, weights, strict=True)), workload.validation(0))
+    outcome = Trainer(1, compile=False).train(Block(recipe, 0, {"lr": np.array([0.03])}))
+    assert outcome.metrics["validation_loss"][0] == pytest.approx(
+        expected["validation_loss"].item(), rel=1e-5
+    )
+
+
 def test_a_seed_is_its_own_training() -> None:
     first, second = (
         Trainer(1, compile=False).train(

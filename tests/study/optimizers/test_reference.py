@@ -367,7 +367,7 @@ def test_bad_hyperparameters_are_refused(cls: type[RuleOptimizer]) -> None:
         (AdaL, "lr betas eps weight_decay lr_decay"),
     ],
 )
-def test_arguments_are_those_of_the_release(cls: type[RuleOptimizer], arguments: str) -> None:
+def test_arguments_come_in_the_order_of_papers_and_releases(cls: type[RuleOptimizer], arguments: str) -> None:
     assert list(inspect.signature(cls).parameters) == ["params", *arguments.split()]
 
 
@@ -427,6 +427,20 @@ def test_adam_does_not_converge_where_its_delayed_and_dynamic_forms_do(
     measured, w = equation_11(make, rate)
     assert measured == pytest.approx(gradient, rel=0.15)
     assert w == pytest.approx(final, abs=0.02)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_gradients_written_in_place_do_not_reach_the_state(cls: type[RuleOptimizer]) -> None:
+    """As `zero_grad(set_to_none=False)` and a backward pass do."""
+    params = parameters()
+    for param in params:
+        param.grad = torch.empty_like(param)
+    optimizer = cls(params)
+    for step in gradients():
+        for param, grad in zip(params, step, strict=True):
+            param.grad.copy_(grad)
+        advance(optimizer)
+    assert torch.equal(torch.cat([param.detach().flatten() for param in params]), run(cls))
 
 
 @pytest.mark.parametrize("cls", CLASSES)
