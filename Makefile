@@ -12,6 +12,11 @@ demo: .venv/installed
 	$(BIN)/tunability run studies/$(STUDY).toml --storage sqlite:///demo/tunability.db
 	$(BIN)/tunability plot landscape $(STUDY) --storage sqlite:///demo/tunability.db \
 	  -o demo/$(STUDY).png -o demo/$(STUDY).pdf
+	$(BIN)/tunability tune studies/$(STUDY).toml --storage sqlite:///demo/tunability.db
+	$(BIN)/tunability plot suboptimality $(STUDY) --storage sqlite:///demo/tunability.db \
+	  -o demo/$(STUDY)-suboptimality.png
+	$(BIN)/tunability plot cost $(STUDY) --target 0.01 --storage sqlite:///demo/tunability.db \
+	  -o demo/$(STUDY)-cost.png
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --quiet
@@ -26,6 +31,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/throughput.py
 
 clean:

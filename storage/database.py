@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from storage.errors import StoreError, one_line_errors
 from storage.optuna_api import create_tables
-from storage.schema import OWN_TABLE, check_schema, lock_all, reflect_tables
+from storage.schema import OWN_TABLES, check_schema, lock_all, reflect_tables
 from storage.sqlite_file import BUSY_TIMEOUT, WRITES, open_file
 
 # An unreachable server is reported after this many seconds instead of the system's minutes.
@@ -155,10 +155,10 @@ def _prepare_for_writing(engine: Engine, url: URL, name: str) -> None:
             if not inspect(connection).get_table_names():
                 create_tables(url, timeout=BUSY_TIMEOUT)
         check_schema(connection, name)
-        own = reflect_tables(connection)[OWN_TABLE]
-        own.create(connection, checkfirst=True)
+        for own in OWN_TABLES:
+            reflect_tables(connection)[own].create(connection, checkfirst=True)
         if on_server:
-            for written in ("trials", OWN_TABLE):
+            for written in ("trials", *OWN_TABLES):
                 if not connection.scalar(select(func.has_table_privilege(written, "INSERT"))):
                     raise StoreError(
                         f"{name} is read-only for this user: grant INSERT on its tables, "

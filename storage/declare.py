@@ -13,7 +13,7 @@ from storage.database import Database
 from storage.errors import StoreError, one_line_errors
 from storage.optuna_api import create_studies
 from storage.records import OWN_COLUMNS
-from storage.schema import OWN_TABLE, lock_all
+from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all
 from storage.sqlite_file import BUSY_TIMEOUT
 
 # User attributes of an Optuna study that say what it is; the prefix keeps clear of a user's own.
@@ -180,6 +180,9 @@ def _set_attributes(
         PROVENANCE: declaration.provenance,
     }
     ids = connection.scalars(select(studies.c.study_id).where(studies.c.study_name.in_(names))).all()
+    if ids:  # SQLite gives the id of a deleted study to the next one, and does not delete its runs
+        runs = tables[RUNS_TABLE]
+        connection.execute(delete(runs).where(runs.c.study_id.in_(ids)))
     rows = [
         {"study_id": study_id, "key": key, "value_json": json.dumps(value, allow_nan=False)}
         for study_id in ids

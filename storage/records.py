@@ -99,6 +99,34 @@ class Trials:
         return [cell_key(dict(zip(names, row, strict=True))) for row in rows]
 
 
+@dataclass(frozen=True, eq=False)
+class TuningRun:
+    """One tuner's search of a landscape with one seed.
+
+    Attributes:
+        tuner: its name.
+        replicate: the number of its seed, from 0.
+        noise: ``"seed"`` if each cell was seen with one training seed drawn for the run, ``"mean"`` for their mean.
+        repeats: ``"free"`` if a cell asked for again is no trial, ``"count"`` if it is.
+        seeds: how many training seeds each cell has.
+        budget: how many trials it was allowed.
+        cells: the grid's flat cell index of every trial, (m,), m <= budget; fewer when the tuner ended.
+    """
+
+    tuner: str
+    replicate: int
+    noise: str
+    repeats: str
+    seeds: int
+    budget: int
+    cells: IntArray
+
+    @property
+    def key(self) -> tuple[str, int, str, str, int]:
+        """What tells runs of one landscape apart."""
+        return self.tuner, self.replicate, self.noise, self.repeats, self.seeds
+
+
 def _check_array(
     field: str,
     array: Any,

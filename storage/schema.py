@@ -8,6 +8,7 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -34,6 +35,8 @@ OPTUNA_TABLES = (
     "trial_user_attributes",
 )
 OWN_TABLE = "tunability_trials"
+RUNS_TABLE = "tunability_runs"
+OWN_TABLES = (OWN_TABLE, RUNS_TABLE)
 # Any fixed number will do, as long as every process that creates tables or declares studies takes the same.
 LOCK_OF_ALL = 5_701_846_322
 
@@ -78,6 +81,24 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column("cell", Text, primary_key=True),
         Column("seed", BigInteger, primary_key=True, autoincrement=False),
         Column("trial_id", Integer, nullable=False),
+    )
+    Table(
+        RUNS_TABLE,
+        metadata,
+        Column(
+            "study_id",
+            Integer,
+            ForeignKey("studies.study_id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        Column("tuner", Text, primary_key=True),
+        Column("replicate", Integer, primary_key=True, autoincrement=False),
+        Column("noise", Text, primary_key=True),
+        Column("repeats", Text, primary_key=True),
+        Column("seeds", Integer, primary_key=True, autoincrement=False),
+        Column("budget", Integer, nullable=False),
+        Column("cells", LargeBinary, nullable=False),
     )
     return metadata.tables
 

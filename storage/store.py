@@ -23,7 +23,8 @@ from storage.declare import (
 from storage.errors import StoreError
 from storage.insert import insert_trials
 from storage.query import Selection, read_trials
-from storage.records import Trials
+from storage.records import Trials, TuningRun
+from storage.runs import read_runs, replace_runs
 from storage.schema import OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -152,6 +153,27 @@ class Store:
             space = SearchSpace.from_table(attribute(connection, tables, study_ids[0], SPACE))
             metric = attribute(connection, tables, study_ids[0], METRIC)
             return read_trials(connection, tables, Selection(study, study_ids, space.names, metric, where))
+
+    def append_runs(self, study: str, optimizer: str, runs: Sequence[TuningRun]) -> None:
+        """Store tuning runs in one transaction; of the same run, the one with the larger budget stays.
+
+        Raises:
+            StoreError: the store was opened for reading.
+        """
+        studies = self.database.tables["studies"]
+        with self.database.writing() as connection:
+            study_id = self._study_id(connection, study, optimizer)
+            # Until the commit nobody else stores runs of this study.
+            connection.execute(
+                select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
+            )
+            replace_runs(connection, self.database.tables, study_id, runs)
+
+    def runs(self, study: str, optimizer: str) -> list[TuningRun]:
+        """Return the stored tuning runs of an optimizer, ordered by tuner and replicate."""
+        with self.database.reading() as connection:
+            study_id = self._study_id(connection, study, optimizer)
+            return read_runs(connection, self.database.tables, study_id)
 
     def studies(self) -> "DataFrame":
         """Return one row for each study and optimizer, ordered by both.

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from storage.store import Store
     from study.run import Report
@@ -31,7 +33,7 @@ plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=Tr
 app.add_typer(plot_app, name="plot")
 
 CatalogTable = tuple[tuple[str, ...], list[tuple[str, ...]]]
-OURS = {"study", "storage", "search_spaces", "analysis"}
+OURS = {"study", "storage", "search_spaces", "analysis", "tuners"}
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -42,8 +44,20 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class CostFormat(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class Noise(StrEnum):
+    SEED = "seed"
+    MEAN = "mean"
+
+
 class Catalog(StrEnum):
     OPTIMIZERS = "optimizers"
+    TUNERS = "tuners"
     WORKLOADS = "workloads"
     SPACES = "spaces"
 
@@ -62,6 +76,15 @@ StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studi
 Where = Annotated[
     str | None,
     typer.Option(metavar="FILTER", help='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
+]
+
+
+Target = Annotated[float, typer.Option(help="Suboptimality that counts as found, in units of the metric.")]
+NoiseOption = Annotated[
+    Noise | None, typer.Option(help="Runs on single seeds, or on means; single seeds when there are both.")
+]
+Out = Annotated[
+    list[Path], typer.Option("--out", "-o", metavar="FILE", help="PNG, PDF or SVG; may be repeated.")
 ]
 
 
@@ -108,6 +131,88 @@ def run(
 
 
 @app.command()
+def tune(
+    study: Annotated[
+        str, typer.Argument(metavar="SPEC|STUDY", help="A study file (TOML), or a study in the database.")
+    ],
+    tuners: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Comma-separated, e.g. random,cgld; all by default.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Budget of a run.")] = None,
+    replicates: Annotated[int | None, typer.Option(help="Runs of each tuner.")] = None,
+    target: Annotated[float | None, typer.Option(help="Suboptimality that counts as found.")] = None,
+    noise: Annotated[
+        Noise | None, typer.Option(help="A run sees one seed of each cell, or the mean over seeds.")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
+    ] = None,
+) -> None:
+    """Measure what tuning costs: run every tuner many times on each optimizer's landscape.
+
+    What a study file's landscapes lack is trained; those of a STUDY must be complete. Runs are stored, and not made
+    again.
+    """
+    from storage.store import open_store
+    from study.spec import load_spec, parse_tuning
+    from study.tuning import tune as run_tuners
+
+    spec = load_spec(Path(study)) if study.endswith(".toml") or Path(study).is_file() else None
+    given = {
+        "tuners": [name.strip() for name in tuners.split(",")] if tuners is not None else None,
+        "trials": trials,
+        "replicates": replicates,
+        "target": target,
+        "noise": noise.value if noise else None,
+    }
+    base = spec.tuning.model_dump() if spec else {}
+    tuning = parse_tuning(base | {key: value for key, value in given.items() if value is not None})
+    name = spec.name if spec else study
+    with progress_bar(f"tuning {name}") as on_progress:
+        report = run_tuners(name, storage, tuning, spec, address, on_progress=on_progress)
+    for warning in sorted(report.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
+    for failure in report.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    trained = f", {report.trained:,} trials trained for them" if report.trained else ""
+    print(f"\n{name}: {report.done:,} tuning runs made{trained}")
+    if report.interrupted:
+        print("stopped: the same command goes on")
+        raise typer.Exit(INTERRUPTED)
+    if report.failures:
+        raise typer.Exit(FAILED)
+    with open_store(storage, create=False) as store:
+        show_cost(store, name, tuning.target, tuning.noise, list(tuning.tuners), tuning.trials)
+    option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(store.database.name)}"
+    command = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
+    print(f"next:\n  {command} plot suboptimality {name} -o suboptimality.png{option}")
+    print(f"  {command} plot cost {name} -o cost.png{option}")
+
+
+@app.command()
+def cost(
+    study: StudyName,
+    target: Target = 0.005,
+    noise: NoiseOption = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare every pair of tuners instead, and of optimizers.")
+    ] = False,
+    format: Annotated[CostFormat, typer.Option(help="How to write it.")] = CostFormat.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Tell how many trials each tuner needed to come within a target of the best."""
+    from analysis.suboptimality import cost_table
+    from analysis.tuning_runs import stored_curves
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        curves = stored_curves(store, *split_name(study), noise=noise.value if noise else None)
+    frame = comparisons(curves, target) if compare else cost_table(curves, target)
+    write_rows(frame, format)
+
+
+@app.command()
 def studies(storage: Storage = DEFAULT_STORAGE) -> None:
     """List the stored studies: trials, diverged ones, best value."""
     from storage.query import write
@@ -139,33 +244,97 @@ def trials(
 @plot_app.command()
 def landscape(
     study: StudyNames,
-    out: Annotated[
-        list[Path], typer.Option("--out", "-o", metavar="FILE", help="PNG, PDF or SVG; may be repeated.")
-    ],
+    out: Out,
     where: Where = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw each optimizer's metric over the search space, one colour scale for all (AvaGrad, Figure 1)."""
-    from analysis.figures import check_target, landscape_figure, save_figure
+    from analysis.figures import landscape_figure
     from storage.store import open_store
 
-    for path in out:
-        check_target(path)
+    check_targets(out)
     with open_store(storage, create=False) as store:
         panels: dict[str, xr.DataArray] = {}
         for name in study:
             for optimizer, values in landscapes(store, name, where).items():
                 panels[optimizer if len(study) == 1 else f"{name.partition('/')[0]}/{optimizer}"] = values
-    figure = landscape_figure(panels)
-    for path in out:
-        save_figure(figure, path)
-        print(f"wrote {path}")
+    save(landscape_figure(panels), out)
+
+
+@plot_app.command()
+def suboptimality(
+    study: StudyName,
+    out: Out,
+    target: Annotated[float | None, typer.Option(help="Draw a line there.")] = None,
+    noise: NoiseOption = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw suboptimality against trials for each tuner, a panel an optimizer (AvaGrad, Figure 2 right)."""
+    from analysis.tuning_figures import suboptimality_figure
+    from analysis.tuning_runs import stored_curves
+    from storage.store import open_store
+
+    check_targets(out)
+    with open_store(storage, create=False) as store:
+        curves = stored_curves(store, *split_name(study), noise=noise.value if noise else None)
+    save(suboptimality_figure(curves, target), out)
+
+
+@plot_app.command("cost")
+def plot_cost(
+    study: StudyName,
+    out: Out,
+    target: Target = 0.005,
+    noise: NoiseOption = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw the trials that each tuner needed as bars, optimizers beside each other (AvaGrad, Figure 2 left)."""
+    from analysis.suboptimality import cost_table
+    from analysis.tuning_figures import cost_figure
+    from analysis.tuning_runs import stored_curves
+    from storage.store import open_store
+
+    check_targets(out)
+    with open_store(storage, create=False) as store:
+        curves = stored_curves(store, *split_name(study), noise=noise.value if noise else None)
+    save(cost_figure(cost_table(curves, target)), out)
+
+
+@plot_app.command()
+def profile(
+    study: StudyNames,
+    out: Out,
+    target: Target = 0.005,
+    noise: NoiseOption = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw tuners' performance profiles over the landscapes of one or more studies (Dolan & Moré, 2002)."""
+    import pandas as pd
+
+    from analysis.suboptimality import cost_table, performance_profile
+    from analysis.tuning_figures import profile_figure
+    from analysis.tuning_runs import stored_curves
+    from storage.store import open_store
+
+    check_targets(out)
+    with open_store(storage, create=False) as store:
+        tables = []
+        for name in study:
+            curves = stored_curves(store, *split_name(name), noise=noise.value if noise else None)
+            table = cost_table(curves, target)
+            tables.append(table.assign(landscape=name.partition("/")[0] + "/" + table["optimizer"]))
+    save(profile_figure(performance_profile(pd.concat(tables))), out)
 
 
 @app.command("list")
 def list_catalog(what: Annotated[Catalog, typer.Argument(help="What to list.")]) -> None:
     """List what a study file can name."""
-    rows = {Catalog.OPTIMIZERS: optimizer_rows, Catalog.WORKLOADS: workload_rows, Catalog.SPACES: space_rows}
+    rows = {
+        Catalog.OPTIMIZERS: optimizer_rows,
+        Catalog.TUNERS: tuner_rows,
+        Catalog.WORKLOADS: workload_rows,
+        Catalog.SPACES: space_rows,
+    }
     show_table(*rows[what]())
 
 
@@ -186,6 +355,18 @@ def optimizer_rows() -> CatalogTable:
         ("package.module:Class", "its arguments", "its own", "any torch.optim.Optimizer", "one by one")
     )
     return ("optimizer", "argument", "default", "source of the default", "runs"), rows
+
+
+def tuner_rows() -> CatalogTable:
+    import inspect
+
+    from tuners import TUNERS, tuner_class
+
+    rows: list[tuple[str, ...]] = []
+    for name in TUNERS:
+        module = inspect.getdoc(inspect.getmodule(tuner_class(name))) or ""
+        rows.append((name, module.splitlines()[0]))
+    return ("tuner", "what it is"), rows
 
 
 def workload_rows() -> CatalogTable:
@@ -213,21 +394,18 @@ def space_rows() -> CatalogTable:
 
 
 def show_plan(study: StudySpec, storage: str) -> None:
-    from study.named import Unfused
-    from study.run import estimate_seconds, plan, stored_plan, unfused_seconds
+    from study.run import estimate_seconds, plan, stored_plan
 
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     todo = stored_plan(study, storage, workers) or plan(study, None, workers)
-    seconds = estimate_seconds(study, todo, workers) if todo.blocks else 0
+    seconds, unfused = estimate_seconds(study, todo, workers)
     print(f"{study.name}: {study.trials:,} trials, {todo.stored:,} of them stored")
     largest = max((block.lanes for block in todo.blocks), default=0)
     print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {largest}")
-    for optimizer in study.optimizers:
-        if isinstance(optimizer.kind, Unfused):
-            blocks = [block for block in todo.blocks if block.recipe.optimizer == optimizer.name]
-            note = f"about {unfused_seconds(blocks[0]):.2g} s each" if blocks else "nothing left to train"
-            print(f"note: {optimizer.name} is no rule: its trials are trained one after another, {note}")
-    print(f"estimated time: {seconds / 60:.1f} minutes on this machine's {workers} cores")
+    for name, each in unfused.items():
+        print(f"note: {name} is no rule: its trials are trained one after another, about {each:.2g} s each")
+    minutes = seconds / 60 if todo.blocks else 0
+    print(f"estimated time: {minutes:.1f} minutes on this machine's {workers} cores")
 
 
 def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
@@ -271,6 +449,80 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
             for given in first[axes[1]].values
         ]
         show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
+
+
+def show_cost(store: Store, study: str, target: float, noise: str, tuners: list[str], trials: int) -> None:
+    """The cost table of some tuners' stored runs."""
+    from analysis.suboptimality import cost_table
+    from analysis.tuning_runs import stored_curves
+
+    curves = stored_curves(store, study, noise=noise)
+    write_rows(cost_table(curves.sel(tuner=tuners, trial=slice(1, trials)), target), CostFormat.TABLE)
+
+
+def comparisons(curves: xr.DataArray, target: float) -> pd.DataFrame:
+    """Every pair of tuners on each optimizer's landscape, and of optimizers under each tuner."""
+    import pandas as pd
+
+    from analysis.suboptimality import TrialsToTarget, compare
+
+    found = {
+        (str(optimizer), str(tuner)): TrialsToTarget.of(
+            curves.sel(optimizer=optimizer, tuner=tuner).values, target
+        )
+        for optimizer in curves["optimizer"].values
+        for tuner in curves["tuner"].values
+    }
+    optimizers = list(dict.fromkeys(optimizer for optimizer, _ in found))
+    tuners = list(dict.fromkeys(tuner for _, tuner in found))
+    frames = []
+    if len(tuners) > 1:
+        for optimizer in optimizers:
+            pairs = compare({tuner: found[optimizer, tuner] for tuner in tuners})
+            frames.append(pairs.assign(on=optimizer))
+    if len(optimizers) > 1:
+        for tuner in tuners:
+            pairs = compare({optimizer: found[optimizer, tuner] for optimizer in optimizers})
+            frames.append(pairs.assign(on=tuner))
+    if not frames:
+        compare({})  # raises: there is one tuner and one optimizer
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["on", *frame.columns.drop("on")]]
+
+
+def write_rows(frame: pd.DataFrame, format: CostFormat) -> None:
+    """A table with NaN as a dash, CSV with NaN empty, or JSON with NaN as null."""
+    match format:
+        case CostFormat.JSON:
+            import json
+
+            rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+            print(json.dumps(rows, indent=2))
+        case CostFormat.CSV:
+            print(frame.to_csv(index=False), end="")
+        case CostFormat.TABLE:
+            rows_of_text = [
+                tuple(
+                    cell if isinstance(cell, str) else "-" if cell != cell else f"{cell:.4g}" for cell in row
+                )
+                for row in frame.itertuples(index=False)
+            ]
+            show_table(tuple(map(str, frame.columns)), rows_of_text)
+
+
+def check_targets(paths: Sequence[Path]) -> None:
+    from analysis.figures import check_target
+
+    for path in paths:
+        check_target(path)
+
+
+def save(figure: Figure, paths: Sequence[Path]) -> None:
+    from analysis.figures import save_figure
+
+    for path in paths:
+        save_figure(figure, path)
+        print(f"wrote {path}")
 
 
 def landscapes(store: Store, study: str, where: str | None = None) -> dict[str, xr.DataArray]:

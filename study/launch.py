@@ -11,9 +11,9 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # they would write every curve to disk again
@@ -33,6 +33,8 @@ from study.train import Trainer, prepare_process
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
 RETRIES = 2
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 class LaunchError(RuntimeError):
@@ -56,16 +58,19 @@ class BlockTrainable(tune.Trainable):
 
 
 class BlockSearcher(Searcher):
-    """Hands Ray Tune the blocks in order; nothing is searched for, so results are not looked at."""
+    """Hands Ray Tune the blocks in order; None among them means that more come after the next outcome."""
 
-    def __init__(self, blocks: Iterator[Block], settings: dict[str, Any]) -> None:
+    def __init__(self, blocks: Iterator[Block | None], settings: dict[str, Any]) -> None:
         super().__init__()
         self._blocks = blocks
         self._settings = settings
 
     def suggest(self, trial_id: str) -> Any:
-        block = next(self._blocks, None)
-        return Searcher.FINISHED if block is None else {"block": block, **self._settings}
+        try:
+            block = next(self._blocks)
+        except StopIteration:
+            return Searcher.FINISHED
+        return None if block is None else {"block": block, **self._settings}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -156,7 +161,7 @@ def cluster(address: str | None, device: str) -> Iterator[int]:
 
 
 def train_blocks(
-    blocks: Iterable[Block],
+    blocks: Iterable[Block | None],
     workers: int,
     device: str,
     *,
@@ -164,7 +169,7 @@ def train_blocks(
     on_outcome: Callable[[Block, Outcome], None],
     on_failure: Callable[[Block, str], None],
 ) -> None:
-    """Train `blocks` on the cluster of `cluster`, `workers` of them at once.
+    """Train `blocks` on the cluster of `cluster`, `workers` of them at once. A None among them means: ask again later.
 
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
     it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
@@ -195,3 +200,27 @@ def train_blocks(
             if reporter.error:
                 raise reporter.error from None
             raise
+
+
+def map_jobs(
+    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+) -> Iterator[tuple[Job, Result]]:
+    """Call `function` on every job, `workers` at once on the cluster; yields each job with its result as they finish.
+
+    What the function raises is raised here.
+    """
+    if not jobs:
+        return
+    task = ray.remote(num_cpus=1)(function)
+    waiting = list(jobs)[::-1]
+    running: dict[Any, Job] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            job = waiting.pop()
+            running[task.remote(job)] = job
+        (done,), _ = ray.wait(list(running), num_returns=1)
+        try:
+            result = ray.get(done)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, Exception) else error from None
+        yield running.pop(done), result

@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,8 +22,8 @@ from storage.errors import MissingDatabaseError
 from storage.records import Trials, cell_key
 from storage.store import Store, StoreError, open_store
 from study.block import Block, Outcome
-from study.named import Unfused
-from study.spec import OptimizerSpec, StudySpec
+from study.named import Unfused, optimizer_named, source_sha256
+from study.spec import OptimizerSpec, SpecError, StudySpec
 from study.train import MIN_LANES, Trainer
 
 CACHE_BYTES = {"cpu": 8 * 2**20, "cuda": 2**30}
@@ -147,15 +147,9 @@ def run(
     todo = stored_plan(spec, storage, 1)
     if todo and not todo.blocks:
         return Report(spec.trials)
+    unfused_seconds(plan(spec, None, 1).blocks, steps=1)  # raises when an optimizer cannot take a step
     with launch.cluster(address, spec.device) as workers, open_store(storage, create=True) as store:
-        store.declare(
-            spec.name,
-            [optimizer.name for optimizer in spec.optimizers],
-            space=spec.space,
-            metric=spec.workload.workload.metric,
-            spec=spec.identity(),
-            provenance=provenance(spec),
-        )
+        declare(spec, store)
         todo = plan(spec, store, workers)
         report = Report(todo.stored)
         on_progress(report.done, spec.trials)
@@ -188,6 +182,22 @@ def run(
     return report
 
 
+def declare(spec: StudySpec, store: Store) -> None:
+    """Make the store ready for the study's trials."""
+    store.declare(
+        spec.name,
+        [optimizer.name for optimizer in spec.optimizers],
+        space=spec.space,
+        metric=spec.workload.workload.metric,
+        spec=spec.identity(),
+        provenance=provenance(spec),
+    )
+
+
+def failure_text(block: Block, error: str) -> str:
+    return f"{block.recipe.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"
+
+
 def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
     """What an existing database leaves to train; None when it does not have the study yet. Writes nothing.
 
@@ -198,40 +208,41 @@ def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
             if not store.is_declared(spec.name, spec.identity()):
                 return None
             first = store.optimizers(spec.name)[0]
-            then, now = store.provenance(spec.name, first)["data_sha256"], spec.workload.workload.data_hash()
+            before = store.provenance(spec.name, first)
+            then, now = before["data_sha256"], spec.workload.workload.data_hash()
             if then != now:
                 raise StoreError(
                     f"study {spec.name!r} was run on other data (SHA-256 {then[:12]}, here {now[:12]}): install the "
                     "package versions of its provenance, or give this one another name"
                 )
+            for path, digest in foreign_sources(spec).items():
+                if before["sources"].get(path, digest) != digest:
+                    raise StoreError(
+                        f"study {spec.name!r} was run with another source of {path}: bring that back, or give this "
+                        "study another name"
+                    )
             return plan(spec, store, workers)
     except MissingDatabaseError:
         return None
 
 
-def estimate_seconds(spec: StudySpec, todo: Plan, workers: int) -> float:
-    """Rough time to train a plan: floating-point operations at a share of this machine's matrix rate.
+def estimate_seconds(spec: StudySpec, todo: Plan, workers: int) -> tuple[float, dict[str, float]]:
+    """Rough time to train a plan, and seconds of a trial of each optimizer that does not run fused.
 
-    Optimizers that do not run fused are timed on a few steps.
+    Fused trials by their floating-point operations at a share of this machine's matrix rate, the others by a few steps
+    of one. Raises SpecError when an optimizer cannot take a step.
     """
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rate = matrix_rate()
-        flops = spec.workload.steps * spec.workload.workload.flops_per_step
-        seconds = 0.0
-        for optimizer in spec.optimizers:
-            blocks = [block for block in todo.blocks if block.recipe.optimizer == optimizer.name]
-            trials = sum(block.lanes for block in blocks)
-            if blocks and isinstance(optimizer.kind, Unfused):
-                seconds += trials * unfused_seconds(blocks[0])
-            else:
-                seconds += trials * flops / (EFFICIENCY * rate)
+        each = unfused_seconds(todo.blocks, steps=40)
+        fused = spec.workload.steps * spec.workload.workload.flops_per_step / (EFFICIENCY * matrix_rate())
+        seconds = sum(block.lanes * each.get(block.recipe.optimizer, fused) for block in todo.blocks)
     finally:
         torch.set_num_threads(threads)
-    return STARTUP_SECONDS + seconds / workers
+    return STARTUP_SECONDS + seconds / workers, each
 
 
 def matrix_rate() -> float:
@@ -246,14 +257,25 @@ def matrix_rate() -> float:
     return 20 * 2 * 512**3 / (time.perf_counter() - started)
 
 
-def unfused_seconds(block: Block) -> float:
-    """Seconds that one trial of an unfused block takes, from a short one."""
-    steps = min(block.recipe.steps, 40)
-    one = {name: values[:1] for name, values in block.hyperparameters.items()}
-    short = Block(replace(block.recipe, steps=steps), block.seed, one)
-    trainer = Trainer(1)
-    trainer.train(replace(short, recipe=replace(short.recipe, steps=2)))  # imports
-    return trainer.train(short).seconds * block.recipe.steps / steps
+def unfused_seconds(blocks: Iterable[Block], steps: int) -> dict[str, float]:
+    """Seconds of a trial of each optimizer that does not run fused, from `steps` steps of the first.
+
+    Raises SpecError, one line, when an optimizer cannot take a step on the workload.
+    """
+    seconds = {}
+    for block in blocks:
+        recipe = block.recipe
+        if recipe.optimizer in seconds or not isinstance(optimizer_named(recipe.optimizer), Unfused):
+            continue
+        one = {name: values[:1] for name, values in block.hyperparameters.items()}
+        try:
+            for count in (1, min(recipe.steps, steps)):  # the first imports
+                short = Block(replace(recipe, steps=count), block.seed, one)
+                seconds[recipe.optimizer] = Trainer().train(short).seconds * recipe.steps / count
+        except Exception as error:  # whatever a foreign class raises
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise SpecError(f"{recipe.optimizer} cannot train {recipe.workload} ({reason})") from error
+    return seconds
 
 
 def provenance(spec: StudySpec) -> dict[str, Any]:
@@ -264,17 +286,27 @@ def provenance(spec: StudySpec) -> dict[str, Any]:
         "machine": {"platform": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
         "device": spec.device,
         "seeds": list(range(spec.seeds)),
+        "sources": foreign_sources(spec),
         "data_sha256": spec.workload.workload.data_hash(),
         "declared": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
+def import_paths(spec: StudySpec) -> list[str]:
+    names = [spec.workload.name, *(optimizer.name for optimizer in spec.optimizers)]
+    return [name for name in names if ":" in name]
+
+
 def foreign_packages(spec: StudySpec) -> list[str]:
     """The distributions that the study's import paths come from, as far as they are installed as such."""
-    paths = [spec.workload.name, *(optimizer.name for optimizer in spec.optimizers)]
-    modules = {path.partition(":")[0].partition(".")[0] for path in paths if ":" in path}
+    modules = {path.partition(":")[0].partition(".")[0] for path in import_paths(spec)}
     owners = importlib.metadata.packages_distributions()
     return sorted({name for module in modules for name in owners.get(module, [])} - set(PACKAGES))
+
+
+def foreign_sources(spec: StudySpec) -> dict[str, str]:
+    """SHA-256 of the module of every import path."""
+    return {path: source_sha256(path) for path in import_paths(spec)}
 
 
 def processor() -> str:

@@ -7,6 +7,7 @@ space = "avagrad-cifar"              # or a table, see SearchSpace.from_table
 seeds = 3                            # seeds 0, 1, 2
 dtype = "float32"                    # or "float64"
 device = "cpu"                       # or "cuda"; how to run, not what: it may change between runs
+tuning = { trials = 100 }            # what `tunability tune` runs, see TuningSpec
 lanes = 63                           # trials trained together; chosen by itself when left out
 """
 
@@ -36,6 +37,7 @@ from study.named import Unfused, optimizer_named, workload_named
 from study.optimizers import Rule
 from study.schedules import CONSTANT, NO_DECAY, Schedule, Strict, WeightDecay
 from study.workloads import Workload
+from tuners import TUNERS, tuner_class
 
 MOST_TRIALS = 10_000_000
 
@@ -80,7 +82,7 @@ class WorkloadSpec(Strict):
 class OptimizerSpec(Strict):
     """An optimizer and what stays fixed; every other hyperparameter takes an axis's value or its default.
 
-    { name = "apollo", beta = 0.9, rebound = "belief", schedule = { name = "cosine", warmup = 20 } }
+    { name = "apollo", beta = 0.9, rebound = "belief", warmup = 20, schedule = "cosine" }
     { name = "pytorch_optimizer:Lion", axes = { alpha = "lr", beta1 = "betas[0]" } }
 
     `axes` tells which argument an axis of the space sets, where its name does not. The axis `factor` multiplies the
@@ -144,6 +146,19 @@ class OptimizerSpec(Strict):
             columns[name] = values * self._fixed_lr() if scales else values
         return {name: np.full(count, value) for name, value in fixed.items()} | columns
 
+    def changed_settings(self) -> dict[str, Any]:
+        """The settings that are not a rule's defaults, by its own names; all those of another optimizer."""
+        numbers, options = self.kind.settings(self.settings)
+        if isinstance(self.kind, Unfused):
+            return dict(self.settings)
+        defaults = {name: each.default for name, each in self.kind.arguments.items()}
+        relative = {name for name, each in self.kind.hyperparameters.items() if each.of}
+        return {
+            name: value
+            for name, value in (numbers | options).items()
+            if name in relative or value != defaults[name]
+        }
+
     def check_axes(self, axes: Mapping[str, NDArray[np.float64]]) -> None:
         """Raise ValueError when a value of an axis is not allowed."""
         unknown = [axis for axis in self.axes if axis not in axes]
@@ -176,9 +191,11 @@ class OptimizerSpec(Strict):
     def _target(self, axis: str) -> str:
         """The hyperparameter that an axis sets; raises ValueError when there is none."""
         name = self.axes.get(axis)
-        if name is None or isinstance(self.kind, Unfused):
-            return self.kind.own_name(name or axis)
-        if name not in self.kind.hyperparameters:
+        if name is None:
+            return self.kind.own_name(axis)
+        if isinstance(self.kind, Unfused):
+            self.kind.check_argument(name)
+        elif name not in self.kind.hyperparameters:
             raise ValueError(f"no hyperparameter {name!r}: {self.kind.describe_names()}")
         return name
 
@@ -186,7 +203,10 @@ class OptimizerSpec(Strict):
         fixed, options = self.kind.settings(self.settings)
         if isinstance(self.kind, Rule):
             return float(self.kind.fill(fixed)["lr"])
-        return float(options.get("lr", self.kind.parameters["lr"]))
+        lr = options.get("lr", self.kind.parameters.get("lr"))
+        if not isinstance(lr, (int, float)):
+            raise ValueError("the axis 'factor' multiplies lr, which has no number here: give one, lr = 0.1")
+        return float(lr)
 
 
 def read_space(given: object) -> SearchSpace:
@@ -196,6 +216,35 @@ def read_space(given: object) -> SearchSpace:
 
 
 Space = Annotated[SearchSpace, BeforeValidator(read_space), PlainSerializer(SearchSpace.to_table)]
+
+
+class TuningSpec(Strict):
+    """Which tuners to run on each landscape of a study, how often, and how far.
+
+    [tuning]
+    tuners = ["random", "cgld"]        # all by default
+    trials = 100                       # budget of a run
+    replicates = 100                   # runs of each tuner, with seeds 0, 1, ...
+    target = 0.005                     # suboptimality that counts as found, in units of the metric
+    noise = "seed"                     # a run sees one training seed of each cell, drawn for it; or "mean": their mean
+    repeats = "free"                   # a cell that a tuner asks for again costs nothing; or "count": it is a trial
+    """
+
+    tuners: tuple[str, ...] = Field(tuple(TUNERS), strict=False, min_length=1)
+    trials: int = Field(100, ge=1, le=1_000_000)
+    replicates: int = Field(100, ge=1, le=100_000)
+    target: float = Field(0.005, ge=0, allow_inf_nan=False)
+    noise: Literal["seed", "mean"] = "seed"
+    repeats: Literal["free", "count"] = "free"
+
+    @field_validator("tuners")
+    @classmethod
+    def _known(cls, tuners: tuple[str, ...]) -> tuple[str, ...]:
+        for tuner in tuners:
+            tuner_class(tuner)
+            if tuners.count(tuner) > 1:
+                raise ValueError(f"tuner {tuner!r} is listed twice: give it once")
+        return tuners
 
 
 class StudySpec(Strict):
@@ -209,6 +258,7 @@ class StudySpec(Strict):
     dtype: Literal["float32", "float64"] = "float32"
     device: str = Field("cpu", pattern=r"^(cpu|cuda)$")
     lanes: int | None = Field(None, ge=1, le=100_000)
+    tuning: TuningSpec = TuningSpec()
 
     @model_validator(mode="after")
     def _check(self) -> StudySpec:
@@ -234,8 +284,13 @@ class StudySpec(Strict):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What was run, as JSON types: everything that may change a result. Device, lanes and defaults are left out."""
-        return self.model_dump(mode="json", exclude={"device", "lanes"}, exclude_defaults=True)
+        """What was run, as JSON types: all that may change a result, and neither device, lanes, tuning nor defaults."""
+        dumped = self.model_dump(mode="json", exclude={"device", "lanes", "tuning"}, exclude_defaults=True)
+        for table, optimizer in zip(dumped["optimizers"], self.optimizers, strict=True):
+            for name in optimizer.settings:
+                del table[name]
+            table |= optimizer.changed_settings()
+        return dumped
 
     def recipe(self, optimizer: OptimizerSpec) -> Recipe:
         """How this study trains with one of its optimizers."""
@@ -264,6 +319,15 @@ def parse_spec(given: Mapping[str, Any], source: str = "study") -> StudySpec:
         raise SpecError(f"{source}: " + "; ".join(dict.fromkeys(problems))) from None
 
 
+def parse_tuning(given: Mapping[str, Any]) -> TuningSpec:
+    """Checked tuning settings. Raises SpecError naming the key."""
+    try:
+        return TuningSpec.model_validate(given)
+    except ValidationError as error:
+        problems = [describe(problem) for problem in error.errors(include_url=False)]
+        raise SpecError("tuning: " + "; ".join(dict.fromkeys(problems))) from None
+
+
 def load_spec(path: Path) -> StudySpec:
     """Read a study file. Raises SpecError: it cannot be read, is no TOML (with the line), or is not allowed."""
     try:
@@ -275,6 +339,7 @@ def load_spec(path: Path) -> StudySpec:
 
 
 TABLES: Mapping[str, type[Strict]] = {
+    "tuning": TuningSpec,
     "workload": WorkloadSpec,
     "schedule": Schedule,
     "weight_decay": WeightDecay,

@@ -9,7 +9,7 @@ import typer
 
 from study.cli import app
 from study.optimizers import OPTIMIZERS
-from study.spec import StudySpec, WorkloadSpec, parse_spec
+from study.spec import StudySpec, TuningSpec, WorkloadSpec, parse_spec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,12 +28,13 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_the_readmes_study_files_are_allowed() -> None:
-    whole, tables, space = (
+    whole, tables, space, tuning = (
         tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     )
     assert parse_spec(whole).trials == 2646
     assert parse_spec(whole | tables).workload.clip_norm == 1.0
     assert parse_spec(whole | space).space.shape == (2, 21)
+    assert parse_spec(whole | tuning).tuning == TuningSpec()  # it shows the defaults
 
 
 def test_the_readme_counts_the_optimizers() -> None:
@@ -41,7 +42,7 @@ def test_the_readme_counts_the_optimizers() -> None:
 
 
 def test_every_key_of_the_study_file_is_in_the_readme() -> None:
-    for key in [*StudySpec.model_fields, *WorkloadSpec.model_fields]:
+    for key in [*StudySpec.model_fields, *WorkloadSpec.model_fields, *TuningSpec.model_fields]:
         assert re.search(rf"\b{key}\b", README), key
 
 

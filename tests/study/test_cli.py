@@ -17,7 +17,7 @@ from PIL import Image
 
 import study.run
 from search_spaces import SearchSpace
-from storage.records import Trials
+from storage.records import Trials, TuningRun
 from storage.store import open_store
 from study.block import Block
 from study.cli import diverged_shares, landscapes, main, show_summary
@@ -143,6 +143,7 @@ def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.
             "optimizers",
             ["adam", "avagrad-official", "lr, alpha, eta", "0.001", "Algorithm 1", "fused, second order"],
         ),
+        ("tuners", ["tpe-multivariate", "Gradientless descent", "Gaussian process"]),
         ("optimizers", ["constant (or belief)", "0.001 · lr", "package.module:Class", "one by one"]),
         ("workloads", ["digits-mlp", "digits-cnn", "mnist-mlp", "4,810"]),
         ("spaces", ["avagrad-cifar", "441", "AvaGrad, section 5.1"]),
@@ -193,6 +194,101 @@ def test_import_paths_from_spec_to_store(tmp_path: Path) -> None:
         assert store.optimizers("foreign") == ["somebodys:RULE", "pytorch_optimizer:Lion"]
         packages = store.provenance("foreign", "somebodys:RULE")["packages"]
     assert packages["pytorch_optimizer"].startswith("4.")
+
+
+def test_an_optimizer_that_cannot_take_a_step_is_one_line(
+    cli: Cli, write_study: WriteStudy, tmp_path: Path
+) -> None:
+    path = write_study(old='"avagrad"', new='{ name = "torch.optim:SparseAdam" }')
+    for more in ([], ["--dry-run"]):
+        code, _, err = cli("run", path, "--storage", f"sqlite:///{tmp_path}/new.db", *more)
+        assert code == 2
+        assert err.startswith("error: torch.optim:SparseAdam cannot train digits-mlp (RuntimeError: ")
+        assert not (tmp_path / "new.db").exists()
+
+
+@pytest.fixture
+def tuned(url: str) -> str:
+    """The study `made-up` with made-up tuning runs: two tuners, three replicates, five trials on single seeds."""
+    with open_store(url, create=True) as store:
+        for optimizer in ("adam", "avagrad"):
+            store.append_runs(
+                "made-up",
+                optimizer,
+                [
+                    TuningRun(
+                        tuner, replicate, "seed", "free", 2, 5, np.roll(np.arange(6), shift + replicate)[:5]
+                    )
+                    for tuner, shift in (("random", 0), ("cgld", -1))
+                    for replicate in range(3)
+                ],
+            )
+    return url
+
+
+def test_cost_in_every_format(cli: Cli, tuned: str) -> None:
+    code, out, _ = cli("cost", "made-up", "--target", "0.05", "--format", "json", "--storage", tuned)
+    rows = json.loads(out)
+    assert code == 0
+    assert [(row["optimizer"], row["tuner"]) for row in rows] == [
+        ("adam", "random"), ("adam", "cgld"), ("avagrad", "random"), ("avagrad", "cgld"),
+    ]  # fmt: skip
+    assert list(rows[0]) == "optimizer tuner target replicates reached mean median low high ert".split()  # noqa: SIM905
+    first, second = rows[0], rows[1]
+    assert (first["reached"], first["mean"], first["median"], first["ert"]) == (3, 2.0, 2.0, 2.0)
+    assert (second["reached"], second["mean"], second["replicates"]) == (2, None, 3)  # one is censored
+    code, out, _ = cli("cost", "made-up/adam", "--target", "0.05", "--format", "csv", "--storage", tuned)
+    assert out.splitlines()[2].startswith("adam,cgld,0.05,3,2,,")
+    code, out, _ = cli("cost", "made-up", "--storage", tuned)
+    assert "cgld" in out
+    code, out, _ = cli("cost", "made-up", "--compare", "--format", "json", "--storage", tuned)
+    pairs = json.loads(out)
+    assert [(pair["on"], pair["first"], pair["second"]) for pair in pairs] == [
+        ("adam", "random", "cgld"), ("avagrad", "random", "cgld"),
+        ("random", "adam", "avagrad"), ("cgld", "adam", "avagrad"),
+    ]  # fmt: skip
+    assert all(0 <= pair["p"] <= 1 for pair in pairs)
+
+
+@pytest.mark.parametrize("kind", ["suboptimality", "cost", "profile"])
+def test_tuning_figures_are_written(cli: Cli, tuned: str, tmp_path: Path, kind: str) -> None:
+    paths = [tmp_path / f"figure.{suffix}" for suffix in ("png", "pdf", "svg")]
+    options = [argument for path in paths for argument in ("-o", path)]
+    code, out, err = cli("plot", kind, "made-up", *options, "--target", "0.1", "--storage", tuned)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [f"wrote {path}" for path in paths]
+    assert all(path.stat().st_size > 3000 for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tune", "made-up", "--tuners", "random,cgdl"), "unknown tuner 'cgdl' (did you mean 'cgld'?)"),
+        (("tune", "made-up", "--tuners", "random,random"), "tuner 'random' is listed twice"),
+        (("tune", "made-up", "--tuners", ""), "unknown tuner ''"),
+        (
+            ("tune", "made-up", "--trials", "0"),
+            "trials = 0 is not allowed: input should be greater than or equal to 1",
+        ),
+        (("tune", "made-up", "--replicates", "0"), "replicates = 0 is not allowed"),
+        (("tune", "made-up", "--target", "-1"), "target = -1.0 is not allowed"),
+        (("tune", "made-down"), "there is no study 'made-down'"),
+        (("tune", "nothing.toml"), "nothing.toml: cannot be read"),
+        (("cost", "made-up"), "made-up has no tuning runs: run tunability tune"),
+        (("cost", "made-up", "--target", "nan"), "made-up has no tuning runs"),
+        (("plot", "cost", "made-up", "-o", "x.gif"), "cannot write a figure to 'x.gif'"),
+    ],
+)
+def test_bad_tuning_input_is_one_line(cli: Cli, url: str, arguments: tuple[str, ...], message: str) -> None:
+    code, _, err = cli(*arguments, "--storage", url)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_target_that_is_no_number(cli: Cli, tuned: str) -> None:
+    code, _, err = cli("cost", "made-up", "--target", "nan", "--storage", tuned)
+    assert (code, err) == (2, "error: the target nan is not allowed: give a suboptimality of at least 0\n")
 
 
 def test_dry_run_tells_and_writes_nothing(cli: Cli, write_study: WriteStudy, tmp_path: Path) -> None:

@@ -50,6 +50,12 @@ def test_identity_is_what_was_run_not_how() -> None:
     assert spec('"digits-mlp"', '{ name = "digits-mlp", steps = 400 }').identity() == spec().identity()
 
 
+def test_identity_does_not_depend_on_how_defaults_are_written() -> None:
+    written = '{ name = "adam", betas = [0.9, 0.999], amsgrad = false }'
+    assert spec('"adam"', written).identity() == spec().identity()
+    assert spec('"adam"', '{ name = "adam", beta1 = 0.8 }').identity() != spec().identity()
+
+
 def test_a_published_space_is_the_table_it_stands_for() -> None:
     alpha, eps = spec().space.axes
     table = f"{{ alpha = {list(alpha.values)}, eps = {list(eps.values)} }}"
@@ -136,6 +142,16 @@ def test_a_published_space_is_the_table_it_stands_for() -> None:
             '"adam"',
             '{ name = "pytorch_optimizer:Lion", axes = { eps = "betas[0]" } }',
             "pytorch_optimizer:Lion: lr = 5e-07, betas[0] = 1 is refused (ValueError",
+        ),
+        (
+            '"adam"',
+            '"torch.optim:RMSprop"',
+            "'alpha' is its own argument and the papers' letter for lr: say which",
+        ),
+        (
+            '["adam", { name = "avagrad", betas = [0.9, 0.99] }]\nspace = "avagrad-cifar"',
+            '[{ name = "pytorch_optimizer:AliG" }]\nspace = { factor = [1, 2] }',
+            "the axis 'factor' multiplies lr, which has no number here",
         ),
         ("seeds = 3", "seeds = 100000", "the study has 88,200,000 trials: give a smaller grid"),
     ],

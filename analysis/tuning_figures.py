@@ -1,0 +1,162 @@
+"""Figures of tuning cost: suboptimality against trials, bars of trials to target, performance profiles."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from analysis.curves import COLOURS, DASHES
+from analysis.errors import AnalysisError
+from analysis.suboptimality import bands
+
+PANEL_INCHES = (2.3, 2.1)
+MOST_COLUMNS = 5
+HATCHES = ("", "//", "..", "xx")
+FLOOR_SHARE = 0.5
+"""On the logarithmic axis, zero is drawn at this share of the smallest value above zero."""
+
+
+def suboptimality_figure(curves: xr.DataArray, target: float | None = None) -> Figure:
+    """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right).
+
+    Solid lines are medians over runs with the middle half as a band, dashed ones means with their 95% intervals; the
+    target, if given, is a grey line. Both axes are logarithmic; zero is drawn at the lower end.
+    """
+    tuners, optimizers = ([str(name) for name in curves[key].values] for key in ("tuner", "optimizer"))
+    columns = min(len(tuners), MOST_COLUMNS)
+    rows = math.ceil(len(tuners) / columns)
+    width, height = PANEL_INCHES
+    figure = Figure((max(width * columns, 4.5) + 0.8, height * rows + 1.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    summaries = {
+        (tuner, optimizer): bands(curves.sel(optimizer=optimizer, tuner=tuner).values)
+        for tuner in tuners
+        for optimizer in optimizers
+    }
+    drawn = ["median", "q25", "q75", "mean_low", "mean_high"]
+    shown = np.concatenate([frame[drawn].to_numpy().ravel() for frame in summaries.values()])
+    above = np.append(shown[shown > 0], [target] if target else [])
+    floor = FLOOR_SHARE * above.min() if above.size else 1e-3
+    for panel, tuner in zip(grid.flat, tuners, strict=False):
+        for place, optimizer in enumerate(optimizers):
+            frame = summaries[tuner, optimizer]
+            trial, values = frame["trial"], frame.clip(lower=floor)
+            colour = COLOURS[place % len(COLOURS)]
+            panel.fill_between(trial, values["q25"], values["q75"], color=colour, alpha=0.15, linewidth=0)
+            panel.fill_between(
+                trial, values["mean_low"], values["mean_high"], color=colour, alpha=0.35, linewidth=0
+            )
+            panel.plot(trial, values["median"], color=colour, linewidth=1.8, label=optimizer)
+            panel.plot(trial, values["mean"], "--", color=colour, linewidth=1)
+        if target:
+            panel.axhline(target, color="0.5", linewidth=1)
+        panel.set_title(tuner, fontsize=10)
+        panel.set(xscale="log", yscale="log", ylim=(floor, None))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.minorticks_off()
+        panel.grid(color="0.9")
+    for place, panel in enumerate(grid.flat):
+        if place >= len(tuners):
+            panel.remove()
+        elif place + columns >= len(tuners):
+            panel.set_xlabel("trials")
+            panel.tick_params(labelbottom=True)
+    metric = str(curves.attrs["metric"]).replace("_", " ")
+    figure.supylabel(f"suboptimality ({metric})", fontsize=10)
+    note = f"{curves.sizes['replicate']} runs: median and middle half; dashed: mean and its 95% interval"
+    figure.suptitle(note + (f"; grey: target {target:g}" if target else ""), fontsize=9, color="0.35")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
+    return figure
+
+
+def cost_figure(table: pd.DataFrame) -> Figure:
+    """Draw the median trials to target of each tuner as bars with 95% intervals, optimizers beside each other.
+
+    `table` as `analysis.suboptimality.cost_table` makes it (AvaGrad, Figure 2 left). A tuner whose median is beyond the
+    budget has no bar but the number of its runs that reached the target.
+    """
+    tuners, optimizers = list(dict.fromkeys(table["tuner"])), list(dict.fromkeys(table["optimizer"]))
+    figure = Figure((max(5.0, 0.5 * len(tuners) * len(optimizers) + 2), 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax: Axes = figure.subplots()
+    ends = table[["median", "high"]].to_numpy()
+    ax.set(ylabel=f"trials until suboptimality {table['target'].iloc[0]:g}")
+    ax.set_ylim(0, 1.12 * np.nanmax(ends) if np.isfinite(ends).any() else 1)
+    width = 0.8 / len(optimizers)
+    for place, optimizer in enumerate(optimizers):
+        rows = table[table["optimizer"] == optimizer].set_index("tuner").loc[tuners]
+        at = np.arange(len(tuners)) + (place - (len(optimizers) - 1) / 2) * width
+        colour, hatch = COLOURS[place % len(COLOURS)], HATCHES[place % len(HATCHES)]
+        ax.bar(
+            at, rows["median"], width * 0.92, label=optimizer, edgecolor="white", color=colour, hatch=hatch
+        )
+        for x, (_, row) in zip(at, rows.iterrows(), strict=True):
+            _mark(ax, x, row)
+    first = table.iloc[0]
+    ax.set_xticks(np.arange(len(tuners)), tuners, rotation=30, ha="right")
+    ax.set_title(f"median of {first['replicates']} runs, 95% interval", fontsize=9, color="0.35")
+    ax.grid(color="0.9", axis="y")
+    ax.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=len(optimizers), frameon=False)
+    return figure
+
+
+def _mark(ax: Axes, x: float, row: pd.Series) -> None:
+    """The interval of a bar and its number, or what there is instead of a bar."""
+    if math.isnan(row["median"]):
+        text = f"{row['reached']} of {row['replicates']}\nreached it"
+        ax.annotate(text, (x, 0), (0, 4), textcoords="offset points", ha="center", fontsize=7, rotation=90)
+        return
+    open_end = math.isnan(row["high"])
+    above = 0.0 if open_end else row["high"] - row["median"]
+    ax.errorbar(
+        x, row["median"], [[row["median"] - row["low"]], [above]], color="black", capsize=2, linewidth=1
+    )
+    if open_end:  # the interval goes on beyond the budget
+        arrow = {"arrowstyle": "<-", "color": "black"}
+        ax.annotate("", (x, row["median"]), (0, 24), textcoords="offset points", arrowprops=arrow)
+        above = 0.1 * ax.get_ylim()[1]
+    ax.annotate(
+        f"{row['median']:g}",
+        (x, row["median"] + above),
+        (0, 3),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
+    )
+
+
+def profile_figure(profile: xr.DataArray) -> Figure:
+    """Draw a performance profile as `analysis.suboptimality.performance_profile` makes it."""
+    if profile.sizes["tuner"] == 0:
+        raise AnalysisError("there is no tuner to draw: run tunability tune")
+    figure = Figure((6.0, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    for place, tuner in enumerate(profile["tuner"].values):
+        style = DASHES[place % len(DASHES)]
+        share = profile.sel(tuner=tuner).values
+        ax.step(
+            profile["factor"],
+            share,
+            style,
+            where="post",
+            color=COLOURS[place % len(COLOURS)],
+            label=str(tuner),
+        )
+    ax.set(xscale="log", ylim=(-0.02, 1.02), xlabel="factor of the best tuner's expected running time")
+    ax.set_ylabel("share of landscapes")
+    for set_formatter in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
+        set_formatter("{x:g}")
+    ax.grid(color="0.9")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return figure

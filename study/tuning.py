@@ -1,0 +1,387 @@
+"""Tuning runs: tuners ask for cells; a cell that the store holds is free, a missing one is trained.
+
+On a finished grid every run is a replay, made in parallel on the cluster. Else all runs go on together in this process
+and share the fused blocks that train what they ask for. A run is fixed by its tuner and the number of its replicate, so
+it is stored as the list of its cells and resumed by asking again.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.tuning_runs import drawn_seeds, loss_table, seen_losses
+from search_spaces import SearchSpace
+from storage.records import TuningRun
+from storage.store import Store, open_store
+from study.block import Block, Outcome
+from study.run import (
+    Report,
+    declare,
+    failure_text,
+    lanes_per_block,
+    make_block,
+    plan,
+    stored_plan,
+    trials_of,
+)
+from study.spec import OptimizerSpec, StudySpec, TuningSpec
+from tuners import Tuner, make_tuner
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+PATIENCE = 100
+"""Asks in a row for cells that the run knows already, after which it has ended."""
+VERIFIED = 10
+"""Trials of a stored run that are asked again before it is used."""
+SLOW = ("gp", "tpe", "tpe-multivariate", "cma-es")
+"""Tuners whose jobs start first, so that none of them is left alone at the end."""
+JOBS_PER_WORKER = 4
+
+
+class TuningError(ValueError):
+    """A landscape that cannot be tuned on, or stored runs that do not fit; the message is one line."""
+
+
+class Search:
+    """A tuning run in progress, on a grid.
+
+    Attributes:
+        cells: flat index of each trial's cell so far.
+        ended: whether it has spent its budget, or its tuner has nothing more to ask.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        tuner: str,
+        replicate: int,
+        budget: int,
+        noise: str,
+        repeats: str,
+        seeds: int,
+    ) -> None:
+        # the tuner's stream is its own; which seeds a run sees depends on the replicate alone
+        stream = np.random.SeedSequence([zlib.crc32(tuner.encode()), replicate])
+        self.tuner: Tuner = make_tuner(tuner, space, stream)
+        self.key = (tuner, replicate, noise, repeats, seeds)
+        self.budget = budget
+        self.cells: list[int] = []
+        self.ended = False
+        self._drawn = drawn_seeds(space.size, replicate, seeds) if noise == "seed" else None
+        self._count_repeats = repeats == "count"
+        self._lengths = np.array(space.shape)
+        self._strides = np.array([math.prod(space.shape[i + 1 :]) for i in range(len(space.shape))])
+        self._known: set[int] = set()
+        self._idle = 0
+        self._points: FloatArray | None = None
+        self._asked: IntArray = np.empty(0, dtype=np.int64)
+
+    def advance(self, losses: FloatArray) -> IntArray:
+        """Go on as far as the losses (N,) of the cells are known (not NaN); return the cells that are needed next."""
+        while not self.ended:
+            if self._points is None:
+                points = self.tuner.ask(self.budget - len(self.cells))
+                if len(points) == 0:
+                    self.ended = True
+                    break
+                indices = np.minimum((points * self._lengths).astype(np.int64), self._lengths - 1)
+                self._points, self._asked = points, indices @ self._strides
+            told = losses[self._asked]
+            unknown = np.isnan(told)
+            if unknown.any():
+                return self._asked[unknown]
+            self.tuner.tell(self._points, told)
+            self._points = None
+            self._keep(self._asked.tolist())
+        return np.empty(0, dtype=np.int64)
+
+    def _keep(self, asked: list[int]) -> None:
+        before = len(self._known)
+        for cell in asked:
+            if self._count_repeats or cell not in self._known:
+                self.cells.append(cell)
+            self._known.add(cell)
+        self._idle = 0 if len(self._known) > before else self._idle + 1
+        self.ended = len(self.cells) >= self.budget or self._idle >= PATIENCE
+
+    def seen(self, table: FloatArray) -> FloatArray:
+        """The losses (N,) that this run sees of a table (N, seeds)."""
+        return seen_losses(table, self._drawn)
+
+    @property
+    def run(self) -> TuningRun:
+        return TuningRun(*self.key, self.budget, np.array(self.cells, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs of one tuner on one complete landscape."""
+
+    optimizer: str
+    space: SearchSpace
+    table: FloatArray
+    tuner: str
+    replicates: tuple[int, ...]
+    tuning: TuningSpec
+
+
+def replay(job: Job) -> list[TuningRun]:
+    """Make the runs of a job, on one thread."""
+    from threadpoolctl import threadpool_limits
+
+    runs = []
+    with threadpool_limits(1):
+        for replicate in job.replicates:
+            search = new_search(job.space, job.tuner, replicate, job.tuning, job.table.shape[1])
+            search.advance(search.seen(job.table))
+            runs.append(search.run)
+    return runs
+
+
+def new_search(space: SearchSpace, tuner: str, replicate: int, tuning: TuningSpec, seeds: int) -> Search:
+    return Search(space, tuner, replicate, tuning.trials, tuning.noise, tuning.repeats, seeds)
+
+
+@dataclass
+class TuningReport(Report):
+    """How tuning went: trials trained for it on top of what a `Report` tells of runs."""
+
+    trained: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+def tune(
+    study: str,
+    storage: str,
+    tuning: TuningSpec,
+    spec: StudySpec | None = None,
+    address: str | None = None,
+    *,
+    on_progress: Callable[[int, int], None],
+) -> TuningReport:
+    """Make and store every tuning run that is not stored yet.
+
+    With a spec, cells that are missing in the store are trained; without, the study's landscapes must be complete.
+    `on_progress(runs made, runs to make)` is called as they finish. Raises TuningError when a landscape lacks cells, or
+    a stored run is not what its tuner and seed give; StoreError and LaunchError as `study.run.run`.
+    """
+    from study import launch
+
+    if spec is not None:
+        stored_plan(spec, storage, 1)  # raises when the store has another study of the name
+    else:
+        open_store(storage, create=False).close()  # raises when there is none
+    device = spec.device if spec else "cpu"
+    with open_store(storage, create=True) as store:
+        if spec is not None:
+            declare(spec, store)
+        landscapes = {
+            name: loss_table(store, study, name, spec.seeds if spec else None)
+            for name in store.optimizers(study)
+        }
+        space = store.space(study)
+        for optimizer, table in landscapes.items():
+            if spec is None:
+                require_complete(store, study, optimizer, table)
+        stored = {name: {run.key: run for run in store.runs(study, name)} for name in landscapes}
+        todo = {
+            name: missing_runs(f"{study}/{name}", space, stored[name], table, tuning)
+            for name, table in landscapes.items()
+        }
+        total = sum(len(keys) for keys in todo.values())
+        report = TuningReport(done=0)
+        on_progress(0, total)
+        if total == 0:
+            return report
+        started = time.perf_counter()
+
+        def keep(optimizer: str, runs: Sequence[TuningRun]) -> None:
+            refuse_mismatch(f"{study}/{optimizer}", stored[optimizer], runs)
+            store.append_runs(study, optimizer, runs)
+            report.done += len(runs)
+            on_progress(report.done, total)
+
+        with launch.cluster(address, device) as workers:
+            live = {name: keys for name, keys in todo.items() if keys and np.isnan(landscapes[name]).any()}
+            try:
+                if live and spec is not None:
+                    train_and_tune(spec, store, landscapes, live, tuning, workers, keep, report)
+                jobs = [
+                    Job(name, space, landscapes[name], tuner, chosen, tuning)
+                    for name, keys in todo.items()
+                    if name not in live
+                    for tuner, chosen in chunks(keys, workers)
+                ]
+                jobs.sort(key=lambda job: SLOW.index(job.tuner) if job.tuner in SLOW else len(SLOW))
+                for job, runs in launch.map_jobs(replay, jobs, workers):
+                    keep(job.optimizer, runs)
+            except KeyboardInterrupt:
+                report.interrupted = True
+        report.elapsed = time.perf_counter() - started
+        report.new = report.done
+    return report
+
+
+def require_complete(store: Store, study: str, optimizer: str, table: FloatArray) -> None:
+    """Raise TuningError, naming a missing cell, unless every trial is stored."""
+    missing = np.argwhere(np.isnan(table))
+    if table.size and not len(missing):
+        return
+    space = store.space(study)
+    if not table.size:
+        raise TuningError(f"{study}/{optimizer} has no trials: run the study first, or give its study file")
+    cell, seed = missing[0]
+    named = ", ".join(
+        f"{axis} = {value:g}" for axis, value in zip(space.names, space.cells()[cell], strict=True)
+    )
+    raise TuningError(
+        f"the landscape of {study}/{optimizer} lacks {len(missing):,} of {table.size:,} trials, the first at {named} "
+        f"(seed number {seed}): run the study to its end, or give its study file, which trains what is missing"
+    )
+
+
+def missing_runs(
+    name: str,
+    space: SearchSpace,
+    stored: Mapping[tuple[str, int, str, str, int], TuningRun],
+    table: FloatArray,
+    tuning: TuningSpec,
+) -> list[tuple[str, int]]:
+    """Tuner and replicate of every run that is not stored with the budget; the others are checked.
+
+    Raises TuningError when a stored run does not begin as its tuner and seed do.
+    """
+    seeds = table.shape[1]
+    missing = []
+    for tuner in tuning.tuners:
+        for replicate in range(tuning.replicates):
+            run = stored.get((tuner, replicate, tuning.noise, tuning.repeats, seeds))
+            if run is None or run.budget < tuning.trials:
+                missing.append((tuner, replicate))
+                continue
+            again = Search(
+                space, tuner, replicate, min(VERIFIED, run.budget), tuning.noise, tuning.repeats, seeds
+            )
+            again.advance(again.seen(table))
+            if not np.array_equal(again.cells, run.cells[: len(again.cells)]):
+                raise mismatch(name, run)
+    return missing
+
+
+def refuse_mismatch(
+    name: str, stored: Mapping[tuple[str, int, str, str, int], TuningRun], runs: Sequence[TuningRun]
+) -> None:
+    """Raise TuningError when a stored, shorter run is not the beginning of the same run made anew."""
+    for run in runs:
+        before = stored.get(run.key)
+        if before is not None and not np.array_equal(before.cells, run.cells[: len(before.cells)]):
+            raise mismatch(name, before)
+
+
+def mismatch(name: str, run: TuningRun) -> TuningError:
+    return TuningError(
+        f"the stored run of {run.tuner}, replicate {run.replicate}, on {name} is not what that tuner and "
+        "seed give: another version made it; delete the rows of tunability_runs, or use another database"
+    )
+
+
+def chunks(keys: Sequence[tuple[str, int]], workers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The runs of each tuner in a few jobs a worker."""
+    for tuner in dict.fromkeys(tuner for tuner, _ in keys):
+        replicates = [replicate for name, replicate in keys if name == tuner]
+        size = math.ceil(len(replicates) / (workers * JOBS_PER_WORKER))
+        for start in range(0, len(replicates), size):
+            yield tuner, tuple(replicates[start : start + size])
+
+
+def train_and_tune(
+    spec: StudySpec,
+    store: Store,
+    landscapes: dict[str, FloatArray],
+    todo: dict[str, list[tuple[str, int]]],
+    tuning: TuningSpec,
+    workers: int,
+    keep: Callable[[str, Sequence[TuningRun]], None],
+    report: TuningReport,
+) -> None:
+    """Go on with all runs of the given optimizers at once, training the cells they ask for, with all seeds."""
+    from study import launch
+
+    space, cells = spec.space, spec.space.cells()
+    searches = {
+        name: [new_search(space, tuner, replicate, tuning, spec.seeds) for tuner, replicate in keys]
+        for name, keys in todo.items()
+    }
+    ordered: dict[str, set[int]] = {name: set() for name in todo}
+    in_flight = 0
+
+    def wanted(optimizer: OptimizerSpec) -> list[int]:
+        """Cells that runs wait for and nobody trains yet; finished runs are stored on the way."""
+        table, needed = landscapes[optimizer.name], set[int]()
+        going = []
+        for search in searches[optimizer.name]:
+            needed |= set(search.advance(search.seen(table)).tolist())
+            if not search.ended:
+                going.append(search)
+        finished = [search.run for search in searches[optimizer.name] if search.ended]
+        searches[optimizer.name] = going
+        if finished:
+            keep(optimizer.name, finished)
+        new = needed - ordered[optimizer.name]
+        ordered[optimizer.name] |= new
+        return sorted(new)
+
+    def blocks() -> Iterator[Block | None]:
+        nonlocal in_flight
+        while True:
+            made = []
+            for optimizer in spec.optimizers:
+                if optimizer.name not in searches:
+                    continue
+                lanes = lanes_per_block(spec, optimizer, workers)
+                chosen = wanted(optimizer)
+                for seed in range(spec.seeds):
+                    missing = [cell for cell in chosen if np.isnan(landscapes[optimizer.name][cell, seed])]
+                    for start in range(0, len(missing), lanes):
+                        picked = cells[missing[start : start + lanes]]
+                        made.append(make_block(spec, optimizer, seed, picked, lanes))
+            in_flight += len(made)
+            yield from made
+            if not made:
+                if not in_flight:
+                    return
+                yield None  # wait for an outcome
+
+    def arrived(block: Block, outcome: Outcome) -> None:
+        nonlocal in_flight
+        in_flight -= 1
+        trials = trials_of(spec, block, outcome)
+        report.trained += store.append(spec.name, block.recipe.optimizer, trials)
+        values = np.stack([block.cells[axis] for axis in space.names], axis=1)
+        landscapes[block.recipe.optimizer][space.flat_index(space.value_to_index(values)), block.seed] = (
+            trials.value
+        )
+        if outcome.warning:
+            report.warnings.add(outcome.warning)
+
+    def failed(block: Block, error: str) -> None:
+        nonlocal in_flight
+        in_flight -= 1
+        report.failures.append(failure_text(block, error))
+
+    launch.train_blocks(
+        blocks(),
+        workers,
+        spec.device,
+        compile=plan(spec, None, workers).compile,
+        on_outcome=arrived,
+        on_failure=failed,
+    )

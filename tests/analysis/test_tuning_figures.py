@@ -1,0 +1,57 @@
+"""Figures of tuning cost show what they are given."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from analysis.suboptimality import cost_table, performance_profile
+from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
+
+
+def curves() -> xr.DataArray:
+    source = np.random.default_rng(0)
+    steps = source.exponential(0.02, (2, 3, 20, 30)).cumsum(axis=-1)
+    labels = {
+        "optimizer": ["adam", "avagrad"],
+        "tuner": ["random", "gld", "cgld"],
+        "replicate": range(20),
+        "trial": range(1, 31),
+    }
+    return xr.DataArray(
+        np.maximum(0.3 - steps, 0),
+        labels,
+        tuple(labels),
+        attrs={"metric": "validation_error", "noise": "seed"},
+    )
+
+
+def test_a_panel_for_each_tuner_and_its_medians() -> None:
+    figure = suboptimality_figure(curves(), target=0.01)
+    panels = {panel.get_title(): panel for panel in figure.axes}
+    assert list(panels) == ["random", "gld", "cgld"]
+    lines = {line.get_label(): line for line in panels["gld"].get_lines()}
+    assert {"adam", "avagrad"} <= lines.keys()
+    median = curves().sel(optimizer="avagrad", tuner="gld").median("replicate").values
+    shown = np.asarray(lines["avagrad"].get_ydata())
+    above = median > shown.min()
+    np.testing.assert_allclose(shown[above], median[above])
+    assert (shown > 0).all()
+
+
+def test_a_bar_for_each_median_and_words_where_there_is_none() -> None:
+    table = cost_table(curves(), 0.05)
+    table.loc[0, ["median", "low", "high"]] = np.nan
+    figure = cost_figure(table)
+    (ax,) = figure.axes
+    heights = [bar.get_height() for bars in ax.containers[:1] for bar in bars]
+    np.testing.assert_allclose(heights[1:], table["median"][1:3])
+    assert any("of 20" in text.get_text() for text in ax.texts)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["random", "gld", "cgld"]
+
+
+def test_a_profile_is_drawn_as_steps() -> None:
+    table = cost_table(curves(), 0.05)
+    profile = performance_profile(pd.DataFrame(table.assign(landscape=table["optimizer"])))
+    (ax,) = profile_figure(profile).axes
+    assert [line.get_label() for line in ax.get_lines()] == ["random", "gld", "cgld"]
+    assert max(line.get_ydata()[-1] for line in ax.get_lines()) == 1.0

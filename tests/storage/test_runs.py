@@ -1,0 +1,75 @@
+"""Tuning runs in our own table, on SQLite and a real PostgreSQL."""
+
+from collections.abc import Callable
+
+import numpy as np
+import optuna
+import pytest
+from sqlalchemy import text
+
+from storage.errors import StoreError
+from storage.records import TuningRun
+from storage.store import Store, open_store
+
+Declare = Callable[..., None]
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+def made(replicate: int = 0, budget: int = 5, tuner: str = "cgld", **changes: object) -> TuningRun:
+    fields = {
+        "noise": "seed",
+        "repeats": "free",
+        "seeds": 3,
+        "cells": np.arange(budget) + replicate,
+    } | changes
+    return TuningRun(tuner=tuner, replicate=replicate, budget=budget, **fields)  # type: ignore[arg-type]
+
+
+def test_runs_come_back_as_they_were(store: Store, declare: Declare) -> None:
+    declare(store)
+    assert store.runs("digits", "adam") == []
+    store.append_runs(
+        "digits", "adam", [made(1), made(0), made(0, tuner="random", cells=np.array([], dtype=int))]
+    )
+    store.append_runs("digits", "avagrad", [made(7)])
+    runs = store.runs("digits", "adam")
+    assert [run.key for run in runs] == [made(0).key, made(1).key, made(0, tuner="random").key]
+    assert [run.cells.tolist() for run in runs] == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5], []]
+    assert [run.budget for run in runs] == [5, 5, 5]
+    assert [run.replicate for run in store.runs("digits", "avagrad")] == [7]
+
+
+def test_the_longer_run_stays(store: Store, declare: Declare) -> None:
+    declare(store)
+    for budget in (5, 9, 6):
+        store.append_runs("digits", "adam", [made(budget=budget), made(1, budget=4)])
+    (first, second) = store.runs("digits", "adam")
+    assert (first.budget, len(first.cells), second.budget) == (9, 9, 4)
+
+
+def test_other_noise_repeats_and_seeds_are_other_runs(store: Store, declare: Declare) -> None:
+    declare(store)
+    store.append_runs("digits", "adam", [made(), made(noise="mean"), made(repeats="count"), made(seeds=4)])
+    assert len(store.runs("digits", "adam")) == 4
+
+
+def test_a_deleted_study_takes_its_runs_along(
+    store: Store, url: str, declare: Declare, plain: Callable[[str], optuna.storages.RDBStorage]
+) -> None:
+    """SQLite gives its id to the next study."""
+    declare(store)
+    store.append_runs("digits", "adam", [made()])
+    for name in ("digits/adam", "digits/avagrad"):
+        optuna.delete_study(study_name=name, storage=plain(url))
+    declare(store)
+    assert store.runs("digits", "adam") == []
+
+
+def test_a_database_of_an_older_version_has_no_runs(store: Store, url: str, declare: Declare) -> None:
+    declare(store)
+    with store.database.writing() as connection:
+        connection.execute(text("DROP TABLE tunability_runs"))
+    with open_store(url, create=False) as reading:
+        assert reading.runs("digits", "adam") == []
+        with pytest.raises(StoreError, match="opened for reading only"):
+            reading.append_runs("digits", "adam", [made()])
