@@ -32,6 +32,8 @@ TOLERANCE = 1e-9
 """Suboptimalities this close to the target have reached it: means over seeds differ by rounding."""
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+FEWEST_RUNS = 5
+"""Runs from which a median has an upper end of its 95% interval."""
 BATCH = 20  # resamples at once; keeps a bootstrap of many curves small
 
 
@@ -59,19 +61,26 @@ def incumbent_suboptimality(cells: ArrayLike, seen: FloatArray, mean: FloatArray
 
 @dataclass(frozen=True)
 class TrialsToTarget:
-    """Trials to target of R runs: `times` (R,), the budget where `reached` (R,) is False."""
+    """Trials to target of R runs: `times` (R,), the budget where `reached` (R,) is False.
+
+    `spent` (R,) are the trials that each run made until then, fewer than the budget when its tuner ended before.
+    """
 
     times: FloatArray
     reached: NDArray[np.bool_]
+    spent: FloatArray
 
     @classmethod
-    def of(cls, curves: FloatArray, target: float) -> TrialsToTarget:
-        """From suboptimality curves (R, T). Raises AnalysisError when the target is no number of at least 0."""
-        if not (math.isfinite(target) and target >= 0):
-            raise AnalysisError(f"the target {target!r} is not allowed: give a suboptimality of at least 0")
+    def of(cls, curves: FloatArray, target: float, spent: ArrayLike | None = None) -> TrialsToTarget:
+        """From suboptimality curves (R, T) and the trials of each run (R,), T where they are not given.
+
+        Raises AnalysisError when the target is no number of at least 0.
+        """
+        check_suboptimality_target(target)
         hit: NDArray[np.bool_] = np.asarray(curves <= target + TOLERANCE)
         reached = np.asarray(hit.any(axis=1))
-        return cls(np.where(reached, hit.argmax(axis=1) + 1, curves.shape[1]).astype(np.float64), reached)
+        times = np.where(reached, hit.argmax(axis=1) + 1, curves.shape[1]).astype(np.float64)
+        return cls(times, reached, np.where(reached, times, curves.shape[1] if spent is None else spent))
 
     @property
     def median(self) -> float:
@@ -81,7 +90,8 @@ class TrialsToTarget:
     def median_interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Interval of the median: where the log-log confidence band of the survival curve crosses one half.
 
-        (Brookmeyer & Crowley, 1982; Klein & Moeschberger, 2003, section 4.5.) An end may be infinite.
+        (Brookmeyer & Crowley, 1982; Klein & Moeschberger, 2003, section 4.5.) An end may be infinite: the upper one is
+        with fewer than 5 runs, whose largest is below the median too often.
         """
         times, survival = self._survival()
         if not times.size:
@@ -95,7 +105,8 @@ class TrialsToTarget:
             np.nan_to_num(end.probabilities, nan=fill) for end, fill in ((band.low, 0.0), (band.high, 1.0))
         )
         high = np.where(survival <= 0, 0.0, high)  # all have reached it by then
-        return _first_at_most_half(times, low), _first_at_most_half(times, high)
+        upper = _first_at_most_half(times, high) if len(self.times) >= FEWEST_RUNS else math.inf
+        return _first_at_most_half(times, low), upper
 
     @property
     def mean(self) -> float:
@@ -105,7 +116,7 @@ class TrialsToTarget:
     @property
     def expected_running_time(self) -> float:
         """The trials of all runs over the number of runs that reached the target (COCO's ERT); may be infinite."""
-        return float(self.times.sum() / self.reached.sum()) if self.reached.any() else math.inf
+        return float(self.spent.sum() / self.reached.sum()) if self.reached.any() else math.inf
 
     def success_interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Wilson interval of the share of runs that reach the target within the budget."""
@@ -131,6 +142,19 @@ def _first_at_most_half(times: FloatArray, survival: FloatArray) -> float:
     return float(times[below[0]]) if below.size else math.inf
 
 
+def trials_to_target(curves: xr.DataArray, optimizer: str, tuner: str, target: float) -> TrialsToTarget:
+    """Of one tuner on one landscape; the coordinate ``spent`` of the curves, if there, tells each run's trials."""
+    chosen = curves.sel(optimizer=optimizer, tuner=tuner)
+    spent = chosen["spent"].values if "spent" in chosen.coords else None
+    return TrialsToTarget.of(chosen.values, target, spent)
+
+
+def check_suboptimality_target(target: float) -> None:
+    """Raise AnalysisError unless the target is a number of at least 0."""
+    if not (math.isfinite(target) and target >= 0):
+        raise AnalysisError(f"the target {target!r} is not allowed: give a suboptimality of at least 0")
+
+
 def cost_table(curves: xr.DataArray, target: float) -> pd.DataFrame:
     """One row for each optimizer and tuner.
 
@@ -139,7 +163,7 @@ def cost_table(curves: xr.DataArray, target: float) -> pd.DataFrame:
     """
     rows = []
     for optimizer, tuner in itertools.product(curves["optimizer"].values, curves["tuner"].values):
-        found = TrialsToTarget.of(curves.sel(optimizer=optimizer, tuner=tuner).values, target)
+        found = trials_to_target(curves, str(optimizer), str(tuner), target)
         low, high = found.median_interval()
         rows.append(
             {
@@ -263,8 +287,11 @@ def performance_profile(costs: pd.DataFrame) -> xr.DataArray:
     a tuner's expected running time is at most `factor` times that of the best tuner there.
 
     Raises:
-        AnalysisError: a tuner is missing on a landscape.
+        AnalysisError: a tuner is missing on a landscape, or a landscape is given twice.
     """
+    twice = costs[costs.duplicated(["landscape", "tuner"])]
+    if len(twice):
+        raise AnalysisError(f"the landscape {twice['landscape'].iloc[0]} is given twice: give it once")
     table = costs.pivot(index="landscape", columns="tuner", values="ert")
     present = costs.groupby("tuner", sort=False)["landscape"].nunique()
     if (present != len(table)).any():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -16,11 +19,15 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def loss_table(store: Store, study: str, optimizer: str, seeds: int | None = None) -> FloatArray:
-    """Losses (N, seeds) of all cells, NaN where a trial is missing; seeds 0 to `seeds` - 1, or all that are stored."""
+def loss_table(store: Store, study: str, optimizer: str) -> FloatArray:
+    """Losses (N, seeds) of all cells, NaN where a trial is missing.
+
+    Seeds are those that the study's file asks for; of imported trials, those that there are.
+    """
     space, metric = store.space(study), store.metric(study)
     frame = store.trials(study, optimizer)
-    labels = np.unique(frame["seed"].to_numpy(dtype=np.int64)) if seeds is None else np.arange(seeds)
+    asked = store.spec(study).get("seeds")
+    labels = np.unique(frame["seed"].to_numpy(dtype=np.int64)) if asked is None else np.arange(asked)
     table = np.full((space.size, len(labels)), np.nan)
     known = frame[frame["seed"].isin(labels)]
     if len(known):
@@ -41,61 +48,117 @@ def seen_losses(table: FloatArray, drawn: IntArray | None) -> FloatArray:
     return mean if drawn is None else np.where(np.isnan(mean), np.nan, table[np.arange(len(table)), drawn])
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which stored runs to look at; None leaves it to what there is.
+
+    `noise` and `repeats`: runs on single seeds before those on means, free repeats before counted ones. `tuners`: all
+    that every optimizer has runs of. `trials` and `replicates`: as many as all of them have.
+    """
+
+    noise: str | None = None
+    repeats: str | None = None
+    tuners: Sequence[str] | None = None
+    trials: int | None = None
+    replicates: int | None = None
+
+
 def stored_curves(
-    store: Store, study: str, optimizer: str | None = None, noise: str | None = None
+    store: Store, study: str, optimizer: str | None = None, choice: Choice = Choice()
 ) -> xr.DataArray:
     """Suboptimality of the stored runs, ``("optimizer", "tuner", "replicate", "trial")``.
 
-    As many replicates and trials as every tuner and optimizer has; `noise` chooses between runs on single seeds and on
-    means when there are both (single seeds by default). Of a landscape that is not complete, suboptimality is relative
-    to the best cell known. Raises AnalysisError when there are no runs for the seeds that the study has now.
+    The coordinate ``spent`` has the trials of each run. Of a landscape that is not complete, suboptimality is relative
+    to the best cell known: ``attrs["incomplete"]`` tells for which optimizers, as text.
+
+    Raises AnalysisError, with the reason, when there is nothing to look at.
     """
     optimizers = [optimizer] if optimizer else store.optimizers(study)
     tables = {name: loss_table(store, study, name) for name in optimizers}
-    every = {name: store.runs(study, name) for name in optimizers}
-    kinds = {(run.noise, run.repeats) for runs in every.values() for run in runs}
-    if noise:
-        kinds = {kind for kind in kinds if kind[0] == noise}
-    if not kinds:
+    every = {name: _matching(store.runs(study, name), choice) for name in optimizers}
+    lacking = [name for name, runs in every.items() if not runs]
+    if lacking:
         raise AnalysisError(
-            f"{study} has no tuning runs{f' with noise {noise!r}' if noise else ''}: run tunability tune"
+            f"{study}/{lacking[0]} has no tuning runs{_described(choice)}: run tunability tune"
         )
-    kind = max(kinds)  # "seed" before "mean", "free" before "count"
-    chosen: dict[tuple[str, str], list[TuningRun]] = {}
-    for name, runs in every.items():
-        seeds = tables[name].shape[1]
+    current = {
+        name: [run for run in runs if run.seeds == tables[name].shape[1]] for name, runs in every.items()
+    }
+    for name, runs in current.items():
+        if not runs:
+            raise AnalysisError(
+                f"the tuning runs of {study}/{name} are for {every[name][0].seeds} seeds a cell, and the study has "
+                f"{tables[name].shape[1]}: run tunability tune"
+            )
+    noise, repeats = max(
+        set.intersection(*({(run.noise, run.repeats) for run in runs} for runs in current.values()))
+    )
+    groups: dict[tuple[str, str], list[TuningRun]] = {}
+    for name, runs in current.items():
         for run in runs:
-            if (run.noise, run.repeats) == kind and run.seeds == seeds:
-                chosen.setdefault((name, run.tuner), []).append(run)
-    found = {tuner for _, tuner in chosen}
-    tuners = [tuner for tuner in TUNERS if tuner in found]
-    complete = [tuner for tuner in tuners if all((name, tuner) in chosen for name in optimizers)]
-    if not complete:
+            if (run.noise, run.repeats) == (noise, repeats):
+                groups.setdefault((name, run.tuner), []).append(run)
+    tuners = [
+        tuner for tuner in choice.tuners or TUNERS if all((name, tuner) in groups for name in optimizers)
+    ]
+    absent = [tuner for tuner in choice.tuners or () if tuner not in tuners]
+    if absent or not tuners:
         raise AnalysisError(
-            f"the tuning runs of {study} were made with another number of seeds than it has now: run tunability tune"
+            f"{study} has no runs of {absent[0] if absent else 'one tuner'} on every optimizer"
         )
-    groups = {(name, tuner): chosen[name, tuner] for name in optimizers for tuner in complete}
-    replicates = sorted(set.intersection(*({run.replicate for run in runs} for runs in groups.values())))
-    budget = min(run.budget for runs in groups.values() for run in runs)
-    curves = np.empty((len(optimizers), len(complete), len(replicates), budget))
-    for (name, tuner), runs in groups.items():
+    chosen = {key: runs for key, runs in groups.items() if key[1] in tuners}
+    common = sorted(set.intersection(*({run.replicate for run in runs} for runs in chosen.values())))
+    common = common[: choice.replicates]
+    if not common:
+        raise AnalysisError(f"the tuning runs of {study} are not finished: run tunability tune again")
+    kept = {key: [run for run in runs if run.replicate in common] for key, runs in chosen.items()}
+    budget = min(run.budget for runs in kept.values() for run in runs)
+    budget = min(budget, choice.trials or budget)
+    curves = np.empty((len(optimizers), len(tuners), len(common), budget))
+    spent = np.empty(curves.shape[:3])
+    for (name, tuner), runs in kept.items():
         table = tables[name]
-        place = optimizers.index(name), complete.index(tuner)
         for run in runs:
-            if run.replicate in replicates:
-                drawn = drawn_seeds(len(table), run.replicate, run.seeds) if run.noise == "seed" else None
-                curves[(*place, replicates.index(run.replicate))] = incumbent_suboptimality(
-                    run.cells, seen_losses(table, drawn), table.mean(axis=1), budget
-                )
+            drawn = drawn_seeds(len(table), run.replicate, run.seeds) if noise == "seed" else None
+            place = optimizers.index(name), tuners.index(tuner), common.index(run.replicate)
+            curves[place] = incumbent_suboptimality(
+                run.cells, seen_losses(table, drawn), table.mean(axis=1), budget
+            )
+            spent[place] = min(len(run.cells), budget)
+    known = {name: int((~np.isnan(table).any(axis=1)).sum()) for name, table in tables.items()}
+    notes = [
+        f"{name}: relative to the best of {known[name]:,} of {len(table):,} cells"
+        for name, table in tables.items()
+        if known[name] < len(table)
+    ]
+    dimensions = ("optimizer", "tuner", "replicate", "trial")
     return xr.DataArray(
         curves,
         {
             "optimizer": optimizers,
-            "tuner": complete,
-            "replicate": replicates,
+            "tuner": tuners,
+            "replicate": common,
             "trial": np.arange(1, budget + 1),
+            "spent": (dimensions[:3], spent),
         },
-        ("optimizer", "tuner", "replicate", "trial"),
+        dimensions,
         name="suboptimality",
-        attrs={"metric": store.metric(study), "noise": kind[0], "study": study},
+        attrs={"metric": store.metric(study), "noise": noise, "study": study, "incomplete": "; ".join(notes)},
     )
+
+
+def _matching(runs: Sequence[TuningRun], choice: Choice) -> list[TuningRun]:
+    return [
+        run
+        for run in runs
+        if choice.noise in (None, run.noise)
+        and choice.repeats in (None, run.repeats)
+        and (choice.tuners is None or run.tuner in choice.tuners)
+        and (choice.trials is None or run.budget >= choice.trials)
+    ]
+
+
+def _described(choice: Choice) -> str:
+    parts = [f"noise {choice.noise!r}"] if choice.noise else []
+    parts += [", ".join(choice.tuners)] if choice.tuners else []
+    return f" ({', '.join(parts)})" if parts else ""

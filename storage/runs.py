@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sqlalchemy import Connection, Table, and_, delete, insert, inspect, select
 
+from storage.errors import StoreError
 from storage.records import TuningRun
 from storage.schema import RUNS_TABLE
 
@@ -16,16 +17,24 @@ BYTES = np.dtype("<u4")
 
 def replace_runs(
     connection: Connection, tables: Mapping[str, Table], study_id: int, runs: Sequence[TuningRun]
-) -> None:
-    """Insert the runs, in the place of shorter ones of the same key. The caller holds the study's lock."""
+) -> int:
+    """Insert the runs, in the place of shorter ones of the same key; return how many were new or longer.
+
+    The caller holds the study's lock. Raises StoreError when of two runs of a key neither is the other's beginning.
+    """
     table = tables[RUNS_TABLE]
-    known = select(*(table.c[name] for name in (*KEY, "budget"))).where(table.c.study_id == study_id)
-    stored = {tuple(row[:-1]): row[-1] for row in connection.execute(known)}
-    wanted = [run for run in runs if run.budget > stored.get(run.key, 0)]
-    for run in wanted:
-        if run.key in stored:
+    tuners = sorted({run.tuner for run in runs})
+    stored = {run.key: run for run in read_runs(connection, tables, study_id, tuners)}
+    wanted = []
+    for run in runs:
+        before = stored.get(run.key)
+        if before is not None:
+            check_same(before, run)
+            if before.budget >= run.budget:
+                continue
             same = (getattr(table.c, name) == value for name, value in zip(KEY, run.key, strict=True))
             connection.execute(delete(table).where(and_(table.c.study_id == study_id, *same)))
+        wanted.append(run)
     rows = [
         {
             "study_id": study_id,
@@ -37,16 +46,30 @@ def replace_runs(
     ]
     if rows:
         connection.execute(insert(table), rows)
+    return len(rows)
 
 
-def read_runs(connection: Connection, tables: Mapping[str, Table], study_id: int) -> list[TuningRun]:
-    """Return a study's runs; none from a database that no version with tuning runs has written to."""
+def check_same(stored: TuningRun, again: TuningRun) -> None:
+    """Raise StoreError unless one run is the beginning of the other, as two runs of one key have to be."""
+    length = min(len(stored.cells), len(again.cells))
+    if not np.array_equal(stored.cells[:length], again.cells[:length]):
+        raise StoreError(
+            f"the stored run of {again.tuner}, replicate {again.replicate}, is not what that tuner and seed give: "
+            f"another version made it, or on other trials; delete the rows of {RUNS_TABLE}, or use another database"
+        )
+
+
+def read_runs(
+    connection: Connection, tables: Mapping[str, Table], study_id: int, tuners: Sequence[str] | None = None
+) -> list[TuningRun]:
+    """Return a study's runs, or those of some tuners; none from a database of a version without tuning runs."""
     table = tables[RUNS_TABLE]
     if not inspect(connection).has_table(RUNS_TABLE):
         return []
-    rows = connection.execute(
-        select(table).where(table.c.study_id == study_id).order_by(table.c.tuner, table.c.replicate)
-    )
+    query = select(table).where(table.c.study_id == study_id)
+    if tuners is not None:
+        query = query.where(table.c.tuner.in_(tuners))
+    rows = connection.execute(query.order_by(table.c.tuner, table.c.replicate))
     return [
         TuningRun(
             row.tuner,

@@ -154,11 +154,11 @@ class Store:
             metric = attribute(connection, tables, study_ids[0], METRIC)
             return read_trials(connection, tables, Selection(study, study_ids, space.names, metric, where))
 
-    def append_runs(self, study: str, optimizer: str, runs: Sequence[TuningRun]) -> None:
-        """Store tuning runs in one transaction; of the same run, the one with the larger budget stays.
+    def append_runs(self, study: str, optimizer: str, runs: Sequence[TuningRun]) -> int:
+        """Store tuning runs in one transaction; return how many were new, or longer than the stored ones.
 
         Raises:
-            StoreError: the store was opened for reading.
+            StoreError: a stored run of the same key is another one, or the store was opened for reading.
         """
         studies = self.database.tables["studies"]
         with self.database.writing() as connection:
@@ -167,7 +167,7 @@ class Store:
             connection.execute(
                 select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
             )
-            replace_runs(connection, self.database.tables, study_id, runs)
+            return replace_runs(connection, self.database.tables, study_id, runs)
 
     def runs(self, study: str, optimizer: str) -> list[TuningRun]:
         """Return the stored tuning runs of an optimizer, ordered by tuner and replicate."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from storage.store import Store
     from study.run import Report
-    from study.spec import StudySpec
+    from study.spec import StudySpec, TuningSpec
 
 app = typer.Typer(
     help="How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?",
@@ -82,6 +82,9 @@ Where = Annotated[
 Target = Annotated[float, typer.Option(help="Suboptimality that counts as found, in units of the metric.")]
 NoiseOption = Annotated[
     Noise | None, typer.Option(help="Runs on single seeds, or on means; single seeds when there are both.")
+]
+TunersOption = Annotated[
+    str | None, typer.Option(metavar="NAMES", help="Only these, comma-separated; all by default.")
 ]
 Out = Annotated[
     list[Path], typer.Option("--out", "-o", metavar="FILE", help="PNG, PDF or SVG; may be repeated.")
@@ -160,7 +163,7 @@ def tune(
 
     spec = load_spec(Path(study)) if study.endswith(".toml") or Path(study).is_file() else None
     given = {
-        "tuners": [name.strip() for name in tuners.split(",")] if tuners is not None else None,
+        "tuners": split_names(tuners) if tuners is not None else None,
         "trials": trials,
         "replicates": replicates,
         "target": target,
@@ -176,14 +179,14 @@ def tune(
     for failure in report.failures:
         print(f"failed: {failure}", file=sys.stderr)
     trained = f", {report.trained:,} trials trained for them" if report.trained else ""
-    print(f"\n{name}: {report.done:,} tuning runs made{trained}")
+    print(f"\n{name}: {report.new:,} tuning runs made{trained}")
     if report.interrupted:
         print("stopped: the same command goes on")
         raise typer.Exit(INTERRUPTED)
     if report.failures:
         raise typer.Exit(FAILED)
     with open_store(storage, create=False) as store:
-        show_cost(store, name, tuning.target, tuning.noise, list(tuning.tuners), tuning.trials)
+        show_cost(store, name, tuning)
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(store.database.name)}"
     command = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
     print(f"next:\n  {command} plot suboptimality {name} -o suboptimality.png{option}")
@@ -195,6 +198,7 @@ def cost(
     study: StudyName,
     target: Target = 0.005,
     noise: NoiseOption = None,
+    tuners: TunersOption = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare every pair of tuners instead, and of optimizers.")
     ] = False,
@@ -203,11 +207,10 @@ def cost(
 ) -> None:
     """Tell how many trials each tuner needed to come within a target of the best."""
     from analysis.suboptimality import cost_table
-    from analysis.tuning_runs import stored_curves
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        curves = stored_curves(store, *split_name(study), noise=noise.value if noise else None)
+        curves = read_curves(store, study, noise, tuners)
     frame = comparisons(curves, target) if compare else cost_table(curves, target)
     write_rows(frame, format)
 
@@ -267,16 +270,19 @@ def suboptimality(
     out: Out,
     target: Annotated[float | None, typer.Option(help="Draw a line there.")] = None,
     noise: NoiseOption = None,
+    tuners: TunersOption = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Draw suboptimality against trials for each tuner, a panel an optimizer (AvaGrad, Figure 2 right)."""
+    """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right)."""
+    from analysis.suboptimality import check_suboptimality_target
     from analysis.tuning_figures import suboptimality_figure
-    from analysis.tuning_runs import stored_curves
     from storage.store import open_store
 
     check_targets(out)
+    if target is not None:
+        check_suboptimality_target(target)
     with open_store(storage, create=False) as store:
-        curves = stored_curves(store, *split_name(study), noise=noise.value if noise else None)
+        curves = read_curves(store, study, noise, tuners)
     save(suboptimality_figure(curves, target), out)
 
 
@@ -286,17 +292,17 @@ def plot_cost(
     out: Out,
     target: Target = 0.005,
     noise: NoiseOption = None,
+    tuners: TunersOption = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw the trials that each tuner needed as bars, optimizers beside each other (AvaGrad, Figure 2 left)."""
     from analysis.suboptimality import cost_table
     from analysis.tuning_figures import cost_figure
-    from analysis.tuning_runs import stored_curves
     from storage.store import open_store
 
     check_targets(out)
     with open_store(storage, create=False) as store:
-        curves = stored_curves(store, *split_name(study), noise=noise.value if noise else None)
+        curves = read_curves(store, study, noise, tuners)
     save(cost_figure(cost_table(curves, target)), out)
 
 
@@ -306,6 +312,7 @@ def profile(
     out: Out,
     target: Target = 0.005,
     noise: NoiseOption = None,
+    tuners: TunersOption = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw tuners' performance profiles over the landscapes of one or more studies (Dolan & Moré, 2002)."""
@@ -313,14 +320,13 @@ def profile(
 
     from analysis.suboptimality import cost_table, performance_profile
     from analysis.tuning_figures import profile_figure
-    from analysis.tuning_runs import stored_curves
     from storage.store import open_store
 
     check_targets(out)
     with open_store(storage, create=False) as store:
         tables = []
         for name in study:
-            curves = stored_curves(store, *split_name(name), noise=noise.value if noise else None)
+            curves = read_curves(store, name, noise, tuners)
             table = cost_table(curves, target)
             tables.append(table.assign(landscape=name.partition("/")[0] + "/" + table["optimizer"]))
     save(profile_figure(performance_profile(pd.concat(tables))), out)
@@ -451,25 +457,46 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
 
 
-def show_cost(store: Store, study: str, target: float, noise: str, tuners: list[str], trials: int) -> None:
-    """The cost table of some tuners' stored runs."""
+def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
+    """The cost table of the runs that a spec asks for."""
     from analysis.suboptimality import cost_table
-    from analysis.tuning_runs import stored_curves
+    from analysis.tuning_runs import Choice, stored_curves
 
-    curves = stored_curves(store, study, noise=noise)
-    write_rows(cost_table(curves.sel(tuner=tuners, trial=slice(1, trials)), target), CostFormat.TABLE)
+    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
+    curves = stored_curves(store, study, choice=choice)
+    tell_incomplete(curves)
+    write_rows(cost_table(curves, tuning.target), CostFormat.TABLE)
+
+
+def read_curves(store: Store, study: str, noise: Noise | None, tuners: str | None) -> xr.DataArray:
+    """Suboptimality of the stored runs of STUDY or STUDY/OPTIMIZER; tells when a landscape is not complete."""
+    from analysis.tuning_runs import Choice, stored_curves
+
+    names = split_names(tuners) if tuners is not None else None
+    curves = stored_curves(
+        store, *split_name(study), choice=Choice(noise.value if noise else None, tuners=names)
+    )
+    tell_incomplete(curves)
+    return curves
+
+
+def tell_incomplete(curves: xr.DataArray) -> None:
+    if curves.attrs["incomplete"]:
+        print(f"note: suboptimality of {curves.attrs['incomplete']} known", file=sys.stderr)
+
+
+def split_names(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
 
 
 def comparisons(curves: xr.DataArray, target: float) -> pd.DataFrame:
     """Every pair of tuners on each optimizer's landscape, and of optimizers under each tuner."""
     import pandas as pd
 
-    from analysis.suboptimality import TrialsToTarget, compare
+    from analysis.suboptimality import compare, trials_to_target
 
     found = {
-        (str(optimizer), str(tuner)): TrialsToTarget.of(
-            curves.sel(optimizer=optimizer, tuner=tuner).values, target
-        )
+        (str(optimizer), str(tuner)): trials_to_target(curves, str(optimizer), str(tuner), target)
         for optimizer in curves["optimizer"].values
         for tuner in curves["tuner"].values
     }

@@ -138,6 +138,12 @@ def imported(path: str) -> Any:
 
 
 def source_sha256(path: str) -> str:
-    """SHA-256 of the module file that an import path names; of nothing for a module without one."""
-    file = getattr(importlib.import_module(path.partition(":")[0]), "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
+    """SHA-256 of the file in which what an import path leads to is defined; of nothing when there is none."""
+    found = imported(path)
+    for defined in (getattr(found, "update", None), found, type(found)):
+        try:
+            file = inspect.getsourcefile(defined)  # type: ignore[arg-type]
+        except TypeError:
+            continue
+        return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
+    return hashlib.sha256(b"").hexdigest()

@@ -216,7 +216,7 @@ def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
                     "package versions of its provenance, or give this one another name"
                 )
             for path, digest in foreign_sources(spec).items():
-                if before["sources"].get(path, digest) != digest:
+                if before.get("sources", {}).get(path, digest) != digest:
                     raise StoreError(
                         f"study {spec.name!r} was run with another source of {path}: bring that back, or give this "
                         "study another name"

@@ -7,11 +7,12 @@ it is stored as the list of its cells and resumed by asking again.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from analysis.tuning_runs import drawn_seeds, loss_table, seen_losses
 from search_spaces import SearchSpace
 from storage.records import TuningRun
+from storage.runs import check_same
 from storage.store import Store, open_store
 from study.block import Block, Outcome
 from study.run import (
@@ -30,6 +32,7 @@ from study.run import (
     plan,
     stored_plan,
     trials_of,
+    unfused_seconds,
 )
 from study.spec import OptimizerSpec, StudySpec, TuningSpec
 from tuners import Tuner, make_tuner
@@ -39,8 +42,8 @@ IntArray = NDArray[np.int64]
 
 PATIENCE = 100
 """Asks in a row for cells that the run knows already, after which it has ended."""
-VERIFIED = 10
-"""Trials of a stored run that are asked again before it is used."""
+CHECKED_TRIALS, CHECKED_WHOLE = 10, 3
+"""How much of a slow tuner's stored runs is made again before they are used: trials of each, and whole runs."""
 SLOW = ("gp", "tpe", "tpe-multivariate", "cma-es")
 """Tuners whose jobs start first, so that none of them is left alone at the end."""
 JOBS_PER_WORKER = 4
@@ -155,7 +158,6 @@ class TuningReport(Report):
     """How tuning went: trials trained for it on top of what a `Report` tells of runs."""
 
     trained: int = 0
-    missing: dict[str, int] = field(default_factory=dict)
 
 
 def tune(
@@ -170,30 +172,30 @@ def tune(
     """Make and store every tuning run that is not stored yet.
 
     With a spec, cells that are missing in the store are trained; without, the study's landscapes must be complete.
-    `on_progress(runs made, runs to make)` is called as they finish. Raises TuningError when a landscape lacks cells, or
-    a stored run is not what its tuner and seed give; StoreError and LaunchError as `study.run.run`.
+    `on_progress(runs made, runs to make)` is called as they finish. Raises TuningError when a landscape lacks cells,
+    StoreError when a stored run is not what its tuner and seed give, and both it and LaunchError as `study.run.run`.
     """
     from study import launch
 
+    fresh = spec is not None and stored_plan(spec, storage, 1) is None
     if spec is not None:
-        stored_plan(spec, storage, 1)  # raises when the store has another study of the name
+        unfused_seconds(plan(spec, None, 1).blocks, steps=1)  # raises when an optimizer cannot take a step
     else:
         open_store(storage, create=False).close()  # raises when there is none
     device = spec.device if spec else "cpu"
-    with open_store(storage, create=True) as store:
+    with contextlib.ExitStack() as stack:
+        # a new database is made when the cluster has answered
+        workers = stack.enter_context(launch.cluster(address, device)) if fresh else 0
+        store = stack.enter_context(open_store(storage, create=True))
         if spec is not None:
             declare(spec, store)
-        landscapes = {
-            name: loss_table(store, study, name, spec.seeds if spec else None)
-            for name in store.optimizers(study)
-        }
         space = store.space(study)
-        for optimizer, table in landscapes.items():
-            if spec is None:
+        landscapes = {name: loss_table(store, study, name) for name in store.optimizers(study)}
+        if spec is None:
+            for optimizer, table in landscapes.items():
                 require_complete(store, study, optimizer, table)
-        stored = {name: {run.key: run for run in store.runs(study, name)} for name in landscapes}
         todo = {
-            name: missing_runs(f"{study}/{name}", space, stored[name], table, tuning)
+            name: missing_runs(space, store.runs(study, name), table, tuning)
             for name, table in landscapes.items()
         }
         total = sum(len(keys) for keys in todo.values())
@@ -201,32 +203,30 @@ def tune(
         on_progress(0, total)
         if total == 0:
             return report
+        workers = workers or stack.enter_context(launch.cluster(address, device))
         started = time.perf_counter()
 
         def keep(optimizer: str, runs: Sequence[TuningRun]) -> None:
-            refuse_mismatch(f"{study}/{optimizer}", stored[optimizer], runs)
-            store.append_runs(study, optimizer, runs)
+            report.new += store.append_runs(study, optimizer, runs)
             report.done += len(runs)
             on_progress(report.done, total)
 
-        with launch.cluster(address, device) as workers:
-            live = {name: keys for name, keys in todo.items() if keys and np.isnan(landscapes[name]).any()}
-            try:
-                if live and spec is not None:
-                    train_and_tune(spec, store, landscapes, live, tuning, workers, keep, report)
-                jobs = [
-                    Job(name, space, landscapes[name], tuner, chosen, tuning)
-                    for name, keys in todo.items()
-                    if name not in live
-                    for tuner, chosen in chunks(keys, workers)
-                ]
-                jobs.sort(key=lambda job: SLOW.index(job.tuner) if job.tuner in SLOW else len(SLOW))
-                for job, runs in launch.map_jobs(replay, jobs, workers):
-                    keep(job.optimizer, runs)
-            except KeyboardInterrupt:
-                report.interrupted = True
+        live = {name: keys for name, keys in todo.items() if keys and np.isnan(landscapes[name]).any()}
+        try:
+            if live and spec is not None:
+                train_and_tune(spec, store, landscapes, live, tuning, workers, keep, report)
+            jobs = [
+                Job(name, space, landscapes[name], tuner, chosen, tuning)
+                for name, keys in todo.items()
+                if name not in live
+                for tuner, chosen in chunks(keys, workers)
+            ]
+            jobs.sort(key=lambda job: SLOW.index(job.tuner) if job.tuner in SLOW else len(SLOW))
+            for job, runs in launch.map_jobs(replay, jobs, workers):
+                keep(job.optimizer, runs)
+        except KeyboardInterrupt:
+            report.interrupted = True
         report.elapsed = time.perf_counter() - started
-        report.new = report.done
     return report
 
 
@@ -249,48 +249,29 @@ def require_complete(store: Store, study: str, optimizer: str, table: FloatArray
 
 
 def missing_runs(
-    name: str,
-    space: SearchSpace,
-    stored: Mapping[tuple[str, int, str, str, int], TuningRun],
-    table: FloatArray,
-    tuning: TuningSpec,
+    space: SearchSpace, runs: Sequence[TuningRun], table: FloatArray, tuning: TuningSpec
 ) -> list[tuple[str, int]]:
-    """Tuner and replicate of every run that is not stored with the budget; the others are checked.
+    """Tuner and replicate of every run that is not stored with the budget; those that are, are made again to check.
 
-    Raises TuningError when a stored run does not begin as its tuner and seed do.
+    Of slow tuners, every run's beginning and a few runs completely. Raises StoreError when one differs.
     """
     seeds = table.shape[1]
+    stored = {run.key: run for run in runs}
     missing = []
     for tuner in tuning.tuners:
+        whole = {round(place * (tuning.replicates - 1) / 2) for place in range(CHECKED_WHOLE)}
         for replicate in range(tuning.replicates):
             run = stored.get((tuner, replicate, tuning.noise, tuning.repeats, seeds))
             if run is None or run.budget < tuning.trials:
                 missing.append((tuner, replicate))
                 continue
-            again = Search(
-                space, tuner, replicate, min(VERIFIED, run.budget), tuning.noise, tuning.repeats, seeds
+            budget = (
+                run.budget if tuner not in SLOW or replicate in whole else min(CHECKED_TRIALS, run.budget)
             )
+            again = Search(space, tuner, replicate, budget, tuning.noise, tuning.repeats, seeds)
             again.advance(again.seen(table))
-            if not np.array_equal(again.cells, run.cells[: len(again.cells)]):
-                raise mismatch(name, run)
+            check_same(run, again.run)
     return missing
-
-
-def refuse_mismatch(
-    name: str, stored: Mapping[tuple[str, int, str, str, int], TuningRun], runs: Sequence[TuningRun]
-) -> None:
-    """Raise TuningError when a stored, shorter run is not the beginning of the same run made anew."""
-    for run in runs:
-        before = stored.get(run.key)
-        if before is not None and not np.array_equal(before.cells, run.cells[: len(before.cells)]):
-            raise mismatch(name, before)
-
-
-def mismatch(name: str, run: TuningRun) -> TuningError:
-    return TuningError(
-        f"the stored run of {run.tuner}, replicate {run.replicate}, on {name} is not what that tuner and "
-        "seed give: another version made it; delete the rows of tunability_runs, or use another database"
-    )
 
 
 def chunks(keys: Sequence[tuple[str, int]], workers: int) -> Iterator[tuple[str, tuple[int, ...]]]:

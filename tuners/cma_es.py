@@ -4,8 +4,8 @@ In the unit cube, with pycma's boundary handling: first mean uniform, first step
 4 + 3 ln(d). When pycma's stopping rules end a search, the next starts at another mean. On a grid, points count as the
 cells that they lie in.
 
-pycma ranks losses, so +inf is told as a number larger than every loss so far. It needs two dimensions: a single axis
-gets a second one without effect.
+pycma ranks the losses of a generation, so +inf is told as a number larger than all of them. It needs two dimensions: a
+single axis gets a second one without effect.
 """
 
 from __future__ import annotations

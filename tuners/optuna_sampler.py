@@ -7,11 +7,13 @@ first trial, and parameters that come and go, are sampled at random. A step, an 
 (choices in the order given), everything else a continuous one.
 
 The tuner lives in the sampler: it learns from the trials that it proposed, not from those of another process or an
-earlier run. While proposals are still being tried (`n_jobs` above 1), further trials are random.
+earlier run, and not from enqueued ones. While proposals are still being tried (`n_jobs` above 1), further trials are
+random.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +43,7 @@ class TunerSampler(BaseSampler):
         tuner_class(tuner)  # raises for an unknown name
         self._name = tuner
         self._seeds = np.random.SeedSequence(seed)
+        self._lock = threading.RLock()
         self._random = RandomSampler(seed=seed)
         self._shared = IntersectionSearchSpace()
         self._distributions: dict[str, BaseDistribution] = {}
@@ -67,18 +70,20 @@ class TunerSampler(BaseSampler):
         self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
-        if search_space != self._distributions:
-            self._start(search_space)
-        place = self._next_place()
-        if place is None:
-            return {
-                name: self._random.sample_independent(study, trial, name, each)
-                for name, each in search_space.items()
-            }
-        self._place_of[trial.number] = place
+        enqueued = "fixed_params" in trial.system_attrs  # its parameters would not be the proposal's
+        with self._lock:
+            if search_space != self._distributions:
+                self._start(search_space)
+            place = None if enqueued else self._next_place()
+            if place is not None:
+                self._place_of[trial.number] = place
+                return {
+                    name: from_unit(each, float(unit))
+                    for (name, each), unit in zip(search_space.items(), self._proposals[place], strict=True)
+                }
         return {
-            name: from_unit(each, float(unit))
-            for (name, each), unit in zip(search_space.items(), self._proposals[place], strict=True)
+            name: self._random.sample_independent(study, trial, name, each)
+            for name, each in search_space.items()
         }
 
     def sample_independent(
@@ -92,17 +97,24 @@ class TunerSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Tell the tuner a batch of proposals once all of it has been tried; a failure is an infinite loss."""
-        place = self._place_of.pop(trial.number, None)
-        if place is None or self._tuner is None:
-            return
         sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
         known = state == TrialState.COMPLETE and values is not None and not np.isnan(values[0])
         loss = sign * values[0] if known and values is not None else np.inf
-        self._losses[place] = loss if loss > -np.inf else -np.finfo(float).max
-        if len(self._losses) == len(self._proposals):
-            losses = [self._losses[place] for place in range(len(self._proposals))]
-            self._tuner.tell(self._proposals, losses)
-            self._proposals, self._next, self._losses = self._proposals[:0], 0, {}
+        with self._lock:
+            place = self._place_of.pop(trial.number, None)
+            if place is None or self._tuner is None:
+                return
+            self._losses[place] = loss if loss > -np.inf else -np.finfo(float).max
+            if len(self._losses) == len(self._proposals):
+                losses = [self._losses[place] for place in range(len(self._proposals))]
+                self._tuner.tell(self._proposals, losses)
+                self._proposals, self._next, self._losses = self._proposals[:0], 0, {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.RLock())
 
     def _start(self, search_space: Mapping[str, BaseDistribution]) -> None:
         """A new tuner, for other parameters than before."""

@@ -23,7 +23,8 @@ BUDGET = 200
 
 def runs(times: np.ndarray, budget: int = BUDGET) -> TrialsToTarget:
     reached = times <= budget
-    return TrialsToTarget(np.minimum(times, budget).astype(float), reached)
+    capped = np.minimum(times, budget).astype(float)
+    return TrialsToTarget(capped, reached, capped)
 
 
 def test_the_incumbent_is_the_best_seen_and_judged_by_the_mean() -> None:
@@ -85,6 +86,18 @@ def test_censored_runs_are_no_numbers() -> None:
     assert nothing.median_interval() == (math.inf, math.inf)
     assert nothing.success_interval()[0] == pytest.approx(0)
     assert 0 < nothing.success_interval()[1] < 0.35
+
+
+def test_what_was_not_spent_is_not_counted() -> None:
+    """Runs on a small grid end when they have seen it all."""
+    curves = np.array([[0.5, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]])
+    assert TrialsToTarget.of(curves, 0.1).expected_running_time == 2 + 4
+    assert TrialsToTarget.of(curves, 0.1, spent=[2, 3]).expected_running_time == 2 + 3
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_runs_have_no_upper_end(count: int) -> None:
+    assert math.isinf(runs(np.arange(1, count + 1)).median_interval()[1])
 
 
 def test_equal_runs_have_no_spread() -> None:
@@ -171,7 +184,7 @@ def test_cost_table() -> None:
     assert list(frame.columns) == (
         "optimizer tuner target replicates reached mean median low high ert".split()  # noqa: SIM905
     )
-    assert frame.loc[0, ["reached", "mean", "median", "low", "high", "ert"]].tolist() == [4, 4, 4, 4, 4, 4]
+    assert frame.loc[0, ["reached", "mean", "median", "low", "ert"]].tolist() == [4, 4, 4, 4, 4]
     assert frame.loc[1, "reached"] == 1
     assert frame.loc[1, ["mean", "median", "high"]].isna().all()
     assert frame.loc[1, "ert"] == 36
@@ -187,3 +200,5 @@ def test_performance_profile() -> None:
     assert profile.sel(tuner="b").isel(factor=-1).item() == 0.5
     with pytest.raises(AnalysisError, match="tuner 'b' was not run on every landscape"):
         performance_profile(costs.iloc[:3])
+    with pytest.raises(AnalysisError, match="the landscape x is given twice"):
+        performance_profile(pd.concat([costs, costs]))

@@ -28,14 +28,14 @@ def made(replicate: int = 0, budget: int = 5, tuner: str = "cgld", **changes: ob
 def test_runs_come_back_as_they_were(store: Store, declare: Declare) -> None:
     declare(store)
     assert store.runs("digits", "adam") == []
-    store.append_runs(
-        "digits", "adam", [made(1), made(0), made(0, tuner="random", cells=np.array([], dtype=int))]
-    )
+    nothing = made(0, tuner="random", cells=np.array([], dtype=int))
+    assert store.append_runs("digits", "adam", [made(1), made(0), nothing]) == 3
+    assert store.append_runs("digits", "adam", [made(1), made(2)]) == 1
     store.append_runs("digits", "avagrad", [made(7)])
     runs = store.runs("digits", "adam")
-    assert [run.key for run in runs] == [made(0).key, made(1).key, made(0, tuner="random").key]
-    assert [run.cells.tolist() for run in runs] == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5], []]
-    assert [run.budget for run in runs] == [5, 5, 5]
+    assert [run.key for run in runs] == [made(0).key, made(1).key, made(2).key, made(0, tuner="random").key]
+    assert [run.cells.tolist() for run in runs] == [[0, 1, 2, 3, 4], [1, 2, 3, 4, 5], [2, 3, 4, 5, 6], []]
+    assert [run.budget for run in runs] == [5, 5, 5, 5]
     assert [run.replicate for run in store.runs("digits", "avagrad")] == [7]
 
 
@@ -45,6 +45,18 @@ def test_the_longer_run_stays(store: Store, declare: Declare) -> None:
         store.append_runs("digits", "adam", [made(budget=budget), made(1, budget=4)])
     (first, second) = store.runs("digits", "adam")
     assert (first.budget, len(first.cells), second.budget) == (9, 9, 4)
+
+
+def test_another_run_of_the_same_key_is_refused(store: Store, declare: Declare) -> None:
+    declare(store)
+    store.append_runs("digits", "adam", [made()])
+    for other in (made(cells=np.array([5, 4, 3, 2, 1])), made(budget=6, cells=np.array([0, 1, 2, 9]))):
+        with pytest.raises(
+            StoreError, match="run of cgld, replicate 0, is not what that tuner and seed give"
+        ):
+            store.append_runs("digits", "adam", [made(7), other])
+    (only,) = store.runs("digits", "adam")
+    assert only.cells.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_other_noise_repeats_and_seeds_are_other_runs(store: Store, declare: Declare) -> None:

@@ -274,8 +274,12 @@ def test_tuning_figures_are_written(cli: Cli, tuned: str, tmp_path: Path, kind: 
         (("tune", "made-up", "--target", "-1"), "target = -1.0 is not allowed"),
         (("tune", "made-down"), "there is no study 'made-down'"),
         (("tune", "nothing.toml"), "nothing.toml: cannot be read"),
-        (("cost", "made-up"), "made-up has no tuning runs: run tunability tune"),
-        (("cost", "made-up", "--target", "nan"), "made-up has no tuning runs"),
+        (("cost", "made-up"), "made-up/adam has no tuning runs: run tunability tune"),
+        (
+            ("plot", "suboptimality", "made-up", "-o", "x.png", "--target", "nan"),
+            "the target nan is not allowed",
+        ),
+        (("cost", "made-up", "--noise", "mean"), "made-up/adam has no tuning runs (noise 'mean')"),
         (("plot", "cost", "made-up", "-o", "x.gif"), "cannot write a figure to 'x.gif'"),
     ],
 )

@@ -12,7 +12,7 @@ from optuna.testing.pytest_samplers import (
     SingleOnlySamplerTestCase,
 )
 
-from tuners import TUNERS, TunerError
+from tuners import TUNERS, Tuner, TunerError
 from tuners.optuna_sampler import TunerSampler
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -80,17 +80,61 @@ def test_proposals_are_the_tuners() -> None:
     assert len(set(pairs)) == 12
 
 
-def test_failed_trials_are_infinite_losses() -> None:
+def told(sampler: TunerSampler, monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[float], float]]:
+    """What the sampler's tuners are told from now on: the point's units and the loss."""
+    record: list[tuple[list[float], float]] = []
+    tell = Tuner.tell
+
+    def listen(self: Tuner, points: np.ndarray, losses: list[float]) -> None:
+        record.extend(zip(np.asarray(points).tolist(), losses, strict=True))
+        tell(self, points, losses)
+
+    monkeypatch.setattr(Tuner, "tell", listen)
+    return record
+
+
+def test_failed_trials_are_infinite_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     study = optuna.create_study(sampler=TunerSampler("gld", seed=0))
+    record = told(study.sampler, monkeypatch)  # type: ignore[arg-type]
 
     def sometimes(trial: optuna.Trial) -> float:
         value = objective(trial)
-        if trial.number % 3 == 0:
+        if trial.number % 3 == 2:
             raise ArithmeticError
         return value
 
     study.optimize(sometimes, n_trials=40, catch=ArithmeticError)
-    assert len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) == 26
+    losses = [loss for _, loss in record]
+    expected = [trial.value if trial.value is not None else np.inf for trial in study.trials[1:]]
+    assert losses == expected
+    assert losses.count(np.inf) == 13
+
+
+def test_enqueued_trials_are_not_told_as_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = optuna.create_study(sampler=TunerSampler("grid", seed=0))
+    record = told(study.sampler, monkeypatch)  # type: ignore[arg-type]
+
+    def both(trial: optuna.Trial) -> float:
+        return trial.suggest_int("x", 0, 9) * 10 + trial.suggest_int("y", 0, 9)
+
+    study.optimize(both, n_trials=3)
+    study.enqueue_trial({"x": 9})
+    study.optimize(both, n_trials=4)
+    assert study.trials[3].params["x"] == 9
+    for (x, y), loss in record:
+        assert loss == int(x * 10) * 10 + int(y * 10)
+    assert len(record) == 5
+
+
+def test_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(6):
+        study = optuna.create_study(sampler=TunerSampler("gp", seed=seed))
+        study.optimize(
+            lambda trial: float(trial.suggest_int("x", 0, 40) + trial.suggest_int("y", 0, 20)),
+            n_trials=60,
+            n_jobs=4,
+        )
+        assert len(study.trials) == 60
 
 
 def test_an_unknown_tuner_is_refused() -> None:
