@@ -244,6 +244,30 @@ def trials(
     write(frame, format.value, out)
 
 
+@app.command("import")
+def import_trials(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table, one row a trial: CSV or Parquet.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The study that it becomes.")],
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help="The optimizer that was tuned.")],
+    axes: Annotated[str, typer.Option(metavar="COLUMNS", help="Hyperparameters, e.g. alpha,eps.")],
+    metric: Annotated[str, typer.Option(metavar="COLUMN", help="What was measured; lower is better.")],
+    seed: Annotated[str | None, typer.Option(metavar="COLUMN", help="Seeds, if the table has them.")] = None,
+    maximize: Annotated[
+        bool, typer.Option("--maximize", help="Higher is better: store the negative.")
+    ] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Take somebody's grid search into the database; every analysis and `tune` work on it."""
+    from storage.foreign import import_table, read_table
+    from storage.store import open_store
+
+    columns = split_names(axes)
+    read_table(file, [*columns, metric, *([seed] if seed else [])])  # before a database is made
+    with open_store(storage, create=True) as store:
+        rows, new = import_table(store, file, name, optimizer, columns, metric, seed=seed, maximize=maximize)
+    print(f"{name}/{optimizer}: {rows:,} trials in {file}, {new:,} of them new")
+
+
 @plot_app.command()
 def landscape(
     study: StudyNames,
