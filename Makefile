@@ -17,6 +17,7 @@ demo: .venv/installed
 	  -o demo/$(STUDY)-suboptimality.png
 	$(BIN)/tunability plot cost $(STUDY) --target 0.01 --storage sqlite:///demo/tunability.db \
 	  -o demo/$(STUDY)-cost.png
+	$(BIN)/tunability cost $(STUDY) --target 0.01 --storage sqlite:///demo/tunability.db
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --quiet
