@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from analysis.separability import Estimate, Verdict
     from storage.store import Store
     from study.run import Report
     from study.spec import StudySpec, TuningSpec
@@ -47,6 +48,11 @@ class Format(StrEnum):
 class CostFormat(StrEnum):
     TABLE = "table"
     CSV = "csv"
+    JSON = "json"
+
+
+class VerdictFormat(StrEnum):
+    TABLE = "table"
     JSON = "json"
 
 
@@ -213,6 +219,42 @@ def cost(
         curves = read_curves(store, study, noise, tuners)
     frame = comparisons(curves, target) if compare else cost_table(curves, target)
     write_rows(frame, format)
+
+
+@app.command()
+def separability(
+    study: StudyNames,
+    where: Where = None,
+    format: Annotated[VerdictFormat, typer.Option(help="How to write it.")] = VerdictFormat.TABLE,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Tell whether hyperparameters can be tuned one at a time: coupled, decoupled or undecided, with intervals."""
+    from analysis.separability import judge
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        verdicts = [
+            verdict
+            for name in study
+            for optimizer, values in landscapes(store, name, where).items()
+            for verdict in judge(
+                optimizer if len(study) == 1 else f"{name.partition('/')[0]}/{optimizer}", values
+            )
+        ]
+    if format == VerdictFormat.JSON:
+        import json
+
+        print(json.dumps([verdict_json(verdict) for verdict in verdicts], indent=2))
+        return
+    for verdict in verdicts:
+        about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
+        print(f"{verdict.sentence}{about}")
+        low, high = verdict.penalty.low, verdict.penalty.high
+        interval = f" [{low:.4f}, {high:.4f}]" if low == low else ""
+        print(
+            f"  tuning {verdict.axes[0]} and {verdict.axes[1]} one after the other loses "
+            f"{verdict.penalty.estimate:.4f}{interval}"
+        )
 
 
 @app.command()
@@ -479,6 +521,32 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
             for given in first[axes[1]].values
         ]
         show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """As JSON types; NaN is null, and so is what is not computed."""
+
+    def numbers(estimate: Estimate | None) -> dict[str, float | None] | None:
+        if estimate is None:
+            return None
+        values = {"estimate": estimate.estimate, "low": estimate.low, "high": estimate.high}
+        return {name: value if value == value else None for name, value in values.items()}
+
+    return {
+        "optimizer": verdict.optimizer,
+        "axes": list(verdict.axes),
+        "verdict": verdict.verdict,
+        "sentence": verdict.sentence,
+        "slope": numbers(verdict.ridge.slope),
+        "regimes": [
+            {"from": regime.start, "to": regime.end, "slope": numbers(regime.slope)}
+            for regime in verdict.ridge.regimes
+        ],
+        "transition": numbers(verdict.ridge.transition),
+        "penalty": numbers(verdict.penalty),
+        "interaction": None,
+        "advice": None,
+    }
 
 
 def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:

@@ -207,6 +207,54 @@ def test_an_optimizer_that_cannot_take_a_step_is_one_line(
         assert not (tmp_path / "new.db").exists()
 
 
+def test_separability_of_an_imported_table(cli: Cli, tmp_path: Path) -> None:
+    """alpha* follows eps: anybody's table, from the file to the verdict."""
+    decades = np.arange(-3, 3.5, 0.5)
+    alpha, eps = (grid.ravel() for grid in np.meshgrid(decades, decades, indexing="ij"))
+    error = 0.02 + 0.9 * np.tanh(0.15 * (alpha - 0.5 * eps) ** 2)
+    frame = pd.DataFrame({"alpha": 10**alpha, "eps": 10**eps, "error": error})
+    noise = np.random.default_rng(0).normal(0, 0.005, (3, len(frame)))
+    pd.concat([frame.assign(seed=i, error=error + noise[i]) for i in range(3)]).to_csv(tmp_path / "grid.csv")
+    storage = ("--storage", f"sqlite:///{tmp_path}/t.db")
+    named = (
+        "--name",
+        "theirs",
+        "--optimizer",
+        "lion",
+        "--axes",
+        "alpha,eps",
+        "--metric",
+        "error",
+        "--seed",
+        "seed",
+    )
+    code, out, _ = cli("import", tmp_path / "grid.csv", *named, *storage)
+    assert (code, out) == (0, f"theirs/lion: 507 trials in {tmp_path}/grid.csv, 507 of them new\n")
+    code, out, _ = cli("separability", "theirs", "--format", "json", *storage)
+    (found,) = json.loads(out)
+    assert (found["optimizer"], found["axes"], found["verdict"]) == ("lion", ["alpha", "eps"], "coupled")
+    assert found["slope"]["low"] <= 0.5 <= found["slope"]["high"]
+    assert found["transition"] is None
+    code, out, _ = cli("separability", "theirs", *storage)
+    assert out.startswith("lion: coupled (slope 0.5")
+    code, _, err = cli(
+        "import",
+        tmp_path / "grid.csv",
+        "--name",
+        "x",
+        "--optimizer",
+        "y",
+        "--axes",
+        "alpha",
+        "--metric",
+        "loss",
+        "--storage",
+        f"sqlite:///{tmp_path}/new.db",
+    )
+    assert (code, "has no column 'loss'" in err) == (2, True)
+    assert not (tmp_path / "new.db").exists()
+
+
 @pytest.fixture
 def tuned(url: str) -> str:
     """The study `made-up` with made-up tuning runs: two tuners, three replicates, five trials on single seeds."""
