@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -41,6 +42,10 @@ class Estimate:
     estimate: float
     low: float
     high: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """As JSON types: NaN is null."""
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
 
 def pair_of(landscape: xr.DataArray, first: str, second: str) -> xr.DataArray:
@@ -292,6 +297,25 @@ class Verdict:
     sentence: str
     ridge: Ridge
     penalty: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types: null for NaN, and for what is not computed."""
+        bend = self.ridge.transition
+        return {
+            "optimizer": self.optimizer,
+            "axes": list(self.axes),
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "slope": self.ridge.slope.to_json(),
+            "regimes": [
+                {"from": regime.start, "to": regime.end, "slope": regime.slope.to_json()}
+                for regime in self.ridge.regimes
+            ],
+            "transition": bend.to_json() if bend else None,
+            "penalty": self.penalty.to_json(),
+            "interaction": None,
+            "advice": None,
+        }
 
 
 def judge(optimizer: str, landscape: xr.DataArray) -> list[Verdict]:

@@ -208,6 +208,19 @@ def bands(curves: FloatArray, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"trial": np.arange(1, curves.shape[1] + 1), **columns})
 
 
+def summary_table(curves: xr.DataArray) -> pd.DataFrame:
+    """`bands` of every optimizer and tuner, below each other: the columns optimizer and tuner come first."""
+    frames = [
+        bands(curves.sel(optimizer=optimizer, tuner=tuner).values).assign(
+            optimizer=str(optimizer), tuner=str(tuner)
+        )
+        for tuner in curves["tuner"].values
+        for optimizer in curves["optimizer"].values
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["optimizer", "tuner", *frame.columns.drop(["optimizer", "tuner"])]]
+
+
 def compare(found: dict[str, TrialsToTarget], seed: int = 0) -> pd.DataFrame:
     """Every pair of tuners (or optimizers), runs censored at the same budget.
 
@@ -238,6 +251,33 @@ def compare(found: dict[str, TrialsToTarget], seed: int = 0) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame["p"] = holm(frame["p"].to_numpy())
     return frame
+
+
+def comparison_table(curves: xr.DataArray, target: float) -> pd.DataFrame:
+    """Every pair of tuners on each optimizer's landscape, and of optimizers under each tuner.
+
+    The column ``on`` names what is common to the pair, then come those of `compare`.
+    """
+    found = {
+        (str(optimizer), str(tuner)): trials_to_target(curves, str(optimizer), str(tuner), target)
+        for optimizer in curves["optimizer"].values
+        for tuner in curves["tuner"].values
+    }
+    optimizers = list(dict.fromkeys(optimizer for optimizer, _ in found))
+    tuners = list(dict.fromkeys(tuner for _, tuner in found))
+    frames = []
+    if len(tuners) > 1:
+        for optimizer in optimizers:
+            pairs = compare({tuner: found[optimizer, tuner] for tuner in tuners})
+            frames.append(pairs.assign(on=optimizer))
+    if len(optimizers) > 1:
+        for tuner in tuners:
+            pairs = compare({optimizer: found[optimizer, tuner] for optimizer in optimizers})
+            frames.append(pairs.assign(on=tuner))
+    if not frames:
+        compare({})  # raises: there is one tuner and one optimizer
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["on", *frame.columns.drop("on")]]
 
 
 def holm(p: FloatArray) -> FloatArray:

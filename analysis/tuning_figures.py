@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 
 from analysis.curves import COLOURS, DASHES
 from analysis.errors import AnalysisError
-from analysis.suboptimality import bands
 
 PANEL_INCHES = (2.3, 2.1)
 MOST_COLUMNS = 5
@@ -22,32 +21,29 @@ FLOOR_SHARE = 0.5
 """On the logarithmic axis, zero is drawn at this share of the smallest value above zero."""
 
 
-def suboptimality_figure(curves: xr.DataArray, target: float | None = None) -> Figure:
+def suboptimality_figure(
+    summary: pd.DataFrame, metric: str, runs: int, target: float | None = None
+) -> Figure:
     """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right).
 
-    Solid lines are medians over runs with the middle half as a band, dashed ones means with their 95% intervals; the
-    target, if given, is a grey line. Both axes are logarithmic; zero is drawn at the lower end.
+    `summary` is what `analysis.suboptimality.summary_table` makes of `runs` runs. Solid lines are medians over runs
+    with the middle half as a band, dashed ones means with their 95% intervals; the target, if given, is a grey line.
+    Both axes are logarithmic; zero is drawn at the lower end.
     """
-    tuners, optimizers = ([str(name) for name in curves[key].values] for key in ("tuner", "optimizer"))
+    tuners, optimizers = (list(dict.fromkeys(summary[key])) for key in ("tuner", "optimizer"))
     columns = min(len(tuners), MOST_COLUMNS)
     rows = math.ceil(len(tuners) / columns)
     width, height = PANEL_INCHES
     figure = Figure((max(width * columns, 4.5) + 0.8, height * rows + 1.1), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    summaries = {
-        (tuner, optimizer): bands(curves.sel(optimizer=optimizer, tuner=tuner).values)
-        for tuner in tuners
-        for optimizer in optimizers
-    }
-    drawn = ["median", "q25", "q75", "mean_low", "mean_high"]
-    shown = np.concatenate([frame[drawn].to_numpy().ravel() for frame in summaries.values()])
+    shown = summary[["median", "q25", "q75", "mean_low", "mean_high"]].to_numpy()
     above = np.append(shown[shown > 0], [target] if target else [])
     floor = FLOOR_SHARE * above.min() if above.size else 1e-3
     for panel, tuner in zip(grid.flat, tuners, strict=False):
         for place, optimizer in enumerate(optimizers):
-            frame = summaries[tuner, optimizer]
-            trial, values = frame["trial"], frame.clip(lower=floor)
+            frame = summary[(summary["tuner"] == tuner) & (summary["optimizer"] == optimizer)]
+            trial, values = frame["trial"], frame.drop(columns=["tuner", "optimizer"]).clip(lower=floor)
             colour = COLOURS[place % len(COLOURS)]
             panel.fill_between(trial, values["q25"], values["q75"], color=colour, alpha=0.15, linewidth=0)
             panel.fill_between(
@@ -69,9 +65,8 @@ def suboptimality_figure(curves: xr.DataArray, target: float | None = None) -> F
         elif place + columns >= len(tuners):
             panel.set_xlabel("trials")
             panel.tick_params(labelbottom=True)
-    metric = str(curves.attrs["metric"]).replace("_", " ")
-    figure.supylabel(f"suboptimality ({metric})", fontsize=10)
-    note = f"{curves.sizes['replicate']} runs: median and middle half; dashed: mean and its 95% interval"
+    figure.supylabel(f"suboptimality ({metric.replace('_', ' ')})", fontsize=10)
+    note = f"{runs} runs: median and middle half; dashed: mean and its 95% interval"
     figure.suptitle(note + (f"; grey: target {target:g}" if target else ""), fontsize=9, color="0.35")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.landscape import landscape
 from analysis.suboptimality import incumbent_suboptimality
 from storage.records import TuningRun
 from storage.store import Store
@@ -24,17 +25,14 @@ def loss_table(store: Store, study: str, optimizer: str) -> FloatArray:
 
     Seeds are those that the study's file asks for; of imported trials, those that there are.
     """
-    space, metric = store.space(study), store.metric(study)
-    frame = store.trials(study, optimizer)
+    space, frame = store.space(study), store.trials(study, optimizer)
     asked = store.spec(study).get("seeds")
-    labels = np.unique(frame["seed"].to_numpy(dtype=np.int64)) if asked is None else np.arange(asked)
-    table = np.full((space.size, len(labels)), np.nan)
-    known = frame[frame["seed"].isin(labels)]
-    if len(known):
-        rows = space.flat_index(space.value_to_index(known[list(space.names)].to_numpy(dtype=np.float64)))
-        columns = np.searchsorted(labels, known["seed"].to_numpy(dtype=np.int64))
-        table[rows, columns] = known[metric].to_numpy(dtype=np.float64)
-    return table
+    if frame.empty:
+        return np.full((space.size, asked or 0), np.nan)
+    values = landscape(frame, space, store.metric(study))
+    if asked is not None:
+        values = values.reindex(seed=np.arange(asked))
+    return np.ascontiguousarray(values.values.reshape(values.sizes["seed"], -1).T)
 
 
 def drawn_seeds(size: int, replicate: int, seeds: int) -> IntArray:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from analysis.separability import Estimate, Verdict
     from storage.store import Store
     from study.run import Report
     from study.spec import StudySpec, TuningSpec
@@ -180,10 +179,7 @@ def tune(
     name = spec.name if spec else study
     with progress_bar(f"tuning {name}") as on_progress:
         report = run_tuners(name, storage, tuning, spec, address, on_progress=on_progress)
-    for warning in sorted(report.warnings):
-        print(f"warning: {warning}", file=sys.stderr)
-    for failure in report.failures:
-        print(f"failed: {failure}", file=sys.stderr)
+    show_troubles(report)
     trained = f", {report.trained:,} trials trained for them" if report.trained else ""
     print(f"\n{name}: {report.new:,} tuning runs made{trained}")
     if report.interrupted:
@@ -212,12 +208,12 @@ def cost(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Tell how many trials each tuner needed to come within a target of the best."""
-    from analysis.suboptimality import cost_table
+    from analysis.suboptimality import comparison_table, cost_table
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
         curves = read_curves(store, study, noise, tuners)
-    frame = comparisons(curves, target) if compare else cost_table(curves, target)
+    frame = comparison_table(curves, target) if compare else cost_table(curves, target)
     write_rows(frame, format)
 
 
@@ -244,7 +240,7 @@ def separability(
     if format == VerdictFormat.JSON:
         import json
 
-        print(json.dumps([verdict_json(verdict) for verdict in verdicts], indent=2))
+        print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
         return
     for verdict in verdicts:
         about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
@@ -340,7 +336,7 @@ def suboptimality(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right)."""
-    from analysis.suboptimality import check_suboptimality_target
+    from analysis.suboptimality import check_suboptimality_target, summary_table
     from analysis.tuning_figures import suboptimality_figure
     from storage.store import open_store
 
@@ -349,7 +345,9 @@ def suboptimality(
         check_suboptimality_target(target)
     with open_store(storage, create=False) as store:
         curves = read_curves(store, study, noise, tuners)
-    save(suboptimality_figure(curves, target), out)
+    summary = summary_table(curves)
+    figure = suboptimality_figure(summary, curves.attrs["metric"], curves.sizes["replicate"], target)
+    save(figure, out)
 
 
 @plot_app.command("cost")
@@ -480,12 +478,16 @@ def show_plan(study: StudySpec, storage: str) -> None:
     print(f"estimated time: {minutes:.1f} minutes on this machine's {workers} cores")
 
 
-def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
-    """What happened, where it is, what to type next."""
+def show_troubles(report: Report) -> None:
     for warning in sorted(report.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     for failure in report.failures:
         print(f"failed: {failure}", file=sys.stderr)
+
+
+def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
+    """What happened, where it is, what to type next."""
+    show_troubles(report)
     speed = f", {report.new:,} of them now ({report.new / report.elapsed:.0f} trials/s)" if report.new else ""
     print(f"\n{study.name}: {report.done:,} of {study.trials:,} trials stored{speed}")
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(store.database.name)}"
@@ -523,32 +525,6 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """As JSON types; NaN is null, and so is what is not computed."""
-
-    def numbers(estimate: Estimate | None) -> dict[str, float | None] | None:
-        if estimate is None:
-            return None
-        values = {"estimate": estimate.estimate, "low": estimate.low, "high": estimate.high}
-        return {name: value if value == value else None for name, value in values.items()}
-
-    return {
-        "optimizer": verdict.optimizer,
-        "axes": list(verdict.axes),
-        "verdict": verdict.verdict,
-        "sentence": verdict.sentence,
-        "slope": numbers(verdict.ridge.slope),
-        "regimes": [
-            {"from": regime.start, "to": regime.end, "slope": numbers(regime.slope)}
-            for regime in verdict.ridge.regimes
-        ],
-        "transition": numbers(verdict.ridge.transition),
-        "penalty": numbers(verdict.penalty),
-        "interaction": None,
-        "advice": None,
-    }
-
-
 def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
     """The cost table of the runs that a spec asks for."""
     from analysis.suboptimality import cost_table
@@ -579,34 +555,6 @@ def tell_incomplete(curves: xr.DataArray) -> None:
 
 def split_names(names: str) -> list[str]:
     return [name.strip() for name in names.split(",")]
-
-
-def comparisons(curves: xr.DataArray, target: float) -> pd.DataFrame:
-    """Every pair of tuners on each optimizer's landscape, and of optimizers under each tuner."""
-    import pandas as pd
-
-    from analysis.suboptimality import compare, trials_to_target
-
-    found = {
-        (str(optimizer), str(tuner)): trials_to_target(curves, str(optimizer), str(tuner), target)
-        for optimizer in curves["optimizer"].values
-        for tuner in curves["tuner"].values
-    }
-    optimizers = list(dict.fromkeys(optimizer for optimizer, _ in found))
-    tuners = list(dict.fromkeys(tuner for _, tuner in found))
-    frames = []
-    if len(tuners) > 1:
-        for optimizer in optimizers:
-            pairs = compare({tuner: found[optimizer, tuner] for tuner in tuners})
-            frames.append(pairs.assign(on=optimizer))
-    if len(optimizers) > 1:
-        for tuner in tuners:
-            pairs = compare({optimizer: found[optimizer, tuner] for optimizer in optimizers})
-            frames.append(pairs.assign(on=tuner))
-    if not frames:
-        compare({})  # raises: there is one tuner and one optimizer
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["on", *frame.columns.drop("on")]]
 
 
 def write_rows(frame: pd.DataFrame, format: CostFormat) -> None:

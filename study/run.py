@@ -79,9 +79,12 @@ def plan(spec: StudySpec, store: Store | None, workers: int) -> Plan:
             for start in range(0, len(missing), lanes):
                 chosen = cells[missing[start : start + lanes]]
                 blocks.append(make_block(spec, optimizer, seed, chosen, lanes))
-    work = spec.trials * spec.workload.steps * spec.workload.workload.flops_per_step
-    # by the whole study, like the lanes: compiled and uncompiled results differ in their last bits
-    return Plan(tuple(blocks), work > COMPILE_FLOPS, spec.trials - sum(block.lanes for block in blocks))
+    return Plan(tuple(blocks), worth_compiling(spec), spec.trials - sum(block.lanes for block in blocks))
+
+
+def worth_compiling(spec: StudySpec) -> bool:
+    """By the whole study, like the lanes: compiled and uncompiled results differ in their last bits."""
+    return spec.trials * spec.workload.steps * spec.workload.workload.flops_per_step > COMPILE_FLOPS
 
 
 def lanes_per_block(spec: StudySpec, optimizer: OptimizerSpec, workers: int) -> int:
@@ -147,7 +150,7 @@ def run(
     todo = stored_plan(spec, storage, 1)
     if todo and not todo.blocks:
         return Report(spec.trials)
-    unfused_seconds(plan(spec, None, 1).blocks, steps=1)  # raises when an optimizer cannot take a step
+    check_unfused(spec)
     with launch.cluster(address, spec.device) as workers, open_store(storage, create=True) as store:
         declare(spec, store)
         todo = plan(spec, store, workers)
@@ -257,6 +260,14 @@ def matrix_rate() -> float:
     return 20 * 2 * 512**3 / (time.perf_counter() - started)
 
 
+def check_unfused(spec: StudySpec) -> None:
+    """Raise SpecError, one line, when an optimizer that does not run fused cannot take a step on the workload."""
+    unfused = [optimizer for optimizer in spec.optimizers if isinstance(optimizer.kind, Unfused)]
+    if unfused:
+        cell = spec.space.cells()[:1]
+        unfused_seconds([make_block(spec, optimizer, 0, cell, 1) for optimizer in unfused], steps=1)
+
+
 def unfused_seconds(blocks: Iterable[Block], steps: int) -> dict[str, float]:
     """Seconds of a trial of each optimizer that does not run fused, from `steps` steps of the first.
 
@@ -300,6 +311,8 @@ def import_paths(spec: StudySpec) -> list[str]:
 def foreign_packages(spec: StudySpec) -> list[str]:
     """The distributions that the study's import paths come from, as far as they are installed as such."""
     modules = {path.partition(":")[0].partition(".")[0] for path in import_paths(spec)}
+    if not modules:
+        return []  # listing what is installed takes a moment
     owners = importlib.metadata.packages_distributions()
     return sorted({name for module in modules for name in owners.get(module, [])} - set(PACKAGES))
 

@@ -25,14 +25,14 @@ from storage.store import Store, open_store
 from study.block import Block, Outcome
 from study.run import (
     Report,
+    check_unfused,
     declare,
     failure_text,
     lanes_per_block,
     make_block,
-    plan,
     stored_plan,
     trials_of,
-    unfused_seconds,
+    worth_compiling,
 )
 from study.spec import OptimizerSpec, StudySpec, TuningSpec
 from tuners import Tuner, make_tuner
@@ -179,7 +179,7 @@ def tune(
 
     fresh = spec is not None and stored_plan(spec, storage, 1) is None
     if spec is not None:
-        unfused_seconds(plan(spec, None, 1).blocks, steps=1)  # raises when an optimizer cannot take a step
+        check_unfused(spec)
     else:
         open_store(storage, create=False).close()  # raises when there is none
     device = spec.device if spec else "cpu"
@@ -302,6 +302,7 @@ def train_and_tune(
         for name, keys in todo.items()
     }
     ordered: dict[str, set[int]] = {name: set() for name in todo}
+    lanes_of = {optimizer.name: lanes_per_block(spec, optimizer, workers) for optimizer in spec.optimizers}
     in_flight = 0
 
     def wanted(optimizer: OptimizerSpec) -> list[int]:
@@ -327,7 +328,7 @@ def train_and_tune(
             for optimizer in spec.optimizers:
                 if optimizer.name not in searches:
                     continue
-                lanes = lanes_per_block(spec, optimizer, workers)
+                lanes = lanes_of[optimizer.name]
                 chosen = wanted(optimizer)
                 for seed in range(spec.seeds):
                     missing = [cell for cell in chosen if np.isnan(landscapes[optimizer.name][cell, seed])]
@@ -362,7 +363,7 @@ def train_and_tune(
         blocks(),
         workers,
         spec.device,
-        compile=plan(spec, None, workers).compile,
+        compile=worth_compiling(spec),
         on_outcome=arrived,
         on_failure=failed,
     )

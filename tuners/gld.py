@@ -16,14 +16,11 @@ from __future__ import annotations
 import numpy as np
 
 from search_spaces import SearchSpace
-from tuners.lattice import Lattice
+from tuners.lattice import Lattice, Point
 from tuners.tuner import FloatArray, Seed, Tuner
 
 TRIES = 20
 IDLE_ITERATIONS = 10
-
-Point = tuple[float, ...]
-"""Index coordinates, hashable."""
 
 
 class GLD(Tuner):
@@ -66,7 +63,7 @@ class GLD(Tuner):
                 return
             self._move()
         self._x = None
-        start = self._unknown_point()
+        start = self._lattice.draw_unknown(self.rng, self._known)
         self._candidates = self._wanted = [start] if start is not None else []
 
     def _draw_candidates(self, x: Point) -> list[Point]:
@@ -100,12 +97,3 @@ class GLD(Tuner):
         best = min(self._candidates, key=self._known.__getitem__, default=None)
         if best is not None and (self._x is None or self._known[best] < self._known[self._x]):
             self._x = best
-
-    def _unknown_point(self) -> Point | None:
-        """A point drawn uniformly from those that are not known; None when there is none."""
-        if len(self._known) >= self._lattice.size:
-            return None
-        while True:
-            point: Point = tuple(self._lattice.draw(self.rng).tolist())
-            if point not in self._known:
-                return point

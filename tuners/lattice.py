@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces import SearchSpace
 
+Point = tuple[float, ...]
+"""Coordinates, hashable."""
 CONTINUOUS_EXTENT = 20.0
 """Extent of a continuous axis, that of the 21 values that each axis of AvaGrad's grid has."""
 
@@ -44,3 +48,12 @@ class Lattice:
         top = np.where(self.on_grid, self.lengths, CONTINUOUS_EXTENT)
         x = rng.random(len(top)) * top
         return np.where(self.on_grid, np.floor(x), x)
+
+    def draw_unknown(self, rng: np.random.Generator, known: Mapping[Point, float]) -> Point | None:
+        """A point drawn uniformly from those that are not known; None when there is none."""
+        if len(known) >= self.size:
+            return None
+        while True:
+            point: Point = tuple(self.draw(rng).tolist())
+            if point not in known:
+                return point

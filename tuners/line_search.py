@@ -13,13 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from search_spaces import SearchSpace
-from tuners.lattice import CONTINUOUS_EXTENT, Lattice
+from tuners.lattice import CONTINUOUS_EXTENT, Lattice, Point
 from tuners.tuner import FloatArray, Seed, Tuner
 
 STEPS = int(CONTINUOUS_EXTENT)
 ROUNDS = 8
 """Rounds before a search with continuous axes may start anew: the last span is 1/128 of the range."""
-Point = tuple[float, ...]
 
 
 class LineSearch(Tuner):
@@ -43,8 +42,9 @@ class LineSearch(Tuner):
             if len(self._known) >= self._lattice.size:
                 return np.empty((0, len(self.space.axes)))
             if self._x is None:
-                self._x = self._unknown_point()
-            elif self._has_converged():
+                self._x = self._lattice.draw_unknown(self.rng, self._known)
+                continue
+            if self._has_converged():
                 self._start()
                 continue
             self._line = self._points_of_line(self._x)
@@ -85,9 +85,3 @@ class LineSearch(Tuner):
     def _has_converged(self) -> bool:
         refined = self._lattice.on_grid.all() or self._turn >= ROUNDS * len(self._axes)
         return bool(refined) and self._settled >= len(self._axes)
-
-    def _unknown_point(self) -> Point:
-        while True:
-            point: Point = tuple(self._lattice.draw(self.rng).tolist())
-            if point not in self._known:
-                return point

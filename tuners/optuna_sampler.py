@@ -25,7 +25,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import Axis, SearchSpace
-from tuners import TUNERS, Tuner, make_tuner, tuner_class
+from tuners import Tuner, make_tuner, tuner_class
 from tuners.tuner import FloatArray
 
 MOST_VALUES = 1000
@@ -185,6 +185,3 @@ def from_unit(distribution: BaseDistribution, unit: float) -> Any:
         value = distribution.low + round((value - distribution.low) / step) * step
     value = min(max(value, distribution.low), distribution.high)
     return int(value) if whole else float(value)
-
-
-__all__ = ["TUNERS", "TunerSampler"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.suboptimality import cost_table, performance_profile
+from analysis.suboptimality import cost_table, performance_profile, summary_table
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 
 
@@ -26,7 +26,7 @@ def curves() -> xr.DataArray:
 
 
 def test_a_panel_for_each_tuner_and_its_medians() -> None:
-    figure = suboptimality_figure(curves(), target=0.01)
+    figure = suboptimality_figure(summary_table(curves()), "validation_error", 20, target=0.01)
     panels = {panel.get_title(): panel for panel in figure.axes}
     assert list(panels) == ["random", "gld", "cgld"]
     lines = {line.get_label(): line for line in panels["gld"].get_lines()}
