@@ -18,6 +18,9 @@ demo: .venv/installed
 	$(BIN)/tunability plot cost $(STUDY) --target 0.01 --storage sqlite:///demo/tunability.db \
 	  -o demo/$(STUDY)-cost.png
 	$(BIN)/tunability cost $(STUDY) --target 0.01 --storage sqlite:///demo/tunability.db
+	$(BIN)/tunability plot separability $(STUDY) --storage sqlite:///demo/tunability.db \
+	  -o demo/$(STUDY)-separability.png
+	$(BIN)/tunability separability $(STUDY) --storage sqlite:///demo/tunability.db
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest --quiet
@@ -33,6 +36,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/tuning.py
+	$(BIN)/python benchmarks/separability.py
 	$(BIN)/python benchmarks/throughput.py
 
 clean:

@@ -72,7 +72,8 @@ def cell_edges(values: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     return 10**edges if scale == "log" else edges
 
 
-def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> QuadMesh:
+def draw_cells(ax: Axes, landscape: xr.DataArray, scale: MetricScale) -> QuadMesh:
+    """Draw the means over seeds of a two-axis landscape, the first axis upwards and the second to the right."""
     upwards, across = axis_names(landscape)
     scales = {axis: landscape[axis].attrs["scale"] for axis in (upwards, across)}
     edges = {axis: cell_edges(landscape[axis].values, scales[axis]) for axis in (upwards, across)}
@@ -91,11 +92,17 @@ def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> 
     )
     ax.set(xlim=edges[across][[0, -1]], ylim=edges[upwards][[0, -1]])
     ax.set(xlabel=axis_label(across), ylabel=axis_label(upwards))
+    return mesh
+
+
+def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> QuadMesh:
+    mesh = draw_cells(ax, landscape, scale)
+    upwards, across = axis_names(landscape)
     ax.set_title(name, fontweight="bold", pad=18)
     ax.text(
         0.5, 1.015, summary(landscape, scale), transform=ax.transAxes, ha="center", va="bottom", size="small"
     )
-    if mean.notnull().any():
+    if mean_over_seeds(landscape).notnull().any():
         along = best_along(landscape, axis=upwards, given=across)
         best = best_cell(landscape).coordinates
         ax.plot(along[across].values, along.values, linestyle="none", **BEST_ALONG)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from analysis.separability import Verdict
     from storage.store import Store
     from study.run import Report
     from study.spec import StudySpec, TuningSpec
@@ -85,6 +86,10 @@ Where = Annotated[
 
 
 Target = Annotated[float, typer.Option(help="Suboptimality that counts as found, in units of the metric.")]
+AdviceTarget = Annotated[
+    float | None,
+    typer.Option(help="Suboptimality to which advice is checked; by default 1% of the landscape's range."),
+]
 NoiseOption = Annotated[
     Noise | None, typer.Option(help="Runs on single seeds, or on means; single seeds when there are both.")
 ]
@@ -221,36 +226,21 @@ def cost(
 def separability(
     study: StudyNames,
     where: Where = None,
+    target: AdviceTarget = None,
     format: Annotated[VerdictFormat, typer.Option(help="How to write it.")] = VerdictFormat.TABLE,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Tell whether hyperparameters can be tuned one at a time: coupled, decoupled or undecided, with intervals."""
-    from analysis.separability import judge
-    from storage.store import open_store
+    """Tell whether hyperparameters can be tuned one at a time: coupled, decoupled or undecided, with intervals.
 
-    with open_store(storage, create=False) as store:
-        verdicts = [
-            verdict
-            for name in study
-            for optimizer, values in landscapes(store, name, where).items()
-            for verdict in judge(
-                optimizer if len(study) == 1 else f"{name.partition('/')[0]}/{optimizer}", values
-            )
-        ]
+    For coupled ones also what to tune instead, and how many trials that takes.
+    """
+    verdicts = [verdict for verdict, _ in judged(study, where, target, storage)]
     if format == VerdictFormat.JSON:
         import json
 
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
         return
-    for verdict in verdicts:
-        about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
-        print(f"{verdict.sentence}{about}")
-        low, high = verdict.penalty.low, verdict.penalty.high
-        interval = f" [{low:.4f}, {high:.4f}]" if low == low else ""
-        print(
-            f"  tuning {verdict.axes[0]} and {verdict.axes[1]} one after the other loses "
-            f"{verdict.penalty.estimate:.4f}{interval}"
-        )
+    show_verdicts(verdicts)
 
 
 @app.command()
@@ -368,6 +358,21 @@ def plot_cost(
     with open_store(storage, create=False) as store:
         curves = read_curves(store, study, noise, tuners)
     save(cost_figure(cost_table(curves, target)), out)
+
+
+@plot_app.command("separability")
+def plot_separability(
+    study: StudyNames,
+    out: Out,
+    where: Where = None,
+    target: AdviceTarget = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw ridges and transitions on the landscapes, transfer regret, and tuning before and after the advice."""
+    from analysis.separability_figures import separability_figure
+
+    check_targets(out)
+    save(separability_figure(judged(study, where, target, storage)), out)
 
 
 @plot_app.command()
@@ -592,14 +597,20 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
         print(f"wrote {path}")
 
 
-def landscapes(store: Store, study: str, where: str | None = None) -> dict[str, xr.DataArray]:
-    """The landscape of each optimizer of a study (or of STUDY/OPTIMIZER) that has trials, if any has."""
+def landscapes(
+    store: Store, study: str, where: str | None = None, *, extra: bool = False
+) -> dict[str, xr.DataArray]:
+    """The landscape of each optimizer of a study (or of STUDY/OPTIMIZER) that has trials, if any has.
+
+    Without seeds that were added for a verdict, but for `extra`.
+    """
     from analysis.landscape import landscape, occurring_space
 
     name, optimizer = split_name(study)
     space, metric = store.space(name), store.metric(name)
+    asked = None if extra else store.spec(name).get("seeds")
     frames = {
-        each: store.trials(name, each, where=where)
+        each: asked_seeds(store.trials(name, each, where=where), asked)
         for each in ([optimizer] if optimizer else store.optimizers(name))
     }
     found = {each: frame for each, frame in frames.items() if len(frame)} or frames
@@ -609,6 +620,58 @@ def landscapes(store: Store, study: str, where: str | None = None) -> dict[str, 
         each: landscape(frame, occurring_space(space, frame) if where and len(frame) else space, metric)
         for each, frame in found.items()
     }
+
+
+def asked_seeds(trials: pd.DataFrame, asked: int | None) -> pd.DataFrame:
+    """The trials of seeds that the study's file asks for; all of a study that has none."""
+    return trials if asked is None else trials[trials["seed"] < asked]
+
+
+def judged(
+    studies: Sequence[str], where: str | None, target: float | None, storage: str
+) -> list[tuple[Verdict, xr.DataArray]]:
+    """The verdicts on the landscapes of studies, each with its landscape."""
+    from analysis.separability import judge
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        panels = {
+            optimizer if len(studies) == 1 else f"{name.partition('/')[0]}/{optimizer}": values
+            for name in studies
+            for optimizer, values in landscapes(store, name, where, extra=True).items()
+        }
+    return [(verdict, values) for name, values in panels.items() for verdict in judge(name, values, target)]
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    for verdict in verdicts:
+        about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
+        print(f"{verdict.sentence}{about}")
+    rows = []
+    for verdict in verdicts:
+        advice = verdict.advice
+        after = advice.penalty.text("z.4f") if advice else "-"
+        rows.append(
+            (
+                verdict.optimizer,
+                ", ".join(verdict.axes),
+                verdict.penalty.text("z.4f"),
+                after,
+                verdict.interaction.text("z.2f"),
+                verdict.sobol.text("z.2f"),
+                "-" if verdict.seeds_to_decide is None else f"{verdict.seeds} of {verdict.seeds_to_decide}",
+            )
+        )
+    header = (
+        "optimizer",
+        "axes",
+        "lost one at a time",
+        "lost as advised",
+        "interaction",
+        "Sobol' index",
+        "seeds to decide",
+    )
+    show_table(header, rows)
 
 
 def diverged_shares(store: Store, study: str) -> dict[str, float]:

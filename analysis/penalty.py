@@ -1,0 +1,110 @@
+"""What tuning one axis after the other loses, and what a best value loses where it was not tuned.
+
+Lines along which everything is saturated are no starting points: their best cell is in the worst tenth of the
+landscape's range. Choices are made on the mean of all other seeds and judged on the seed left out, so that noise is not
+taken for skill. The choices share seeds; intervals are widened for that as Nadeau and Bengio (2003) do.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from analysis.estimate import Estimate, FloatArray, quantile
+from analysis.landscape import axis_names
+from analysis.pairs import whole_values
+
+SATURATED = 0.1
+"""Share of the landscape's range, from its worst end, in which nothing trains."""
+
+
+def transfer_regret(pair: xr.DataArray) -> xr.Dataset:
+    """What the first axis's best value at one value of the second loses at another.
+
+    Entry (i, j), dimensions ``("tuned_at", "used_at")``: the metric at (best first value found at i, j) minus that at
+    (best found at j, j), in units of the metric. Zero on the diagonal; NaN where a cell is missing. The variables are
+    ``estimate``, ``low`` and ``high``, the ends of the 95% t-interval over seeds (NaN with one).
+
+    Raises:
+        AnalysisError: no cell has a trial of every seed.
+    """
+    second = axis_names(pair)[1]
+    each = regrets(whole_values(pair))
+    half = np.full(each.shape[1:], np.nan)
+    if len(each) > 1:
+        half = quantile(len(each) - 1) * each.std(axis=0, ddof=1) * _error_factor(len(each))
+    mean, labels = each.mean(axis=0), pair[second].values
+    tables = {"estimate": mean, "low": mean - half, "high": mean + half}
+    return xr.Dataset(
+        {name: (("tuned_at", "used_at"), table) for name, table in tables.items()},
+        {"tuned_at": labels, "used_at": labels},
+        attrs=pair.attrs,
+    )
+
+
+def coordinate_penalty(pair: xr.DataArray) -> Estimate:
+    """What tuning one axis after the other loses against tuning both together, in units of the metric.
+
+    From a value of one axis: the best value of the other there, then the best of the first for that. Averaged over all
+    starting values with which anything trains, and over both orders, so that it does not depend on the order of the
+    axes. Choices are as uncertain as the seeds make them.
+
+    Raises:
+        AnalysisError: no cell has a trial of every seed.
+    """
+    return over_left_out(penalties(whole_values(pair)))
+
+
+def over_left_out(values: FloatArray) -> Estimate:
+    """The mean of one number for each seed left out (S,), with its interval."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Estimate(mean, math.nan, math.nan)
+    half = quantile(len(values) - 1) * float(values.std(ddof=1)) * _error_factor(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _error_factor(seeds: int) -> float:
+    """Standard error of a mean over seeds left out, in standard deviations."""
+    return math.sqrt(1 / seeds + 1 / (seeds - 1))
+
+
+def penalties(values: FloatArray) -> FloatArray:
+    """The penalty (S,) on each seed left out, of values (S, A, B)."""
+    losses = []
+    for chosen, judged in left_out(values):
+        saturated = np.nanmax(chosen) - SATURATED * (np.nanmax(chosen) - np.nanmin(chosen))
+        joint = judged[np.unravel_index(best_places(chosen.ravel(), axis=0), chosen.shape)]
+        orders = []
+        for choice, judge in ((chosen, judged), (chosen.T, judged.T)):
+            first = best_places(choice, axis=0)  # for every starting value of the second axis
+            second = best_places(choice[first], axis=1)
+            trains = (choice <= saturated).any(axis=0)
+            orders.append(judge[first, second][trains].mean())
+        losses.append(float(np.mean(orders) - joint))
+    return np.array(losses)
+
+
+def regrets(values: FloatArray) -> FloatArray:
+    """The transfer regret (S, B, B) on each seed left out, of values (S, A, B)."""
+    tables = []
+    for chosen, judged in left_out(values):
+        used = judged[best_places(chosen, axis=0)]  # (tuned at, used at)
+        tables.append(used - np.diagonal(used)[None, :])
+    return np.array(tables)
+
+
+def left_out(values: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+    """For every seed of (S, A, B): the mean of the others (A, B), to choose by, and its own, to judge by."""
+    if len(values) == 1:
+        return [(values[0], values[0])]
+    total = values.sum(axis=0)
+    return [((total - own) / (len(values) - 1), own) for own in values]
+
+
+def best_places(values: FloatArray, axis: int) -> NDArray[np.int64]:
+    """Place of the least value, missing ones last."""
+    return np.asarray(np.where(np.isnan(values), np.inf, values).argmin(axis=axis))

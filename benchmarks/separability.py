@@ -1,0 +1,191 @@
+"""How often separability's intervals hold the truth, how wide they are, and how long a verdict takes.
+
+`python benchmarks/separability.py [--simulations 1000]` simulates landscapes of 21 x 21 cells whose truth is known,
+with normal seed noise, and prints tables: coverage of the slope beside the smallest width that an unbiased estimate
+could have; the two regimes and the transition; how often each verdict is given; coverage of the interaction share and
+of the penalty; whether as many seeds as asked for decide; and the time of all statistics together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "known"))
+
+import known_landscapes as known
+
+from analysis.interaction import interaction_share, sobol_indices
+from analysis.penalty import coordinate_penalty
+from analysis.power import UNDECIDED, seeds_to_decide, verdict_on
+from analysis.ridge import ridge
+from analysis.separability import judge
+
+CONSOLE = Console(width=120)
+
+
+def show(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    CONSOLE.print(table)
+
+
+def slopes(count: int, seeds: int) -> None:
+    rows = []
+    for slope in (0.0, 0.25, 0.5, 1.0, -1.0):
+        for noise in known.NOISE:
+            rng = np.random.default_rng(1)
+            held, bends, widths, smallest = 0, 0, [], []
+            for _ in range(count):
+                offset = rng.uniform(-1, 1)
+                found = ridge(known.landscape(known.valley(slope, offset), noise, seeds, rng))
+                held += found.slope.low <= slope <= found.slope.high
+                bends += found.transition is not None
+                widths.append(found.slope.high - found.slope.low)
+                smallest.append(known.smallest_width(slope, offset, noise, seeds))
+            rows.append(
+                (
+                    f"{slope:g}",
+                    f"{noise:g}",
+                    f"{held / count:.1%}",
+                    f"{np.median(widths):.4f}",
+                    f"{np.median(smallest):.4f}",
+                    f"{bends / count:.1%}",
+                )
+            )
+    header = ("slope", "noise", "interval holds it", "median width", "smallest", "false bends")
+    show(f"ridge slope, {seeds} seeds, {count} simulations", header, rows)
+
+
+def regimes(count: int, seeds: int) -> None:
+    rows = []
+    for bend in (-1.5, 0.2):
+        for noise in known.NOISE:
+            rng, marks = np.random.default_rng(2), np.zeros(5)
+            for _ in range(count):
+                found = ridge(known.landscape(known.two_regimes(bend), noise, seeds, rng))
+                if found.transition is None:
+                    continue
+                before, after = (regime.slope for regime in found.regimes)
+                marks += [
+                    1,
+                    abs(np.log10(found.transition.estimate) - bend) <= 0.5,
+                    found.transition.low <= 10**bend <= found.transition.high,
+                    before.low <= 0 <= before.high,
+                    after.low <= 1 <= after.high,
+                ]
+            rows.append((f"{10**bend:.3g}", f"{noise:g}", *(f"{mark / count:.1%}" for mark in marks)))
+    header = (
+        "transition",
+        "noise",
+        "found",
+        "within a grid step",
+        "interval holds it",
+        "slope 0 held",
+        "slope 1 held",
+    )
+    show(f"two regimes, {seeds} seeds, {count} simulations", header, rows)
+
+
+SURFACES = {
+    "separable valley": known.valley(0.0, 0.3, 0.01),
+    "separable quadratic": known.separable_quadratic(),
+    "Rastrigin (separable)": known.rastrigin(),
+    "constant": known.flat(),
+    "mostly diverged, slope 0": known.mostly_diverged(0.0),
+    "slope 0.25": known.valley(0.25, 0.3, 0.01),
+    "slope 1": known.valley(1.0, 0.3, 0.01),
+    "two regimes": known.two_regimes(-1.5),
+    "Rosenbrock": known.rosenbrock(),
+    "mostly diverged, slope 1": known.mostly_diverged(1.0),
+}
+
+
+def verdicts(count: int, seeds: int) -> None:
+    rows = []
+    for name, surface in SURFACES.items():
+        for noise in known.NOISE:
+            rng = np.random.default_rng(3)
+            given = Counter(verdict_on(known.landscape(surface, noise, seeds, rng))[2] for _ in range(count))
+            shares = (f"{given[kind] / count:.1%}" for kind in ("coupled", "decoupled", "undecided"))
+            rows.append((name, f"{noise:g}", *shares))
+    header = ("landscape", "noise", "coupled", "decoupled", "undecided")
+    show(f"verdicts, {seeds} seeds, {count} simulations", header, rows)
+
+
+def shares(count: int, seeds: int) -> None:
+    """Against the noiseless value; the penalty, which depends on the noise, against its mean over simulations."""
+    rows = []
+    for name in ("separable valley", "slope 0.25", "slope 1"):
+        surface = SURFACES[name]
+        exact = known.landscape(surface)
+        truth = [interaction_share(exact).estimate, sobol_indices(exact)["alpha", "eps"].estimate]
+        for noise in known.NOISE:
+            rng, found = np.random.default_rng(4), []
+            for _ in range(count):
+                made = known.landscape(surface, noise, seeds, rng)
+                each = interaction_share(made), sobol_indices(made)["alpha", "eps"], coordinate_penalty(made)
+                found.append([(one.estimate, one.low, one.high) for one in each])
+            values = np.array(found)
+            true = np.array([*truth, values[:, 2, 0].mean()])
+            held = ((values[:, :, 1] <= true) & (true <= values[:, :, 2])).mean(axis=0)
+            cells = [f"{value:.3f}: {share:.1%}" for value, share in zip(true, held, strict=True)]
+            rows.append((name, f"{noise:g}", *cells))
+    header = ("landscape", "noise", "interaction", "Sobol' index", "penalty")
+    show(f"how often intervals hold the true share, {seeds} seeds, {count} simulations", header, rows)
+
+
+def power(count: int) -> None:
+    rows = []
+    for slope in (0.0, 0.2):
+        surface, rng = known.valley(slope, 0.3, 0.02), np.random.default_rng(5)
+        asked, decided, tries = [], 0, 0
+        for _ in range(count):
+            found, kinds, verdict = verdict_on(known.landscape(surface, 0.35, 3, rng))
+            needed = seeds_to_decide(found, kinds, verdict)
+            if verdict != UNDECIDED or needed is None or needed > 100:
+                continue
+            asked.append(needed)
+            tries += 1
+            decided += verdict_on(known.landscape(surface, 0.35, needed, rng))[2] != UNDECIDED
+        median = f"{np.median(asked):g}" if asked else "-"
+        rows.append((f"{slope:g}", str(tries), median, f"{decided / max(tries, 1):.1%}"))
+    header = ("slope", "undecided with 3 seeds", "median seeds asked for", "decided with as many")
+    show(f"seeds to decide, noise 0.35, {count} simulations", header, rows)
+
+
+def speed() -> None:
+    rows = []
+    for name in ("separable valley", "two regimes", "slope 1"):
+        made, seconds = known.landscape(SURFACES[name], 0.01), []
+        for _ in range(5):
+            started = time.perf_counter()
+            judge("x", made)
+            seconds.append(time.perf_counter() - started)
+        rows.append((name, f"{np.median(seconds):.2f}"))
+    show("seconds for all statistics, 441 cells x 5 seeds", ("landscape", "seconds"), rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--simulations", type=int, default=1000)
+    count = parser.parse_args().simulations
+    speed()
+    for seeds in (3, 5):
+        slopes(count, seeds)
+        regimes(count, seeds)
+        verdicts(count, seeds)
+        shares(max(count // 5, 1), seeds)
+    power(max(count // 5, 1))
+
+
+if __name__ == "__main__":
+    main()

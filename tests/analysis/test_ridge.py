@@ -1,0 +1,167 @@
+"""Ridge slopes and transitions on landscapes whose truth is known."""
+
+import math
+
+import known_landscapes as known
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis.ridge import near_optimal, ridge
+
+SLOPES = (0.0, 0.25, 0.5, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("noise", known.NOISE)
+def test_slope_intervals_hold_the_truth_in_a_thousand_simulations(noise: float) -> None:
+    rng = np.random.default_rng(3)
+    held, widths, smallest = 0, [], []
+    for simulation in range(1000):
+        slope, offset, seeds = rng.choice(SLOPES), rng.uniform(-1, 1), (3, 5)[simulation % 2]
+        found = ridge(known.landscape(known.valley(slope, offset), noise, seeds, rng)).slope
+        held += found.low <= slope <= found.high
+        widths.append(found.high - found.low)
+        if simulation < 50:
+            smallest.append(known.smallest_width(slope, offset, noise, seeds))
+    assert held >= 930
+    print(f"median width {np.median(widths):.4f}, smallest {np.median(smallest):.4f}")
+    if noise == max(known.NOISE):  # with less noise the grid's resolution is most of the interval
+        assert np.median(widths) < 4 * np.median(smallest)
+
+
+@pytest.mark.parametrize("noise", known.NOISE)
+@pytest.mark.parametrize("bend", [-1.5, 0.2])
+def test_two_regimes_and_where_they_meet(bend: float, noise: float) -> None:
+    held, near = np.zeros(3), 0
+    for simulation in range(100):
+        found = ridge(known.landscape(known.two_regimes(bend), noise, rng=simulation))
+        assert found.transition is not None
+        near += abs(math.log10(found.transition.estimate) - bend) <= 0.5  # a grid step
+        before, after = found.regimes
+        held += [
+            found.transition.low <= 10**bend <= found.transition.high,
+            before.slope.low <= 0 <= before.slope.high,
+            after.slope.low <= 1 <= after.slope.high,
+        ]
+        assert before.end == after.start == found.transition.estimate
+        assert after.slope.low > before.slope.high
+    assert near == 100
+    assert (held >= 89).all()  # a fair 95% interval gives fewer than 89 in one run of 200
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+def test_a_straight_ridge_seldom_bends(slope: float) -> None:
+    bends = 0
+    for simulation in range(100):
+        found = ridge(known.landscape(known.valley(slope), 0.02, rng=simulation))
+        bends += found.transition is not None
+        assert len(found.regimes) == 1 + (found.transition is not None)
+    assert bends <= 3
+
+
+def test_noise_that_is_alike_in_neighbouring_cells_seldom_looks_like_a_bend() -> None:
+    """Seeds differ smoothly over the landscape; the rows' scatter alone would call that a bend."""
+    rng, bends, held = np.random.default_rng(0), 0, 0
+    smooth = np.exp(-0.5 * (np.subtract.outer(known.DECADES, known.DECADES) / 0.75) ** 2)
+    smooth /= np.sqrt((smooth**2).sum(axis=1, keepdims=True))
+    for _ in range(100):
+        shocks = smooth @ rng.normal(0, 0.05, (5, 21, 21)) @ smooth.T
+        found = ridge((known.landscape(known.valley(0.5)) + shocks).clip(0, 1))
+        bends += found.transition is not None
+        held += found.slope.low <= 0.5 <= found.slope.high
+    assert bends <= 10
+    assert held >= 90
+
+
+def test_the_fitted_line_is_the_ridge() -> None:
+    places = np.array([-2.0, 0.0, 1.0])
+    straight = ridge(known.landscape(known.valley(0.5, 0.3), 0.002))
+    np.testing.assert_allclose(straight.at(places), 0.3 + 0.5 * places, atol=0.02)
+    bent = ridge(known.landscape(known.two_regimes(-1.5), 0.002))
+    np.testing.assert_allclose(bent.at(places), [-2, -0.5, 0.5], atol=0.05)
+    np.testing.assert_allclose(bent.optima[10], -0.5, atol=0.05)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_the_middle_of_tied_cells_is_the_best(noise: float) -> None:
+    """Errors in steps of a twentieth, as a small validation set gives them, have flat valleys."""
+    exact = known.landscape(known.valley(0.5, 0.3), noise)
+    found = ridge((exact * 20).round() / 20).slope
+    assert found.low <= 0.5 <= found.high
+    assert found.high - found.low < 0.2
+    plateau = known.landscape(np.where(np.abs(known.ALPHA - known.EPS) < 1.2, 0.1, 0.9))
+    assert ridge(plateau).slope.estimate == pytest.approx(1, abs=0.02)
+
+
+def test_cells_that_are_missing_away_from_the_ridge_do_not_matter() -> None:
+    whole = known.landscape(known.valley(1.0), 0.01)
+    holes = whole.where(np.abs(known.ALPHA - known.EPS) < 3)
+    np.testing.assert_allclose(ridge(holes).slope.estimate, ridge(whole).slope.estimate, atol=0.01)
+    on_ridge = whole.copy()
+    on_ridge[0, 10, 10] = np.nan  # the row has the other seeds
+    assert ridge(on_ridge).optima[10] == pytest.approx(0, abs=0.05)
+    on_ridge[:, 10, 10] = np.nan  # one row less
+    found = ridge(on_ridge)
+    assert np.isnan(found.optima[10])
+    assert found.slope.low < 1 < found.slope.high
+    for row in range(21):
+        holes[:, row, row] = np.nan
+    assert math.isnan(ridge(holes).slope.estimate)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_diverged_cells_do_not_hide_the_ridge(slope: float) -> None:
+    surface = known.mostly_diverged(slope)
+    assert (surface == 0.92).mean() > 0.7
+    found = ridge(known.landscape(surface, 0.01)).slope
+    assert found.low <= slope <= found.high
+    assert found.high - found.low < 0.05
+
+
+def test_saturated_cells_change_nothing() -> None:
+    landscape = known.landscape(known.valley(0.0, 0.3, 0.01), 0.01)
+    more = xr.concat(
+        [landscape, (landscape * 0 + 0.95).assign_coords(alpha=landscape["alpha"] * 1e11)], "alpha"
+    )
+    more["alpha"].attrs = landscape["alpha"].attrs
+    with_them, without = (ridge(each.clip(0, 0.95)) for each in (more, landscape))
+    np.testing.assert_allclose(with_them.optima, without.optima, atol=1e-6)
+    assert with_them.slope.estimate == pytest.approx(without.slope.estimate, abs=1e-6)
+
+
+def test_a_flat_landscape_has_no_ridge() -> None:
+    found = ridge(known.landscape(known.flat()))
+    assert math.isnan(found.slope.estimate)
+    assert found.regimes == ()
+    assert np.isnan(found.optima).all()
+    assert math.isnan(ridge(known.landscape(known.valley(1.0)).isel(alpha=slice(0, 3))).slope.estimate)
+    assert math.isnan(ridge(known.landscape(known.valley(1.0)).isel(eps=slice(9, 12))).slope.estimate)
+
+
+def test_one_seed_has_an_interval_from_the_scatter_of_its_rows() -> None:
+    found = ridge(known.landscape(known.valley(0.5), 0.01, seeds=1)).slope
+    assert found.low < 0.5 < found.high
+
+
+def test_linear_axes_count_as_they_are() -> None:
+    landscape = known.landscape(known.valley(0.5, 0.3), 0.002)
+    for axis in ("alpha", "eps"):
+        landscape = landscape.assign_coords({axis: (axis, known.DECADES, {"scale": "linear"})})
+    found = ridge(landscape).slope
+    assert found.low <= 0.5 <= found.high
+
+
+def test_extra_seeds_of_the_band_narrow_the_interval() -> None:
+    """Trained only near the ridge, they count there; elsewhere nothing is known of them."""
+    narrower, held = 0, 0
+    for simulation in range(100):
+        many = known.landscape(known.valley(0.5), 0.2, seeds=12, rng=simulation)
+        few = many.isel(seed=slice(0, 3))
+        wanted = near_optimal(few).cells(21, wider=1)
+        extra = many.where((many["seed"] < 3) | xr.DataArray(wanted, dims=("alpha", "eps")))
+        assert extra.notnull().sum() < 0.8 * many.size
+        one, other = ridge(few).slope, ridge(extra).slope
+        narrower += other.high - other.low < one.high - one.low
+        held += other.low <= 0.5 <= other.high
+    assert narrower >= 90
+    assert held >= 89
