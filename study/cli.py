@@ -122,21 +122,41 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many trials, blocks and minutes it would take.")
     ] = False,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Then add seeds until separability is decided, in the cells that matter for it.",
+        ),
+    ] = False,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="TRIALS", help="Most trials to add for that; as many as the study has by default."
+        ),
+    ] = None,
 ) -> None:
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
     from study.spec import load_spec
 
     study = load_spec(spec)
+    if budget is not None and not until_decided:
+        raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
     if dry_run:
         show_plan(study, storage)
         return
     from storage.store import open_store
+    from study.decide import until_decided as seeds_until_decided
     from study.run import run as run_study
 
+    most = study.trials if budget is None else budget
+    further = seeds_until_decided(study, most) if until_decided else None
     with progress_bar(study.name) as on_progress:
-        report = run_study(study, storage, address, on_progress=on_progress)
+        report = run_study(study, storage, address, further=further, on_progress=on_progress)
     with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
+        if until_decided and report.done == study.trials:
+            show_decision(study, store, report, most)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
     if report.failures:
@@ -505,6 +525,22 @@ def show_report(study: StudySpec, store: Store, report: Report, storage: str) ->
     if report.done == study.trials:
         print(f"  {command} plot landscape {study.name} -o {study.name}.png{option}")
     print(f'  {command} trials {study.name} --where "seed = 0"{option}')
+
+
+def show_decision(study: StudySpec, store: Store, report: Report, budget: int) -> None:
+    """The verdicts, and why no more seeds were added."""
+    from analysis.power import further_trials
+    from analysis.separability import judge
+    from study.decide import stored_extra
+
+    panels = landscapes(store, study.name, extra=True)
+    extra = stored_extra(study, store)
+    print(
+        f"\nseeds added for the verdict: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}"
+    )
+    show_verdicts([verdict for name, values in panels.items() for verdict in judge(name, values)])
+    if not report.interrupted and any(further_trials(values) for values in panels.values()):
+        print("not decided: the next seed does not fit into --budget")
 
 
 def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,10 +54,14 @@ class Plan:
 
 @dataclass
 class Report:
-    """How a run went: trials of the study now stored and newly stored by this run, training time in seconds."""
+    """How a run went: trials of the study now stored and newly stored by this run, training time in seconds.
+
+    `extra` are trials of seeds that the study does not ask for, among those newly stored.
+    """
 
     done: int
     new: int = 0
+    extra: int = 0
     elapsed: float = 0.0
     warnings: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
@@ -137,41 +141,62 @@ def run(
     storage: str,
     address: str | None = None,
     *,
+    further: Callable[[Store, int], Sequence[Block]] | None = None,
     on_progress: Callable[[int, int], None],
 ) -> Report:
     """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
 
-    `on_progress(trials stored, trials of the study)` is called as blocks arrive. Blocks that fail for good and a
+    Then, again and again, the blocks of further seeds that `further(store, workers)` gives, until it gives none.
+
+    `on_progress(trials stored, trials to be stored)` is called as blocks arrive. Blocks that fail for good and a
     Ctrl-C are told in the report; what was stored stays. Raises StoreError when the database cannot be used or has
     the study with another spec or other data, LaunchError when the cluster cannot be reached; nothing is written then.
     """
     from study import launch
 
     todo = stored_plan(spec, storage, 1)
-    if todo and not todo.blocks:
+    if todo and not todo.blocks and not (further and further_blocks(further, storage)):
         return Report(spec.trials)
     check_unfused(spec)
     with launch.cluster(address, spec.device) as workers, open_store(storage, create=True) as store:
         declare(spec, store)
         todo = plan(spec, store, workers)
         report = Report(todo.stored)
-        on_progress(report.done, spec.trials)
+        total, in_flight = spec.trials, 0
+        on_progress(report.done, total)
+
+        def blocks() -> Iterator[Block | None]:
+            nonlocal total, in_flight
+            wanted: Sequence[Block] = todo.blocks
+            while True:
+                in_flight += len(wanted)
+                yield from wanted
+                while in_flight:
+                    yield None  # further ones depend on all outcomes
+                wanted = further(store, workers) if further and not report.failures else ()
+                if not wanted:
+                    return
+                total += sum(block.lanes for block in wanted)
 
         def keep(block: Block, outcome: Outcome) -> None:
-            report.new += store.append(spec.name, block.recipe.optimizer, trials_of(spec, block, outcome))
+            nonlocal in_flight
+            in_flight -= 1
+            new = store.append(spec.name, block.recipe.optimizer, trials_of(spec, block, outcome))
+            report.new += new
+            report.extra += new if block.seed >= spec.seeds else 0
             if outcome.warning:
                 report.warnings.add(outcome.warning)
-            on_progress(report.done + report.new, spec.trials)
+            on_progress(report.done + report.new, total)
 
         def give_up(block: Block, error: str) -> None:
-            report.failures.append(
-                f"{block.recipe.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"
-            )
+            nonlocal in_flight
+            in_flight -= 1
+            report.failures.append(failure_text(block, error))
 
         started = time.perf_counter()
         try:
             launch.train_blocks(
-                todo.blocks,
+                blocks() if further else todo.blocks,
                 workers,
                 spec.device,
                 compile=todo.compile,
@@ -183,6 +208,12 @@ def run(
         report.elapsed = time.perf_counter() - started
         report.done = plan(spec, store, workers).stored  # another driver may have stored some of them
     return report
+
+
+def further_blocks(further: Callable[[Store, int], Sequence[Block]], storage: str) -> Sequence[Block]:
+    """What further trials an existing database asks for."""
+    with open_store(storage, create=False) as store:
+        return further(store, 1)
 
 
 def declare(spec: StudySpec, store: Store) -> None:

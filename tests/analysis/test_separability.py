@@ -1,7 +1,6 @@
 """Verdicts on landscapes whose truth is known."""
 
 import json
-import math
 
 import known_landscapes as known
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import xarray as xr
 
 from analysis.errors import AnalysisError
-from analysis.power import UNDECIDED, seeds_to_decide, verdict_on
+from analysis.power import UNDECIDED, verdict_on
 from analysis.separability import judge
 
 SEPARABLE = {
@@ -117,36 +116,3 @@ def test_three_axes_have_three_verdicts() -> None:
     assert [verdict.axes for verdict in found] == [("alpha", "eps"), ("alpha", "beta"), ("eps", "beta")]
     assert found[0].verdict == "coupled"
     assert found[0].sobol.estimate > 0.5
-
-
-@pytest.mark.parametrize("slope", [0.0, 0.2])
-def test_as_many_seeds_as_asked_for_decide_more_often_than_not(slope: float) -> None:
-    surface, rng = known.valley(slope, 0.3, 0.02), np.random.default_rng(5)
-    decided = []
-    for _ in range(60):
-        found, kinds, verdict = verdict_on(known.landscape(surface, 0.35, 3, rng))
-        needed = seeds_to_decide(found, kinds, verdict)
-        if verdict == UNDECIDED and needed is not None and needed <= 60:
-            assert needed > 3
-            decided.append(verdict_on(known.landscape(surface, 0.35, needed, rng))[2] != UNDECIDED)
-    assert len(decided) >= 20
-    assert np.mean(decided) > 0.5
-
-
-def test_no_number_of_seeds_decides_what_scatter_leaves_open() -> None:
-    """Rows that scatter about the line for good, with hardly any noise."""
-    jagged = known.ALPHA - 0.1 * known.EPS - np.where(np.arange(21) % 2, 0.8, -0.8)
-    found, kinds, verdict = verdict_on(known.landscape(0.02 + 0.9 * np.tanh(0.15 * jagged**2), 0.001))
-    assert verdict == UNDECIDED
-    assert seeds_to_decide(found, kinds, verdict) is None
-    decided = verdict_on(known.landscape(known.valley(1.0), 0.01))
-    assert seeds_to_decide(*decided) == 5
-    alone = verdict_on(known.landscape(jagged * 0 + known.valley(0.1), 0.05, seeds=1))
-    assert seeds_to_decide(*alone) in (1, 3)
-
-
-def test_the_slope_of_a_missing_ridge_is_no_number() -> None:
-    found, kinds, verdict = verdict_on(known.landscape(known.flat()))
-    assert math.isnan(found.slope.estimate)
-    assert (kinds, verdict) == ([], UNDECIDED)
-    assert seeds_to_decide(found, kinds, verdict) is None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from study.cli import main
+
 COMMAND = Path(sys.executable).with_name("tunability")
 STUDY = """
 name = "{name}"
@@ -19,6 +21,7 @@ lanes = {lanes}
 
 WriteStudy = Callable[..., Path]
 Start = Callable[..., subprocess.Popen[str]]
+Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -48,3 +51,17 @@ def start_command(*arguments: object) -> subprocess.Popen[str]:
 def start() -> Start:
     """Starts `tunability` with the given arguments."""
     return start_command
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Runs `tunability ARGUMENTS` in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tunability", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main()
+        return int(exit.value.code or 0), *capfd.readouterr()
+
+    return run

@@ -28,20 +28,6 @@ ALPHA, EPS = [0.01, 0.1, 1.0], [1e-8, 1e-4]
 
 
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
-    """Runs `tunability ARGUMENTS` in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tunability", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            main()
-        return int(exit.value.code or 0), *capfd.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def url(tmp_path: Path) -> str:
     """A store with the study `made-up`, two optimizers, 3 x 2 cells, 2 seeds; one trial has diverged."""
     url = f"sqlite:///{tmp_path}/made.db"
@@ -359,7 +345,7 @@ def test_dry_run_tells_and_writes_nothing(cli: Cli, write_study: WriteStudy, tmp
 
 def test_light_commands_import_neither_torch_nor_ray(url: str) -> None:
     script = (
-        "import sys; from study.cli import diverged_shares, landscapes, main, show_summary\n"
+        "import sys; from study.cli import main\n"
         "try: main()\n"
         "except SystemExit as exit: assert not exit.code\n"
         "print('LOADED', *sorted({'torch', 'ray', 'optuna'} & set(sys.modules)))\n"
