@@ -2,8 +2,8 @@
 
 In the coordinate c = alpha / eps^k (on logarithmic axes; alpha - k eps on linear ones) the ridge is level, and c and
 eps can be tuned one at a time. Where the slope differs between regimes, the power changes at the transition. The new
-landscape has as many values as the old: with the second axis at the middle of its range, c has the values of the
-first; elsewhere each cell is the measured one nearest to it, and cells outside the measured grid count as the worst.
+landscape has as many values as the old: in the middle of the rows that have an optimum, c has the values of the first
+axis; elsewhere each cell is the measured one nearest to it, and cells outside the measured grid count as the worst.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.estimate import Estimate, FloatArray, quantile
-from analysis.interaction import variance_share
+from analysis.estimate import Estimate, FloatArray, jackknife, quantile
 from analysis.landscape import axis_names
-from analysis.pairs import positions, whole_values
-from analysis.penalty import over_left_out, penalties, regrets
+from analysis.pairs import is_logarithmic, positions, whole_values
+from analysis.penalty import error_factor, over_left_out, penalties, regrets
 from analysis.replay import Search
 from analysis.ridge import Ridge
-from analysis.suboptimality import TrialsToTarget, incumbent_suboptimality
+from analysis.suboptimality import TrialsToTarget, compare, incumbent_suboptimality
 from analysis.tuning_runs import drawn_seeds, seen_losses
 from search_spaces import Axis, SearchSpace
 
@@ -34,7 +33,8 @@ REPLICATES = 100
 BUDGET = 100
 TARGET_SHARE = 0.01
 """Default target: suboptimality as a share of the landscape's range."""
-EXPONENTS = np.linspace(-2, 2, 81)
+AROUND = np.linspace(-1, 1, 41)
+"""Exponents that are tried around the ridge's slope, in decades a decade, or in ranges of the axes."""
 SIMPLE = (0.25, 1 / 3, 0.5, 1.0, 2.0)
 """Exponents that are preferred to their neighbours when the interval has them."""
 ALONE = 0.01
@@ -45,11 +45,13 @@ ALONE = 0.01
 class Cost:
     """Median trials to target of a tuner in the old and in the new coordinates, with 95% intervals.
 
-    Infinite where fewer than half of the runs reached the target within `BUDGET` trials.
+    Infinite where fewer than half of the runs reached the target within the budget. `sooner` is the probability that
+    a run in the new coordinates gets there before one in the old, ties halved.
     """
 
     before: Estimate
     after: Estimate
+    sooner: Estimate
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,12 @@ class Advice:
         coordinate: it in words.
         exponents: for every regime, see `best_exponent`; 0 in regimes that are not coupled.
         used: the exponents that are recommended and checked: simple numbers where the intervals allow them.
-        penalty: coordinate-tuning penalty in the new coordinates, in units of the metric.
+        penalty: what tuning one after the other loses in the new coordinates against tuning both together in the
+            old ones, in units of the metric.
         remainder: share of the metric's variance that the new coordinate alone does not explain, where it is one power.
         target: suboptimality that counts as found, in units of the metric.
-        cost: by tuner, of 100 runs each.
+        budget: trials of a run.
+        cost: by tuner, of 100 runs each; those intervals are over runs.
     """
 
     coordinate: str
@@ -72,6 +76,7 @@ class Advice:
     penalty: Estimate
     remainder: Estimate
     target: float
+    budget: int
     cost: Mapping[str, Cost]
 
     @property
@@ -89,8 +94,13 @@ class Advice:
             "remainder": self.remainder.to_json(),
             "one_parameter": self.one_parameter,
             "target": self.target,
+            "budget": self.budget,
             "trials": {
-                tuner: {"before": cost.before.to_json(), "after": cost.after.to_json()}
+                tuner: {
+                    "before": cost.before.to_json(),
+                    "after": cost.after.to_json(),
+                    "sooner": cost.sooner.to_json(),
+                }
                 for tuner, cost in self.cost.items()
             },
         }
@@ -108,39 +118,45 @@ def advise(pair: xr.DataArray, found: Ridge, coupled: list[bool], target: float 
     x, y = positions(pair, first), positions(pair, second)
     values = whole_values(pair)
     own = pair[second].values
+    logarithmic = is_logarithmic(pair, first) and is_logarithmic(pair, second)
+    unit = 1.0 if logarithmic else float(np.ptp(x) / np.ptp(y))
     exponents, used = [], []
     for regime, one_is_coupled in zip(found.regimes, coupled, strict=True):
         rows = (own >= regime.start) & (own <= regime.end)
         level = Estimate(0.0, math.nan, math.nan)
-        each = best_exponent(values[:, :, rows], x, y[rows], regime.slope) if one_is_coupled else level
+        each = best_exponent(values[:, :, rows], x, y[rows], regime.slope, unit) if one_is_coupled else level
         exponents.append(each)
-        used.append(simplest(each) if one_is_coupled else 0.0)
-    places = sheared(x, shift_of(y, tuple(used), found.bend))
+        used.append((simplest(each) if logarithmic else each.estimate) if one_is_coupled else 0.0)
+    centre = float(y[~np.isnan(found.optima)].mean())
+    places = sheared(x, shift_of(y, tuple(used), found.bend, centre))
     new = moved(values, places)
     remainder = Estimate(math.nan, math.nan, math.nan)
     if len(used) == 1:
         remainder = _beyond_first(values, places)
     mean = values.mean(axis=0)
     wanted = TARGET_SHARE * float(np.nanmax(mean) - np.nanmin(mean)) if target is None else target
-    cost = {
-        tuner: Cost(trials(values, values, tuner, wanted), trials(new, values, tuner, wanted))
-        for tuner in TUNERS
-    }
-    named = _in_words(pair, found, tuple(used))
+    cost = {tuner: cost_of(values, new, tuner, wanted) for tuner in TUNERS}
     return Advice(
-        named, tuple(exponents), tuple(used), over_left_out(penalties(new)), remainder, wanted, cost
+        _in_words(pair, found, tuple(used)),
+        tuple(exponents),
+        tuple(used),
+        over_left_out(penalties(new, values)),
+        remainder,
+        wanted,
+        min(BUDGET, mean.size),
+        cost,
     )
 
 
-def shift_of(y: FloatArray, exponents: tuple[float, ...], bend: float) -> FloatArray:
-    """How far the first axis's position moves with the second's (B,): zero at the middle of its range."""
+def shift_of(y: FloatArray, exponents: tuple[float, ...], bend: float, centre: float) -> FloatArray:
+    """How far the first axis's position moves with the second's (B,): zero at the centre."""
 
     def moves(at: FloatArray) -> FloatArray:
         if len(exponents) == 1:
             return exponents[0] * at
         return exponents[0] * np.minimum(at - bend, 0) + exponents[1] * np.maximum(at - bend, 0)
 
-    return moves(y) - moves(np.array([(y[0] + y[-1]) / 2]))
+    return moves(y) - moves(np.array([centre]))
 
 
 def sheared(x: FloatArray, shift: FloatArray) -> NDArray[np.int64]:
@@ -159,26 +175,29 @@ def moved(values: FloatArray, places: NDArray[np.int64]) -> FloatArray:
     return np.where((places < 0) | np.isnan(taken), np.nanmax(values), taken)
 
 
-def best_exponent(values: FloatArray, x: FloatArray, y: FloatArray, slope: Estimate) -> Estimate:
+def best_exponent(
+    values: FloatArray, x: FloatArray, y: FloatArray, slope: Estimate, unit: float = 1.0
+) -> Estimate:
     """The exponent with which tuning the new coordinate at one value of the second axis loses least at the others.
 
     That is the mean transfer regret on values (S, A, B). The coordinate-tuning penalty itself cannot tell exponents
     apart where the ridge is as good everywhere: whatever row tuning starts from, it ends well. The interval holds the
-    exponents that cannot be told from the best by a paired t-test over seeds at 5%; the estimate is the one of them
-    that is nearest to the ridge's slope.
+    exponents, up to one `unit` from the slope, that cannot be told from the best by a paired t-test over seeds at 5%;
+    the estimate is the one of them that is nearest to the ridge's slope. With one seed it is the slope itself.
     """
-    shears = [moved(values, sheared(x, shift_of(y, (each,), 0.0))) for each in EXPONENTS]
-    losses = np.array([regrets(each).mean(axis=(1, 2)) for each in shears])  # (exponents, seeds)
-    seeds = losses.shape[1]
-    excess = losses - losses[losses.mean(axis=1).argmin()]
-    error = np.zeros(len(losses))
-    if seeds > 1:
-        error = quantile(seeds - 1) * excess.std(axis=1, ddof=1) * math.sqrt(1 / seeds + 1 / (seeds - 1))
-    possible = EXPONENTS[excess.mean(axis=1) <= error + 1e-12]
-    nearest = float(np.clip(slope.estimate, possible.min(), possible.max()))
+    seeds = len(values)
     if seeds == 1:
-        return Estimate(nearest, math.nan, math.nan)
-    return Estimate(nearest, float(possible.min()), float(possible.max()))
+        return slope
+    exponents = slope.estimate + unit * AROUND
+    centre = float(y.mean())
+    shears = [moved(values, sheared(x, shift_of(y, (each,), 0.0, centre))) for each in exponents]
+    losses = np.array([regrets(each).mean(axis=(1, 2)) for each in shears])  # (exponents, seeds)
+    excess = losses - losses[losses.mean(axis=1).argmin()]
+    error = quantile(seeds - 1) * excess.std(axis=1, ddof=1) * error_factor(seeds)
+    possible = exponents[excess.mean(axis=1) <= error + 1e-12]
+    nearest = float(np.clip(slope.estimate, possible.min(), possible.max()))
+    margin = unit * (AROUND[1] - AROUND[0]) / 2  # the exponents are a grid
+    return Estimate(nearest, float(possible.min()) - margin, float(possible.max()) + margin)
 
 
 def simplest(exponent: Estimate) -> float:
@@ -191,8 +210,19 @@ def simplest(exponent: Estimate) -> float:
     return round(exponent.estimate, 2)
 
 
-def trials(values: FloatArray, original: FloatArray, tuner: str, target: float) -> Estimate:
-    """Median trials until a tuner is within the target of the original's best, on values (S, A, B) of a grid.
+def cost_of(values: FloatArray, new: FloatArray, tuner: str, target: float) -> Cost:
+    """Trials to target of a tuner on values (S, A, B) in old and in new coordinates."""
+    before, after = (trials(each, values, tuner, target) for each in (values, new))
+    both = compare({"after": after, "before": before}).iloc[0]
+    return Cost(
+        Estimate(before.median, *before.median_interval()),
+        Estimate(after.median, *after.median_interval()),
+        Estimate(both["faster"], both["faster_low"], both["faster_high"]),
+    )
+
+
+def trials(values: FloatArray, original: FloatArray, tuner: str, target: float) -> TrialsToTarget:
+    """Trials until a tuner is within the target of the original's best, on values (S, A, B) of a grid.
 
     Runs see one seed of each cell and are judged by the mean over seeds.
     """
@@ -211,19 +241,22 @@ def trials(values: FloatArray, original: FloatArray, tuner: str, target: float) 
         mean = np.append(table.mean(axis=1), best)
         curves.append(incumbent_suboptimality(search.cells, seen, mean, budget))
         spent.append(len(search.cells))
-    found = TrialsToTarget.of(np.array(curves), target, spent)
-    return Estimate(found.median, *found.median_interval())
+    return TrialsToTarget.of(np.array(curves), target, spent)
 
 
 def _beyond_first(values: FloatArray, places: NDArray[np.int64]) -> Estimate:
     """Variance share of the measured cells (S, A, B) that differs along the second axis of the new coordinates."""
-    measured = (places >= 0) & ~np.isnan(np.take_along_axis(values[0], np.maximum(places, 0), axis=0))
-    taken = np.where(measured, moved(values, places), 0.0)
-    count = np.maximum(measured.sum(axis=1), 1)
-    along = taken.sum(axis=2) / count  # (S, A)
-    overall = taken.sum(axis=(1, 2)) / measured.sum()
-    part = np.where(measured, taken - along[:, :, None], 0.0)
-    return variance_share(part, np.where(measured, taken - overall[:, None, None], 0.0))
+    missing = np.isnan(values).any(axis=0)
+    measured = (places >= 0) & ~np.take_along_axis(missing, np.maximum(places, 0), axis=0)
+    new = moved(values, places)
+
+    def share(seeds: FloatArray) -> float:
+        mean = np.where(measured, seeds.mean(axis=0), np.nan)
+        rows = measured.any(axis=1)
+        within = mean[rows] - np.nanmean(mean[rows], axis=1, keepdims=True)
+        return float(np.nansum(within**2) / np.nansum((mean - np.nanmean(mean)) ** 2))
+
+    return jackknife(new, share)
 
 
 def _in_words(pair: xr.DataArray, found: Ridge, used: tuple[float, ...]) -> str:

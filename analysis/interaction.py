@@ -1,112 +1,124 @@
 """Interaction: the variance that no sum of one function of each axis explains.
 
 `interaction_share` is about the cells that train at all, those in the better half of the landscape's range: what is
-saturated or diverged would dominate every variance. Weights fall to zero towards the middle, so that noise there
-changes little. It is about ranks, which do not change when the metric is rescaled monotonically. `sobol_indices` are
-Sobol's (2001) of the metric as it is, over uniformly distributed cells, by exact analysis of variance.
+saturated or diverged would dominate every variance. It is about their ranks, so that it stays the same when their
+metric is rescaled monotonically; weights fall to zero towards the worst of them, so that noise there changes little.
+`sobol_indices` are Sobol's (2001) of the metric as it is, over uniformly distributed cells, by exact analysis of
+variance.
 
-Seed noise is no interaction: variances are products of one seed's effects with the mean effects of the others, whose
-noise is independent. With one seed they cannot be told apart, and noise is included; intervals need three.
+Seed noise is no interaction. Ranks are each seed's own, and variances products of different seeds, whose noise is
+independent; what noise does is to blur the ranks of cells that are nearly alike. Sobol' indices are of the means over
+seeds, and the jackknife takes off what noise adds to them. With one seed noise is included.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import xarray as xr
 from scipy import stats
 
-from analysis.estimate import Estimate, FloatArray, mean_of
+from analysis.estimate import Estimate, FloatArray, jackknife, mean_of
 from analysis.landscape import axis_names
 from analysis.pairs import whole_seeds, whole_values
 
 SOFT = 0.5
-"""Share of the better half, from its worst end, over which weights fall from one to zero."""
+"""Share of these cells, from the worst, over which weights fall from one to zero."""
 FEWEST_FREE = 5
 """Cells beyond the additive model's parameters, below which its fit says nothing."""
 SINGULAR = 1e-9
+NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 def interaction_share(pair: xr.DataArray) -> Estimate:
     """Share of the ranks' variance that no additive model explains, in [0, 1] but for noise; NaN with too few cells.
 
-    Ranks among the cells whose mean is in the better half between the landscape's best and worst.
+    Ranks among the cells whose mean is in the better half between the landscape's best and worst. NaN also where
+    seeds do not agree on any of it, as in pure noise.
 
     Raises:
         AnalysisError: no cell has a trial of every seed.
     """
     values = whole_values(pair)
     mean = values.mean(axis=0)
-    depth = (np.nanmin(mean) + np.nanmax(mean)) / 2 - mean
-    better = depth > 0
+    better = mean <= (np.nanmin(mean) + np.nanmax(mean)) / 2
+    if not _has_signal(values[:, better]):
+        return NOTHING
+    # ranks are a grid too: a cell more or less changes the share by about its part of the cells
+    return jackknife(values, _rank_share, unbiased=True).widened(1 / int(better.sum()))
+
+
+def _rank_share(values: FloatArray) -> float:
+    mean = values.mean(axis=0)
+    better = mean < (np.nanmin(mean) + np.nanmax(mean)) / 2
     first, second = np.nonzero(better)
-    if len(first) < FEWEST_FREE:
-        return Estimate(math.nan, math.nan, math.nan)
-    model = np.zeros((len(first), sum(mean.shape)))
-    model[np.arange(len(first)), first] = 1
-    model[np.arange(len(first)), mean.shape[0] + second] = 1
-    weights = np.sqrt(np.minimum(depth[better] / (SOFT * np.nanmax(depth)), 1))
+    count = len(first)
+    if count < FEWEST_FREE:
+        return math.nan
+    depth = count + 1 - stats.rankdata(mean[better])
+    weights = np.sqrt(np.minimum(depth / (SOFT * count), 1))
+    model = np.zeros((count, sum(mean.shape)))
+    model[np.arange(count), first] = 1
+    model[np.arange(count), mean.shape[0] + second] = 1
     basis, scale, _ = np.linalg.svd(model * weights[:, None], full_matrices=False)
     basis = basis[:, scale > SINGULAR * scale[0]]
-    if len(first) - basis.shape[1] < FEWEST_FREE:
-        return Estimate(math.nan, math.nan, math.nan)
+    if count - basis.shape[1] < FEWEST_FREE:
+        return math.nan
     ranks = stats.rankdata(values[:, better], axis=1)
-    ranks = (ranks - np.average(ranks, axis=1, weights=weights**2)[:, None]) * weights
-    return variance_share(ranks - ranks @ basis @ basis.T, ranks)
+    centred = (ranks - np.average(ranks, axis=1, weights=weights**2)[:, None]) * weights
+    return float(_agreed(centred - centred @ basis @ basis.T) / _agreed(centred))
 
 
 def sobol_indices(landscape: xr.DataArray) -> dict[tuple[str, ...], Estimate]:
     """First-order indices by (axis,) and second-order ones by (axis, axis), shares of the metric's variance.
 
-    All are NaN when a cell lacks a trial, for then the cells are not uniformly distributed.
+    All are NaN when a cell lacks a trial, for then the cells are not uniformly distributed, and where seeds do not
+    agree on any of it.
 
     Raises:
         AnalysisError: the landscape has no dimension ``seed``.
     """
     names = axis_names(landscape)
     whole = whole_seeds(landscape).transpose("seed", *names).values
-    total = _centred(whole)
-    indices: dict[tuple[str, ...], Estimate] = {}
-    main: dict[str, FloatArray] = {}
-    for place, name in enumerate(names):
-        others = tuple(axis + 1 for axis in range(len(names)) if axis != place)
-        main[name] = total.mean(axis=others, keepdims=True)
-        indices[(name,)] = variance_share(np.broadcast_to(main[name], total.shape), total)
-    for pair in itertools.combinations(names, 2):
-        others = tuple(axis + 1 for axis, name in enumerate(names) if name not in pair)
-        joint = total.mean(axis=others, keepdims=True) - main[pair[0]] - main[pair[1]]
-        indices[pair] = variance_share(np.broadcast_to(joint, total.shape), total)
-    return indices
+    parts = [(name,) for name in names] + list(itertools.combinations(names, 2))
+    if not _has_signal(whole.reshape(len(whole), -1)):
+        return dict.fromkeys(parts, NOTHING)
+    return {part: jackknife(whole, partial(_sobol, names=names, part=part)) for part in parts}
 
 
-def _centred(values: FloatArray) -> FloatArray:
-    return np.asarray(values - values.mean(axis=tuple(range(1, values.ndim)), keepdims=True))
+def _sobol(values: FloatArray, names: tuple[str, ...], part: tuple[str, ...]) -> float:
+    mean = values.mean(axis=0)
+    mean = mean - mean.mean()
+
+    def along(*kept: str) -> FloatArray:
+        others = tuple(place for place, name in enumerate(names) if name not in kept)
+        return np.asarray(mean.mean(axis=others, keepdims=True))
+
+    effect = along(*part)
+    if len(part) == 2:
+        effect = effect - along(part[0]) - along(part[1])
+    return float((np.broadcast_to(effect, mean.shape) ** 2).sum() / (mean**2).sum())
 
 
-def variance_share(part: FloatArray, total: FloatArray) -> Estimate:
-    """Variance of a part's effects over the total's, both (S, ...), without what differs from seed to seed.
+def _has_signal(values: FloatArray) -> bool:
+    """Whether seeds agree on differences between cells, values (S, N): the t-interval of their products is above 0."""
+    if not values.size or np.isnan(values).any():
+        return False
+    centred = values - values.mean(axis=1, keepdims=True)
+    if not (centred**2).sum() > SINGULAR * (values**2).sum():
+        return False
+    return len(values) < 3 or mean_of(_products(centred)).low > 0
 
-    NaN when the total's cannot be told from zero. Intervals are the jackknife's of a statistic of pairs of seeds
-    (Arvesen, 1969).
-    """
-    seeds = len(total)
 
-    def products(effects: FloatArray) -> FloatArray:
-        flat = effects.reshape(seeds, -1)
-        if seeds == 1:
-            return np.asarray((flat * flat).sum(axis=1))
-        return np.asarray((flat * (flat.sum(axis=0) - flat)).sum(axis=1) / (seeds - 1))
+def _agreed(effects: FloatArray) -> float:
+    """Sum of squares of effects (S, N) that seeds agree on, from products of different seeds."""
+    return float(_products(effects).mean())
 
-    of_part, of_total = products(part), products(total)
-    signal = of_total.mean()
-    if math.isnan(signal) or signal <= SINGULAR * np.square(total).sum() / seeds:
-        return Estimate(math.nan, math.nan, math.nan)
-    share = float(of_part.mean() / signal)
-    if seeds < 3:
-        return Estimate(share, math.nan, math.nan)
-    each = 2 * (seeds - 1) / (seeds - 2)  # a seed's weight in the pairs
-    if mean_of(signal + each * (of_total - signal)).low <= 0:
-        return Estimate(math.nan, math.nan, math.nan)
-    return mean_of(share + each * (of_part - share * of_total) / signal)
+
+def _products(effects: FloatArray) -> FloatArray:
+    """Of each seed's effects (S, N) with the mean effects of the others; with itself when it is alone (S,)."""
+    others = effects if len(effects) == 1 else (effects.sum(axis=0) - effects) / (len(effects) - 1)
+    return np.asarray((effects * others).sum(axis=1))

@@ -1,7 +1,8 @@
 """Landscapes over two axes, and which of their seeds are whole.
 
-A study may have *extra seeds*, trained only in the cells that a verdict hangs on. They are those with trials in less
-than half as many cells as the seed with the most; ridges use them, everything else is about the others.
+A study may have *extra seeds*, beyond those that it asks for, trained only in the cells that a verdict hangs on. The
+landscape's ``attrs["asked_seeds"]`` tells how many it asks for; without it there are no extra ones. Ridges use extra
+seeds, everything else is about the others, the *whole* seeds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from analysis.estimate import FloatArray
 from analysis.landscape import axis_names
 from search_spaces import nearest_name
 
-EXTRA_SHARE = 0.5
+ASKED = "asked_seeds"
 
 
 def pair_of(landscape: xr.DataArray, first: str, second: str) -> xr.DataArray:
@@ -54,15 +55,23 @@ def cells_of_pair(landscape: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray
 
 def _best_others(ordered: xr.DataArray) -> NDArray[np.int64]:
     """Index (A, B), flat over all further axes of ("seed", a, b, ...), of the least mean over whole seeds."""
-    whole = whole_seeds(ordered).values
-    mean = whole.reshape(*whole.shape[:3], -1).mean(axis=0)
+    mean = mean_of_whole_seeds(ordered)
+    mean = mean.reshape(*mean.shape[:2], -1)
     return np.asarray(np.where(np.isnan(mean), np.inf, mean).argmin(axis=-1))
 
 
 def whole_seeds(landscape: xr.DataArray) -> xr.DataArray:
     """The landscape without its extra seeds."""
-    known = landscape.notnull().sum([name for name in landscape.dims if name != "seed"])
-    return landscape.isel(seed=(known > EXTRA_SHARE * known.max()).values)
+    asked = landscape.attrs.get(ASKED)
+    return landscape if asked is None else landscape.isel(seed=(landscape["seed"] < asked).values)
+
+
+def mean_of_whole_seeds(landscape: xr.DataArray) -> FloatArray:
+    """The mean (*axes) over those whole seeds that a cell has; NaN where it has none."""
+    values = whole_seeds(landscape).values
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0).sum(axis=0) / known.sum(axis=0))
 
 
 def whole_values(pair: xr.DataArray) -> FloatArray:
@@ -74,16 +83,24 @@ def whole_values(pair: xr.DataArray) -> FloatArray:
     values = whole_seeds(pair).values
     values = np.where(np.isnan(values).any(axis=0), np.nan, values)
     if not len(values) or np.isnan(values).all():
-        raise AnalysisError("no cell has a trial of every seed: run the study to its end")
+        raise AnalysisError(
+            "no cell has a trial of every seed: run the study to its end; a table whose seeds are no replicates is "
+            "imported without --seed"
+        )
     return values
+
+
+def is_logarithmic(pair: xr.DataArray, axis: str) -> bool:
+    """Whether an axis is logarithmic."""
+    return bool(pair[axis].attrs.get("scale") == "log")
 
 
 def positions(pair: xr.DataArray, axis: str) -> FloatArray:
     """An axis's values as a line is fitted to them: log10 on a logarithmic axis, else as they are."""
     values = pair[axis].values.astype(np.float64)
-    return np.log10(values) if pair[axis].attrs.get("scale") == "log" else values
+    return np.log10(values) if is_logarithmic(pair, axis) else values
 
 
 def own_unit(pair: xr.DataArray, axis: str, position: float) -> float:
     """The axis's value at a position."""
-    return float(10**position if pair[axis].attrs.get("scale") == "log" else position)
+    return float(10**position if is_logarithmic(pair, axis) else position)

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import xarray as xr
 
+from analysis.bands import near_optimal
 from analysis.estimate import Estimate, quantile
 from analysis.landscape import axis_names
 from analysis.pairs import cells_of_pair, pair_of
-from analysis.ridge import Regime, Ridge, near_optimal, ridge
+from analysis.ridge import Regime, Ridge, ridge
 
 COUPLED, DECOUPLED, UNDECIDED = "coupled", "decoupled", "undecided"
-NEGLIGIBLE = 0.1
-"""Slopes up to this size change the best value by a tenth of a decade a decade: not worth tuning together."""
 MOST_SEEDS = 1000
 """More seeds than this are no plan."""
 FEWEST_SEEDS = 3
@@ -26,50 +25,49 @@ FEWEST_SEEDS = 3
 def verdict_on(pair: xr.DataArray) -> tuple[Ridge, list[str], str]:
     """The ridge of a landscape of two axes, the verdict on each of its regimes, and on the whole."""
     found = ridge(pair)
-    kinds = [_kind(regime.slope) for regime in found.regimes]
+    kinds = [_kind(regime.slope, found.negligible) for regime in found.regimes]
     if COUPLED in kinds:
         return found, kinds, COUPLED
     return found, kinds, DECOUPLED if kinds and set(kinds) == {DECOUPLED} else UNDECIDED
 
 
-def _kind(slope: Estimate) -> str:
-    if slope.low > NEGLIGIBLE or slope.high < -NEGLIGIBLE:
+def _kind(slope: Estimate, negligible: float) -> str:
+    if slope.low > negligible or slope.high < -negligible:
         return COUPLED
-    return DECOUPLED if slope.low >= -NEGLIGIBLE and slope.high <= NEGLIGIBLE else UNDECIDED
+    return DECOUPLED if slope.low >= -negligible and slope.high <= negligible else UNDECIDED
 
 
 def seeds_to_decide(found: Ridge, kinds: Sequence[str], verdict: str) -> int | None:
-    """How many seeds make the intervals narrow enough, at today's slopes and spread; None if no number does.
+    """How many seeds make the intervals narrow enough, at today's slopes and spread; those there are if they are.
 
-    Where one seed tells nothing of the spread, it is as many as do.
+    None if no number does, or there is only one, which tells nothing of the spread.
     """
-    seeds = found.seeds
     if verdict != UNDECIDED:
-        return seeds
-    if not kinds:
-        return None
-    if seeds < 2:
-        return FEWEST_SEEDS
-    needed = {}
-    for regime, kind, lack in zip(found.regimes, kinds, found.lack, strict=True):
-        if kind == UNDECIDED:
-            needed[regime] = _seeds_of(regime, lack, seeds)
-    beyond = [count for regime, count in needed.items() if abs(regime.slope.estimate) > NEGLIGIBLE]
+        return min((regime.seeds for regime in found.regimes), default=None)
+    undecided = [regime for regime, kind in zip(found.regimes, kinds, strict=True) if kind == UNDECIDED]
+    needed = [_seeds_of(regime, found.negligible) for regime in undecided]
+    known = [count for count in needed if count is not None]
+    beyond = [
+        count
+        for regime, count in zip(undecided, needed, strict=True)
+        if abs(regime.slope.estimate) > found.negligible
+    ]
     if beyond:  # one coupled regime decides
-        known = [count for count in beyond if count is not None]
-        return min(known) if known else None
-    counts = [count for count in needed.values() if count is not None]
-    return max(counts) if len(counts) == len(needed) else None
+        return min((count for count in beyond if count is not None), default=None)
+    return max(known) if known and len(known) == len(needed) else None
 
 
-def _seeds_of(regime: Regime, lack: float, seeds: int) -> int | None:
-    room = abs(abs(regime.slope.estimate) - NEGLIGIBLE)
-    half = (regime.slope.high - regime.slope.low) / 2
-    spread = math.sqrt(max(half**2 - lack**2, 0.0)) * math.sqrt(seeds) / quantile(seeds - 1)
-    if lack >= room:
+def _seeds_of(regime: Regime, negligible: float) -> int | None:
+    if regime.seeds < 2:
         return None
-    for count in range(seeds + 1, MOST_SEEDS + 1):
-        if math.hypot(lack, quantile(count - 1) * spread / math.sqrt(count)) <= room:
+    room = abs(abs(regime.slope.estimate) - negligible)
+    if regime.lack >= room:
+        return None
+    half = (regime.slope.high - regime.slope.low) / 2
+    spread = math.sqrt(max(half**2 - regime.lack**2, 0.0)) * math.sqrt(regime.seeds)
+    spread /= quantile(regime.seeds - 1)
+    for count in range(regime.seeds + 1, MOST_SEEDS + 1):
+        if math.hypot(regime.lack, quantile(count - 1) * spread / math.sqrt(count)) <= room:
             return count
     return None
 
@@ -93,8 +91,11 @@ def further_trials(landscape: xr.DataArray) -> Further | None:
     for axes in itertools.combinations(names, 2):
         pair = pair_of(landscape, *axes)
         found, kinds, verdict = verdict_on(pair)
-        needed = seeds_to_decide(found, kinds, verdict)
-        if verdict != UNDECIDED or needed is None:
+        if verdict != UNDECIDED or not kinds:
+            continue
+        there = min(regime.seeds for regime in found.regimes)
+        needed = FEWEST_SEEDS if there < 2 else seeds_to_decide(found, kinds, verdict)
+        if needed is None:
             continue
         second = pair[axes[1]]
         rows = xr.zeros_like(second, dtype=bool)
@@ -103,5 +104,7 @@ def further_trials(landscape: xr.DataArray) -> Further | None:
         bands = xr.DataArray(near_optimal(pair).cells(pair.sizes[axes[0]], wider=1), dims=axes)
         chosen = cells_of_pair(landscape, bands & rows.drop_vars(axes[1]))
         cells = chosen if cells is None else cells | chosen
-        seeds = max(seeds, min(needed, max(2 * found.seeds, FEWEST_SEEDS)))
+        # some of the seeds that have these cells may not have counted: their own ridge is too rough
+        present = int((landscape.notnull() | ~chosen).all(chosen.dims).sum())
+        seeds = max(seeds, min(present + needed - there, max(2 * present, FEWEST_SEEDS)))
     return None if cells is None else Further(cells, seeds)

@@ -1,10 +1,12 @@
 """Where the first axis's best value lies along the second: slope by regime, and the transition between two regimes.
 
 The slope is d log10 best first value / d log10 second value: 0 when the axes are decoupled, 1 when both must grow
-together (linear axes count as they are). The best value of a row is the vertex of a parabola through its *near-optimal
-band*, not its single best cell: the cells around the minimum that are less than half as bad as the landscape's worst,
-as many to the left as to the right. Through the rows goes a straight line, and a continuous one with one bend; the bend
-is kept if it fits better by an F test at 1%, and the slopes of single seeds change there (t-interval of the change).
+together (linear axes count as they are). It is about the first axis given the second; the other way round it is another
+question, and may have another answer.
+
+The best value of a row is the vertex of a parabola through its near-optimal band (`analysis.bands`), not its single
+best cell. Through the rows goes a straight line, and a continuous one with one bend; the bend is kept if it fits better
+by an F test at 1%, and the slopes of single seeds change there (t-interval of the change).
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.bands import MARGIN, known_on_bands, mean_on_bands, near_optimal, vertices
 from analysis.estimate import CONFIDENCE, Estimate, FloatArray, mean_of, quantile
 from analysis.landscape import axis_names
-from analysis.pairs import own_unit, positions, whole_seeds
+from analysis.pairs import is_logarithmic, own_unit, positions
 
-BAND = 0.5
-"""Share of the landscape's range, from best to worst, that a band reaches above its row's least value."""
-MARGIN = 2
-"""Values that must lie on either side of a row's optimum for it to count: nearer to the edge it is cut off."""
+NEGLIGIBLE = 0.1
+"""Slopes up to this size change the best value by a tenth of a decade a decade: not worth tuning together.
+
+Where an axis is linear, by a tenth of the first one's range over all of the second.
+"""
 FEWEST_ROWS = 4
 GRID_SHARE = 0.05
 """Error of an optimum fitted between grid values, as a share of a uniform error over a grid step (simulated)."""
@@ -32,16 +36,24 @@ RELATIVE_RESOLUTION = 0.05
 """Scatter of optima, in grid steps, below which a bend is not looked for."""
 BEND_LEVEL = 0.01
 PLACES_PER_STEP = 8
-TIE = 1e-12
+SHAPE_FACTOR = 2.0
+"""What a cubic in place of the parabola changes counts as error, so many times: valleys are not symmetric."""
 
 
 @dataclass(frozen=True)
 class Regime:
-    """A range of the second axis, in its own unit, and the ridge's slope there."""
+    """A range of the second axis, in its own unit, and the ridge's slope there.
+
+    Attributes:
+        seeds: how many seeds have bands enough for a line of their own here.
+        lack: part of the half interval that more seeds do not make smaller.
+    """
 
     start: float
     end: float
     slope: Estimate
+    seeds: int
+    lack: float
 
 
 @dataclass(frozen=True)
@@ -53,162 +65,172 @@ class Ridge:
         regimes: one, or two when the ridge bends; none when there are too few rows.
         transition: where it bends, in the second axis's own unit, or None.
         optima: the best position of every row (B,), log10 on a logarithmic axis; NaN where there is none.
+        negligible: the slope up to which the axes count as decoupled.
+        problem: why there is no ridge, if there is none.
         line: coefficients of the fit, see `Ridge.at`.
         bend: position of the transition, or of the middle of a straight line.
-        seeds: how many seeds have bands enough for a line of their own.
-        lack: part of each regime's half interval that more seeds do not make smaller.
     """
 
     slope: Estimate
     regimes: tuple[Regime, ...]
     transition: Estimate | None
     optima: FloatArray
+    negligible: float
+    problem: str | None = None
     line: tuple[float, ...] = ()
     bend: float = math.nan
-    seeds: int = 0
-    lack: tuple[float, ...] = ()
 
     def at(self, places: FloatArray) -> FloatArray:
         """The fitted best position of the first axis at positions of the second."""
         return np.asarray(_design(places, self.bend, len(self.line) - 1) @ np.array(self.line))
 
 
-@dataclass(frozen=True)
-class Bands:
-    """The near-optimal band of every row.
-
-    Attributes:
-        at: index of the smoothed minimum (B,), rounded down.
-        middle: the same, halfway between two cells if an even number is tied (B,).
-        reach: cells that the band has to each side of it (B,).
-        there: rows whose optimum is inside the grid (B,).
-    """
-
-    at: NDArray[np.int64]
-    middle: FloatArray
-    reach: NDArray[np.int64]
-    there: NDArray[np.bool_]
-
-    def cells(self, count: int, wider: int = 0) -> NDArray[np.bool_]:
-        """Cells (count, B) of the bands, `wider` cells more to each side; none of rows that have no optimum."""
-        distance = np.abs(np.arange(count)[:, None] - self.at)
-        return np.asarray((distance <= self.reach + wider) & self.there)
-
-
 def ridge(pair: xr.DataArray) -> Ridge:
     """The ridge of a landscape ``("seed", first, second)``.
 
     Rows where the optimum lies at the edge, or nothing trains well, are left out. Intervals cover the scatter about
-    the line or the spread over seeds, whichever is larger, and the grid's resolution; that of the transition is where
-    the bend may lie by the F test at 5%, a grid step wider on each side. All is NaN when fewer than 4 rows are left.
+    the line or the spread over seeds, whichever is larger, what the shape of the valley may do, and the grid's
+    resolution; that of the transition is where the bend may lie by the F test at 5%, a grid step wider on each side.
+    All is NaN when fewer than 4 rows are left, or the first axis has fewer than 5 values.
     """
     first, second = axis_names(pair)
     x, y = positions(pair, first), positions(pair, second)
-    bands = near_optimal(pair)
-    values = pair.values
-    optima = _vertices(_mean_of_known(values, bands), x, bands)
+    bands, values = near_optimal(pair), pair.values
+    mean = mean_on_bands(values, bands)
+    optima = vertices(mean, x, bands)
     rows = ~np.isnan(optima)
+    logarithmic = is_logarithmic(pair, first) and is_logarithmic(pair, second)
+    negligible = NEGLIGIBLE if logarithmic else NEGLIGIBLE * float(np.ptp(x) / np.ptp(y))
     if rows.sum() < FEWEST_ROWS:
         none = Estimate(math.nan, math.nan, math.nan)
-        return Ridge(none, (), None, optima)
-    by_seed = [_vertices(_known_on_bands(each, bands), x, bands) for each in values]
+        return Ridge(none, (), None, optima, negligible, _problem(pair, bands.range, int(rows.sum())))
+    shaped = vertices(mean, x, bands, degree=3)
+    shaped = np.where(np.isnan(shaped), optima, shaped)
     step = float(np.median(np.diff(x)))
-    straight = _line(y, optima, by_seed, None, step)
+    rounded = _Optima(optima, [vertices(known_on_bands(each, bands), x, bands) for each in values])
+    cubic = _Optima(shaped, [vertices(known_on_bands(each, bands), x, bands, degree=3) for each in values])
+    straight = _line(y, rounded, cubic, None, step)
     bend = _bend(y[rows], optima[rows], float(np.median(np.diff(y))))
-    broken = _line(y, optima, by_seed, bend[0], step) if bend else straight
-    ends = pair[second].values[rows]
+    broken = _line(y, rounded, cubic, bend[0], step) if bend else straight
+    start, end = (float(each) for each in pair[second].values[rows][[0, -1]])
+    slope = straight.slopes[0]
     if bend is None or not broken.bends:
-        whole = Regime(float(ends[0]), float(ends[-1]), straight.slopes[0])
-        return Ridge(
-            whole.slope, (whole,), None, optima, straight.fit, straight.bend, straight.seeds, straight.lack
-        )
+        whole = Regime(start, end, slope, straight.seeds[0], straight.lack[0])
+        return Ridge(slope, (whole,), None, optima, negligible, None, straight.fit, straight.bend)
     at, low, high = (own_unit(pair, second, place) for place in bend)
-    before, after = broken.slopes
-    regimes = (Regime(float(ends[0]), at, before), Regime(at, float(ends[-1]), after))
-    return Ridge(
-        straight.slopes[0],
-        regimes,
-        Estimate(at, low, high),
-        optima,
-        broken.fit,
-        bend[0],
-        broken.seeds,
-        broken.lack,
+    regimes = (
+        Regime(start, at, broken.slopes[0], broken.seeds[0], broken.lack[0]),
+        Regime(at, end, broken.slopes[1], broken.seeds[1], broken.lack[1]),
+    )
+    return Ridge(slope, regimes, Estimate(at, low, high), optima, negligible, None, broken.fit, broken.bend)
+
+
+def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:
+    """Why a landscape has no ridge."""
+    first, second = axis_names(pair)
+    if pair.sizes[first] < 2 * MARGIN + 1:
+        return f"{first} has {pair.sizes[first]} values, and a ridge needs {2 * MARGIN + 1}"
+    if pair.sizes[second] < FEWEST_ROWS:
+        return f"{second} has {pair.sizes[second]} values, and a ridge needs {FEWEST_ROWS}"
+    if extent == 0:
+        return "all cells are alike"
+    return (
+        f"only {rows} of {pair.sizes[second]} values of {second} have their best {first} well inside the grid"
     )
 
 
-def near_optimal(pair: xr.DataArray) -> Bands:
-    """The bands of a landscape's rows, by the mean over its whole seeds."""
-    mean = whole_seeds(pair).values.mean(axis=0)
-    count = len(mean)
-    known = mean[~np.isnan(mean)]
-    if count < 2 * MARGIN + 1 or not known.size or known.min() == known.max():
-        nothing = np.zeros(mean.shape[1], dtype=np.int64)
-        return Bands(nothing, nothing.astype(float), nothing, nothing.astype(bool))
-    padded = np.concatenate([mean[:1], mean, mean[-1:]])
-    smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-    smooth = np.where(np.isnan(smooth), np.inf, smooth)
-    index = np.arange(count)[:, None]
-    least = smooth.min(axis=0)
-    best = np.where(np.isfinite(least), smooth.argmin(axis=0), 0)
-    # of tied cells side by side, the middle one
-    tied = smooth <= least + TIE * np.abs(least)
-    end = np.where(~tied & (index > best), index, count).min(axis=0)
-    middle = (best + end - 1) / 2
-    at = np.floor(middle).astype(np.int64)
-    level = least + BAND * (known.max() - known.min())
-    outside = ~(smooth <= level)
-    left = np.where(outside & (index < at), index, -1).max(axis=0)
-    right = np.where(outside & (index > at), index, count).min(axis=0)
-    reach = np.maximum(np.minimum(at - left, right - at) - 1, MARGIN)
-    value = np.take_along_axis(mean, at[None], axis=0)[0]
-    there = (at >= MARGIN) & (at < count - MARGIN) & (value <= (known.min() + known.max()) / 2)
-    return Bands(at, middle, reach, there)
+@dataclass(frozen=True)
+class _Optima:
+    """The rows' best positions (B,) by the mean over seeds, and by each seed; NaN where there is none."""
 
-
-def _known_on_bands(values: FloatArray, bands: Bands) -> FloatArray:
-    """A seed's values (A, B), NaN in rows where it does not have the whole band."""
-    whole = ~(np.isnan(values) & bands.cells(len(values))).any(axis=0)
-    return np.where(whole, values, np.nan)
-
-
-def _mean_of_known(values: FloatArray, bands: Bands) -> FloatArray:
-    """Mean (A, B) over those seeds of (seeds, A, B) that have a row's whole band; NaN where none has."""
-    usable = np.stack([_known_on_bands(each, bands) for each in values])
-    counts = bands.cells(values.shape[1]) & ~np.isnan(usable)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(counts, usable, 0).sum(axis=0) / counts.sum(axis=0))
-
-
-def _vertices(values: FloatArray, x: FloatArray, bands: Bands) -> FloatArray:
-    """Position (B,) of the least value of a parabola through each row's band, kept inside the band.
-
-    The middle of a band whose values are all tied; NaN for rows without optimum, with a missing value, or curved
-    downwards.
-    """
-    inside = bands.cells(len(x))
-    offsets = np.where(inside, x[:, None] - x[bands.at], 0.0)
-    powers = np.stack([inside.astype(float), offsets, offsets**2])
-    usable = bands.there & ~(np.isnan(values) & inside).any(axis=0)
-    filled = np.where(inside & usable, values, 0.0)
-    normal = np.einsum("iab,jab->bij", powers, powers)
-    normal[~usable] = np.eye(3)
-    _, tilt, curvature = np.linalg.solve(normal, np.einsum("iab,ab->bi", powers, filled)[..., None])[..., 0].T
-    tied = usable & (np.abs(curvature) <= TIE) & (np.abs(tilt) <= TIE)
-    curved = usable & (curvature > TIE)
-    vertex = -tilt / np.where(curved, 2 * curvature, 1.0)
-    bottom = x[bands.at] + np.clip(vertex, offsets.min(axis=0), offsets.max(axis=0))
-    return np.where(tied, np.interp(bands.middle, np.arange(len(x)), x), np.where(curved, bottom, np.nan))
+    mean: FloatArray
+    by_seed: list[FloatArray]
 
 
 @dataclass(frozen=True)
 class _Line:
+    """A fit: for each slope its interval, the seeds it rests on, and what more seeds do not improve."""
+
     slopes: tuple[Estimate, ...]
+    seeds: tuple[int, ...]
+    lack: tuple[float, ...]
     fit: tuple[float, ...]
     bend: float
-    lack: tuple[float, ...]
     bends: bool
-    seeds: int
+
+
+def _line(y: FloatArray, rounded: _Optima, cubic: _Optima, bend: float | None, step: float) -> _Line:
+    """Least squares with intervals, through the optima by parabolas; those by cubics tell what the shape may do."""
+    optima, shaped, by_seed = rounded.mean, cubic.mean, rounded.by_seed
+    rows = ~np.isnan(optima)
+    slopes = 1 if bend is None else 2
+    at = float(y[rows].mean()) if bend is None else bend
+    design = _design(y[rows], at, slopes)
+    inverse = np.linalg.inv(design.T @ design)
+    fit, other = (inverse @ design.T @ each[rows] for each in (optima, shaped))
+    freedom = int(rows.sum()) - slopes - 1
+    if slopes == 2:
+        # where the bend lies is estimated too: the fit's derivative by its place is one more column
+        by_place = -np.where(y[rows] < at, fit[1], fit[2])
+        whole = np.column_stack([design, by_place])
+        inverse = np.linalg.pinv(whole.T @ whole)
+        freedom -= 1
+    scatter = math.sqrt(float(((optima[rows] - design @ fit) ** 2).sum()) / max(freedom, 1))
+    errors = np.sqrt(np.diag(inverse))
+    estimates, seeds, lack = [], [], []
+    for place in range(1, slopes + 1):
+        own = _slopes_of_seeds(y, by_seed, rows, at, slopes, place)
+        half = quantile(max(freedom, 1)) * scatter * errors[place]
+        grid = quantile(math.inf) * step / math.sqrt(12) * GRID_SHARE * errors[place]
+        shape = SHAPE_FACTOR * abs(float(fit[place] - other[place]))
+        spread = by_chance = 0.0
+        if len(own) > 1:
+            found = mean_of(own)
+            spread = (found.high - found.low) / 2
+            changed = _slopes_of_seeds(y, cubic.by_seed, rows, at, slopes, place)
+            if len(changed) > 1:
+                by_chance = SHAPE_FACTOR * float(np.hypot(changed.std(), own.std())) / math.sqrt(len(changed))
+        scattered = math.sqrt(max(half**2 - spread**2, 0.0))
+        lack.append(math.hypot(scattered, grid, max(shape - 2 * by_chance, 0.0)))
+        half = math.hypot(max(half, spread), grid, shape)
+        seeds.append(len(own))
+        estimates.append(Estimate(float(fit[place]), float(fit[place] - half), float(fit[place] + half)))
+    bends = slopes == 2 and _changes(y, by_seed, rows, at, fit, other)
+    return _Line(tuple(estimates), tuple(seeds), tuple(lack), tuple(fit.tolist()), at, bends)
+
+
+def _slopes_of_seeds(
+    y: FloatArray, by_seed: list[FloatArray], rows: NDArray[np.bool_], at: float, slopes: int, place: int
+) -> FloatArray:
+    """One slope of the line for each seed that has rows enough, if only on that slope's side of the bend."""
+    found = []
+    for own in by_seed:
+        kept = ~np.isnan(own) & rows
+        columns = _design(y[kept], at, slopes)
+        if slopes == 2 and np.linalg.matrix_rank(columns) < 3:
+            columns = columns[:, [0, place]]
+        if kept.sum() >= FEWEST_ROWS and np.linalg.matrix_rank(columns) == columns.shape[1]:
+            found.append(np.linalg.lstsq(columns, own[kept], rcond=None)[0][min(place, columns.shape[1] - 1)])
+    return np.array(found)
+
+
+def _changes(
+    y: FloatArray,
+    by_seed: list[FloatArray],
+    rows: NDArray[np.bool_],
+    at: float,
+    fit: FloatArray,
+    other: FloatArray,
+) -> bool:
+    """Whether the change of slope at a bend is seen over seeds, and more than the shape of the valley may do."""
+    before, after = (_slopes_of_seeds(y, by_seed, rows, at, 2, place) for place in (1, 2))
+    shape = SHAPE_FACTOR * abs(float((fit[2] - fit[1]) - (other[2] - other[1])))
+    if abs(float(fit[2] - fit[1])) <= shape:
+        return False
+    if len(before) != len(after) or len(before) < 2:
+        return True
+    change = mean_of(after - before)
+    return change.low > 0 or change.high < 0
 
 
 def _design(y: FloatArray, bend: FloatArray | float, slopes: int) -> FloatArray:
@@ -219,50 +241,6 @@ def _design(y: FloatArray, bend: FloatArray | float, slopes: int) -> FloatArray:
     offset = y - np.asarray(bend)[..., None]
     columns = [offset] if slopes == 1 else [np.minimum(offset, 0), np.maximum(offset, 0)]
     return np.stack([np.ones_like(offset), *columns], axis=-1)
-
-
-def _line(
-    y: FloatArray, optima: FloatArray, by_seed: list[FloatArray], bend: float | None, step: float
-) -> _Line:
-    """Least squares with intervals."""
-    rows = ~np.isnan(optima)
-    slopes = 1 if bend is None else 2
-    at = float(y[rows].mean()) if bend is None else bend
-    design = _design(y[rows], at, slopes)
-    inverse = np.linalg.inv(design.T @ design)
-    fit = inverse @ design.T @ optima[rows]
-    freedom = int(rows.sum()) - slopes - 1
-    if (
-        slopes == 2
-    ):  # where the bend lies is estimated too: the fit's derivative by its place is one more column
-        by_place = -np.where(y[rows] < at, fit[1], fit[2])
-        whole = np.column_stack([design, by_place])
-        inverse = np.linalg.pinv(whole.T @ whole)
-        freedom -= 1
-    scatter = math.sqrt(float(((optima[rows] - design @ fit) ** 2).sum()) / max(freedom, 1))
-    errors = np.sqrt(np.diag(inverse))
-    fits = []
-    for own in by_seed:
-        kept = ~np.isnan(own) & rows
-        columns = _design(y[kept], at, slopes)
-        if kept.sum() >= FEWEST_ROWS and np.linalg.matrix_rank(columns) == slopes + 1:
-            fits.append(np.linalg.lstsq(columns, own[kept], rcond=None)[0])
-    estimates, lack = [], []
-    for place in range(1, slopes + 1):
-        half = quantile(max(freedom, 1)) * scatter * errors[place]
-        grid = quantile(math.inf) * step / math.sqrt(12) * GRID_SHARE * errors[place]
-        spread = 0.0
-        if len(fits) > 1:
-            found = mean_of(np.array([each[place] for each in fits]))
-            spread = (found.high - found.low) / 2
-        lack.append(math.hypot(math.sqrt(max(half**2 - spread**2, 0.0)), grid))
-        half = math.hypot(max(half, spread), grid)
-        estimates.append(Estimate(float(fit[place]), float(fit[place] - half), float(fit[place] + half)))
-    bends = slopes == 2
-    if bends and len(fits) > 1:
-        change = mean_of(np.array([each[2] - each[1] for each in fits]))
-        bends = change.low > 0 or change.high < 0
-    return _Line(tuple(estimates), tuple(fit.tolist()), at, tuple(lack), bends, len(fits))
 
 
 def _bend(y: FloatArray, optima: FloatArray, step: float) -> tuple[float, float, float] | None:

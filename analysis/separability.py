@@ -1,6 +1,7 @@
 """The verdict: can two hyperparameters be tuned one at a time, where not, and what should be tuned instead.
 
-All statistics are about landscapes with two axes; the seed is the unit of replication, intervals are 95%.
+All statistics are about landscapes with two axes, and the first axis's best value against the second. The seed is the
+unit of replication, intervals are 95%; those of tuners' trials are over replayed runs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from analysis.interaction import interaction_share, sobol_indices
 from analysis.landscape import axis_names
 from analysis.pairs import pair_of
 from analysis.penalty import coordinate_penalty
-from analysis.power import COUPLED, UNDECIDED, seeds_to_decide, verdict_on
+from analysis.power import COUPLED, FEWEST_SEEDS, UNDECIDED, seeds_to_decide, verdict_on
 from analysis.ridge import Ridge
 from analysis.suboptimality import check_suboptimality_target
 
@@ -104,11 +105,13 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
         )
         if verdict == UNDECIDED and needed is not None:
             sentence += f"; about {needed} seeds would decide it"
+        elif verdict == UNDECIDED and found.regimes and found.regimes[0].seeds < 2:
+            sentence += f"; {FEWEST_SEEDS} seeds are needed to tell how many would decide it"
         penalty, interaction = coordinate_penalty(pair), interaction_share(pair)
         verdicts.append(
             Verdict(
                 optimizer, axes, verdict, tuple(kinds), sentence, found, penalty, interaction, sobol[axes],
-                found.seeds, needed, advice,
+                min((regime.seeds for regime in found.regimes), default=0), needed, advice,
             )
         )  # fmt: skip
     return verdicts
@@ -116,7 +119,7 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
 
 def _in_words(found: Ridge, kinds: list[str], second: str) -> str:
     if not kinds:
-        return "undecided, for too few rows have their optimum inside the grid"
+        return f"undecided: {found.problem}"
     slopes = [f"(slope {regime.slope.text('z.2f')})" for regime in found.regimes]
     if found.transition is None:
         return f"{kinds[0]} {slopes[0]}"
@@ -135,12 +138,14 @@ def _advice_in_words(advice: Advice) -> str:
 
     def trials(median: Estimate) -> str:
         if math.isinf(median.estimate):
-            return "more than 100"
+            return f"more than {advice.budget}"
         high = "..." if math.isinf(median.high) else f"{median.high:.0f}"
         return f"{median.estimate:.0f} [{median.low:.0f}, {high}]"
 
     only = ", the one effective parameter" if advice.one_parameter else ""
-    text = f"tune {advice.coordinate} instead{only}: CGLD needs {trials(cost.after)} trials instead of "
-    text += trials(cost.before)
-    gained = cost.after.high < cost.before.low
-    return text if gained else f"{text}, no clear gain"
+    needs = f"CGLD needs {trials(cost.after)} trials instead of {trials(cost.before)}"
+    if cost.sooner.low > 0.5:
+        return f"tune {advice.coordinate} instead{only}: {needs}"
+    if cost.sooner.high < 0.5:
+        return f"{advice.coordinate} decouples them{only}, but costs more to tune: {needs}"
+    return f"{advice.coordinate} decouples them{only}, without clear gain: {needs}"

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import Normal, Stroke
 
-from analysis.advice import BUDGET, REPLICATES
+from analysis.advice import REPLICATES
 from analysis.curves import COLOURS
 from analysis.errors import AnalysisError
 from analysis.estimate import Estimate, FloatArray
@@ -147,7 +147,9 @@ def _advice(ax: Axes, verdict: Verdict) -> None:
         for step, (key, median) in enumerate((("before", cost.before), ("after", cost.after))):
             at = place + (step - 0.5) * 0.38
             label = f"tuning {names[key]}" if place == 0 else None
-            highest = max(highest, _bar(ax, at, median, label, COLOURS[step], hatches[key]))
+            highest = max(
+                highest, _bar(ax, at, median, verdict.advice.budget, label, COLOURS[step], hatches[key])
+            )
     ax.set_xticks(range(len(verdict.advice.cost)), list(verdict.advice.cost))
     ax.set(ylim=(0, 1.3 * highest), ylabel=f"trials until suboptimality {verdict.advice.target:.2g}")
     ax.set_title(f"median of {REPLICATES} runs, 95% interval", fontsize=9)
@@ -156,11 +158,13 @@ def _advice(ax: Axes, verdict: Verdict) -> None:
     ax.set_axisbelow(True)
 
 
-def _bar(ax: Axes, at: float, median: Estimate, label: str | None, colour: str, hatch: str) -> float:
+def _bar(
+    ax: Axes, at: float, median: Estimate, budget: int, label: str | None, colour: str, hatch: str
+) -> float:
     """A bar with its interval, to the budget where there is none; returns how high it reaches."""
     reached = math.isfinite(median.estimate)
-    height = median.estimate if reached else float(BUDGET)
-    top = median.high if math.isfinite(median.high) else float(BUDGET)
+    height = median.estimate if reached else float(budget)
+    top = median.high if math.isfinite(median.high) else float(budget)
     ax.bar(
         at,
         height,
@@ -175,6 +179,6 @@ def _bar(ax: Axes, at: float, median: Estimate, label: str | None, colour: str, 
         ax.errorbar(
             at, height, [[height - median.low], [top - height]], color="black", capsize=2, linewidth=1
         )
-    text = f"{median.estimate:g}" if reached else f"> {BUDGET}"
+    text = f"{median.estimate:g}" if reached else f"> {budget}"
     ax.annotate(text, (at, top), (0, 3), textcoords="offset points", ha="center", fontsize=8)
     return top

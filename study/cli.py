@@ -529,9 +529,9 @@ def show_report(study: StudySpec, store: Store, report: Report, storage: str) ->
 
 def show_decision(study: StudySpec, store: Store, report: Report, budget: int) -> None:
     """The verdicts, and why no more seeds were added."""
-    from analysis.power import further_trials
     from analysis.separability import judge
     from study.decide import stored_extra
+    from study.decide import until_decided as seeds_until_decided
 
     panels = landscapes(store, study.name, extra=True)
     extra = stored_extra(study, store)
@@ -539,7 +539,8 @@ def show_decision(study: StudySpec, store: Store, report: Report, budget: int) -
         f"\nseeds added for the verdict: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}"
     )
     show_verdicts([verdict for name, values in panels.items() for verdict in judge(name, values)])
-    if not report.interrupted and any(further_trials(values) for values in panels.values()):
+    unlimited = seeds_until_decided(study, sys.maxsize)
+    if not (report.interrupted or report.failures) and unlimited(store, 1):
         print("not decided: the next seed does not fit into --budget")
 
 
@@ -641,6 +642,7 @@ def landscapes(
     Without seeds that were added for a verdict, but for `extra`.
     """
     from analysis.landscape import landscape, occurring_space
+    from analysis.pairs import ASKED
 
     name, optimizer = split_name(study)
     space, metric = store.space(name), store.metric(name)
@@ -653,7 +655,9 @@ def landscapes(
     for each in frames.keys() - found.keys():
         print(f"no trials of {name}/{each}: left out", file=sys.stderr)
     return {
-        each: landscape(frame, occurring_space(space, frame) if where and len(frame) else space, metric)
+        each: landscape(
+            frame, occurring_space(space, frame) if where and len(frame) else space, metric
+        ).assign_attrs({ASKED: store.spec(name).get("seeds")} if extra else {})
         for each, frame in found.items()
     }
 
@@ -713,7 +717,11 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 def diverged_shares(store: Store, study: str) -> dict[str, float]:
     from analysis.landscape import diverged_share
 
-    return {each: diverged_share(store.trials(study, each)) for each in store.optimizers(study)}
+    asked = store.spec(study).get("seeds")
+    return {
+        each: diverged_share(asked_seeds(store.trials(study, each), asked))
+        for each in store.optimizers(study)
+    }
 
 
 def split_name(study: str) -> tuple[str, str | None]:

@@ -10,19 +10,25 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from analysis.landscape import landscape
+from analysis.pairs import ASKED
 from analysis.power import further_trials
 from storage.records import cell_key
 from storage.store import Store
 from study.block import Block
 from study.run import lanes_per_block, make_block
-from study.spec import OptimizerSpec, StudySpec
+from study.spec import OptimizerSpec, SpecError, StudySpec
 
 
 def until_decided(spec: StudySpec, budget: int) -> Callable[[Store, int], Sequence[Block]]:
     """For `study.run.run`: the blocks of further seeds that would decide the verdicts, at most `budget` trials in all.
 
-    Trials of further seeds that the store already has count towards the budget.
+    Trials of further seeds that the store already has count towards the budget. Raises SpecError when there is no pair
+    of axes to decide about.
     """
+    if sum(len(axis.values) > 1 for axis in spec.space.axes) < 2:
+        raise SpecError(
+            f"{spec.name} has fewer than two axes with several values: there is no separability to decide"
+        )
 
     def further(store: Store, workers: int) -> Sequence[Block]:
         left = budget - stored_extra(spec, store)
@@ -49,7 +55,8 @@ def _blocks_of(
     spec: StudySpec, optimizer: OptimizerSpec, store: Store, workers: int, left: int
 ) -> list[Block]:
     frame = store.trials(spec.name, optimizer.name)
-    wanted = further_trials(landscape(frame, spec.space, store.metric(spec.name)))
+    values = landscape(frame, spec.space, store.metric(spec.name))
+    wanted = further_trials(values.assign_attrs({ASKED: spec.seeds}))
     if wanted is None:
         return []
     stored = store.stored(spec.name, optimizer.name)

@@ -6,7 +6,7 @@ import known_landscapes as known
 import numpy as np
 import pytest
 
-from analysis.advice import advise, best_exponent, moved, sheared, shift_of, simplest, trials
+from analysis.advice import advise, best_exponent, cost_of, moved, sheared, shift_of, simplest, trials
 from analysis.estimate import Estimate
 from analysis.pairs import whole_values
 from analysis.ridge import ridge
@@ -29,10 +29,10 @@ def test_a_shear_takes_the_nearest_measured_cell() -> None:
 
 def test_a_shear_by_the_slope_levels_the_ridge() -> None:
     surface, y = known.valley(1.0), known.DECADES
-    level = moved(surface[None], sheared(y, shift_of(y, (1.0,), 0.0)))[0]
+    level = moved(surface[None], sheared(y, shift_of(y, (1.0,), 0.0, 0.0)))[0]
     inside = level < surface.max()
     np.testing.assert_allclose(np.where(inside, level, 0), np.where(inside, known.valley(0.0), 0), atol=1e-12)
-    bent = moved(known.two_regimes(-1.5)[None], sheared(y, shift_of(y, (0.0, 1.0), -1.5)))[0]
+    bent = moved(known.two_regimes(-1.5)[None], sheared(y, shift_of(y, (0.0, 1.0), -1.5, 0.0)))[0]
     assert (bent.argmin(axis=0) == bent.argmin(axis=0)[0]).all()
 
 
@@ -53,11 +53,22 @@ def test_the_exponent_is_the_ridges_slope(slope: float, noise: float) -> None:
     assert held >= 17
 
 
-def test_one_seed_gives_an_exponent_without_interval() -> None:
+def test_with_one_seed_the_exponent_is_the_slope() -> None:
     landscape = known.landscape(known.valley(1.0, 0.3, 0.01), seeds=1)
-    found = best_exponent(whole_values(landscape), known.DECADES, known.DECADES, Estimate(1.02, 1.0, 1.04))
-    assert found.estimate == pytest.approx(1, abs=0.1)
-    assert math.isnan(found.low)
+    slope = Estimate(1.02, 1.0, 1.04)
+    assert best_exponent(whole_values(landscape), known.DECADES, known.DECADES, slope) == slope
+
+
+def test_steep_ridges_have_steep_exponents() -> None:
+    found = advice_on(known.valley(3.0, 0.3, 0.05), noise=0.005)
+    assert found.coordinate == "alpha/eps^3"
+    assert found.exponents[0].low <= 3 <= found.exponents[0].high
+
+
+def test_a_ridge_away_from_the_middle_stays_inside_the_new_grid() -> None:
+    found = advice_on(known.valley(1.0, 5.5, 0.01), noise=0.005)
+    assert found.coordinate == "alpha/eps"
+    assert all(math.isfinite(cost.after.estimate) for cost in found.cost.values())
 
 
 def test_simple_exponents_are_preferred() -> None:
@@ -73,7 +84,8 @@ def test_tuning_one_at_a_time_is_cheaper_in_the_new_coordinates() -> None:
     assert found.coordinate == "alpha/eps"
     assert found.used == (1.0,)
     for cost in found.cost.values():
-        assert cost.after.high < cost.before.low
+        assert cost.after.estimate < cost.before.estimate
+        assert cost.sooner.low > 0.5
     assert found.penalty.estimate < 0.01
     assert not found.one_parameter  # eps matters still
     assert found.to_json()["trials"]["cgld"]["after"]["estimate"] == found.cost["cgld"].after.estimate
@@ -108,7 +120,11 @@ def test_coordinates_in_words() -> None:
 def test_a_target_that_is_never_reached_has_no_median() -> None:
     values = whole_values(known.landscape(known.valley(1.0, 0.3, 0.02), 0.005))
     worse = moved(values, np.full((21, 21), -1))  # the new grid lacks every good cell
-    found = trials(worse, values, "cgld", 0.01)
-    assert math.isinf(found.estimate)
-    assert found.to_json() == {"estimate": None, "low": None, "high": None}
-    assert trials(values, values, "cgld", 1.0).estimate == 1
+    assert math.isinf(trials(worse, values, "cgld", 0.01).median)
+    assert trials(values, values, "cgld", 1.0).median == 1
+    found = cost_of(values, worse, "cgld", 0.01)
+    assert found.after.to_json() == {"estimate": None, "low": None, "high": None}
+    assert found.sooner.high < 0.5
+    again = cost_of(values, values, "cgld", 0.01)
+    assert again.before == again.after
+    assert again.sooner.low <= 0.5 <= again.sooner.high

@@ -33,15 +33,16 @@ def test_separable_landscapes_have_little_interaction_and_coupled_ones_much(nois
 
 def test_monotone_rescaling_changes_nothing() -> None:
     """As long as the same cells are in the better half of the range."""
-    for surface in (COUPLED["slope 0.25"], SEPARABLE["valley"]):
-        plain = known.landscape(surface, 0.02)
-        mean = plain.mean("seed").values
-        middle = (mean.min() + mean.max()) / 2
-        # squared below the middle, straight above; the weights see the means, so means and not seeds are compared
-        squared = xr.where(plain < middle, plain**2 / middle, plain).transpose(*plain.dims)
-        one = interaction_share(plain.isel(seed=[0]))
-        other = interaction_share(squared.isel(seed=[0]))
-        assert other.estimate == pytest.approx(one.estimate, abs=0.05)
+    for surface in (COUPLED["slope 0.25"], COUPLED["rosenbrock"], SEPARABLE["valley"]):
+        plain = known.landscape(surface, 0.02, seeds=1)
+        middle = (plain.min() + plain.max()) / 2
+        for rescale in (np.square, np.sqrt, np.exp):
+            bent = rescale(plain) / rescale(middle) * middle
+            low = bent.min()
+            # straight above the middle, and below stretched so that the best value stays where it is
+            squeezed = middle - (middle - bent) * (middle - plain.min()) / (middle - low)
+            rescaled = xr.where(plain < middle, squeezed, plain).transpose(*plain.dims)
+            assert interaction_share(rescaled).estimate == pytest.approx(interaction_share(plain).estimate)
 
 
 def test_saturated_cells_and_the_order_of_the_axes_change_nothing() -> None:
@@ -57,7 +58,7 @@ def test_saturated_cells_and_the_order_of_the_axes_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("noise", known.NOISE)
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [3, 10])
 def test_intervals_hold_the_truth_without_noise(noise: float, seeds: int) -> None:
     surface = COUPLED["slope 0.25"]
     exact = known.landscape(surface)
@@ -67,7 +68,7 @@ def test_intervals_hold_the_truth_without_noise(noise: float, seeds: int) -> Non
         made = known.landscape(surface, noise, seeds, simulation)
         found = interaction_share(made), sobol_indices(made)["alpha", "eps"]
         held += [one.low <= true <= one.high for one, true in zip(found, truth, strict=True)]
-    assert (held >= 0.83 * 150).all()
+    assert (held >= 0.86 * 150).all()
 
 
 def test_pure_noise_and_too_few_cells_have_no_share() -> None:
@@ -82,11 +83,10 @@ def test_pure_noise_and_too_few_cells_have_no_share() -> None:
     assert math.isnan(interaction_share(known.landscape(narrow)).estimate)
 
 
-def test_fewer_than_three_seeds_have_no_interval() -> None:
-    for seeds in (1, 2):
-        found = interaction_share(known.landscape(COUPLED["slope -1"], 0.01, seeds))
-        assert found.estimate > 0.2
-        assert math.isnan(found.low)
+def test_one_seed_has_no_interval() -> None:
+    found = interaction_share(known.landscape(COUPLED["slope -1"], 0.01, 1))
+    assert found.estimate > 0.2
+    assert math.isnan(found.low)
 
 
 def test_sobol_indices_are_salibs() -> None:

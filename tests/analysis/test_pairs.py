@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 
 from analysis.errors import AnalysisError
-from analysis.pairs import own_unit, pair_of, positions, whole_seeds, whole_values
+from analysis.pairs import mean_of_whole_seeds, own_unit, pair_of, positions, whole_seeds, whole_values
 
 
 def test_more_axes_are_held_at_their_best() -> None:
@@ -29,13 +29,15 @@ def test_positions_are_logarithms_on_logarithmic_axes() -> None:
     assert own_unit(landscape, "alpha", -2) == -2
 
 
-def test_extra_seeds_are_those_that_have_few_cells() -> None:
-    landscape = known.landscape(known.valley(1.0), 0.01, seeds=4)
-    landscape[3, :15] = np.nan
+def test_extra_seeds_are_those_that_the_study_does_not_ask_for() -> None:
+    landscape = known.landscape(known.valley(1.0), 0.01, seeds=4, asked=3)
     landscape[1, 2, 2] = np.nan
     assert whole_seeds(landscape)["seed"].values.tolist() == [0, 1, 2]
     values = whole_values(landscape)
     assert values.shape == (3, 21, 21)
     assert np.isnan(values).sum() == 3  # the cell that lacks one seed, in all
+    np.testing.assert_allclose(mean_of_whole_seeds(landscape)[2, 2], landscape.values[[0, 2], 2, 2].mean())
+    del landscape.attrs["asked_seeds"]
+    assert whole_seeds(landscape).sizes["seed"] == 4
     with pytest.raises(AnalysisError, match="no cell has a trial of every seed"):
         whole_values(landscape * np.nan)

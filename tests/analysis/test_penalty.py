@@ -28,7 +28,7 @@ def test_transfer_regrets_have_intervals() -> None:
         found = transfer_regret(known.landscape(surface, 0.02, rng=simulation))
         inside = (found["low"] <= true + 1e-12) & (true - 1e-12 <= found["high"])
         held.append(inside.values.mean())
-    assert 0.9 <= np.mean(held) <= 0.99
+    assert 0.9 <= np.mean(held) < 1
     assert np.isnan(transfer_regret(known.landscape(known.valley(1.0), seeds=1))["low"]).all()
 
 
@@ -42,11 +42,12 @@ def test_penalty_of_tuning_one_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("noise", known.NOISE)
-def test_penalty_intervals_hold_the_mean(noise: float) -> None:
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_penalty_intervals_hold_the_mean(noise: float, seeds: int) -> None:
     surface = known.valley(0.25, 0.3, 0.01)
-    found = [coordinate_penalty(known.landscape(surface, noise, rng=source)) for source in range(200)]
+    found = [coordinate_penalty(known.landscape(surface, noise, seeds, source)) for source in range(150)]
     true = np.mean([each.estimate for each in found])
-    assert np.mean([each.low <= true <= each.high for each in found]) >= 0.84
+    assert np.mean([each.low <= true <= each.high for each in found]) >= 0.87
 
 
 def test_penalty_does_not_depend_on_the_order_of_the_axes() -> None:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.ridge import near_optimal, ridge
+from analysis.bands import near_optimal
+from analysis.power import verdict_on
+from analysis.ridge import ridge
 
 SLOPES = (0.0, 0.25, 0.5, 1.0, -1.0)
 
@@ -26,7 +28,7 @@ def test_slope_intervals_hold_the_truth_in_a_thousand_simulations(noise: float) 
     assert held >= 930
     print(f"median width {np.median(widths):.4f}, smallest {np.median(smallest):.4f}")
     if noise == max(known.NOISE):  # with less noise the grid's resolution is most of the interval
-        assert np.median(widths) < 4 * np.median(smallest)
+        assert np.median(widths) < 6 * np.median(smallest)
 
 
 @pytest.mark.parametrize("noise", known.NOISE)
@@ -71,6 +73,34 @@ def test_noise_that_is_alike_in_neighbouring_cells_seldom_looks_like_a_bend() ->
         held += found.slope.low <= 0.5 <= found.slope.high
     assert bends <= 10
     assert held >= 90
+
+
+@pytest.mark.parametrize("noise", known.NOISE)
+def test_valleys_that_are_not_symmetric_are_not_taken_for_slopes(noise: float) -> None:
+    """Where they widen too, the parabola's vertex wanders off the best cell: the cubic shows how far."""
+    held = 0
+    for simulation in range(60):
+        found = ridge(known.landscape(known.cliff(), noise, rng=simulation)).slope
+        held += found.low <= 0 <= found.high
+        found = ridge(known.landscape(known.cliff(widening=0.1), noise, rng=simulation)).slope
+        held += found.low <= 0 <= found.high
+    assert held >= 105
+    steep = ridge(known.landscape(known.cliff(1.0), noise)).slope
+    assert steep.low <= 1 <= steep.high
+
+
+def test_a_seed_that_is_half_there_does_not_bend_the_ridge() -> None:
+    """As a killed study leaves it: the last seed's trials end in the middle of the grid."""
+    for slope in (0.5, 1.0):
+        bends, found = 0, []
+        for simulation in range(40):
+            landscape = known.landscape(known.valley(slope, 0.2), 0.01, 3, simulation)
+            landscape[2, 12:] = np.nan
+            each = ridge(landscape)
+            bends += each.transition is not None
+            found.append(each.slope.estimate)
+        assert bends <= 2
+        assert np.median(found) == pytest.approx(slope, abs=0.01)
 
 
 def test_the_fitted_line_is_the_ridge() -> None:
@@ -131,16 +161,38 @@ def test_saturated_cells_change_nothing() -> None:
 
 def test_a_flat_landscape_has_no_ridge() -> None:
     found = ridge(known.landscape(known.flat()))
+    assert found.problem == "all cells are alike"
     assert math.isnan(found.slope.estimate)
     assert found.regimes == ()
     assert np.isnan(found.optima).all()
-    assert math.isnan(ridge(known.landscape(known.valley(1.0)).isel(alpha=slice(0, 3))).slope.estimate)
-    assert math.isnan(ridge(known.landscape(known.valley(1.0)).isel(eps=slice(9, 12))).slope.estimate)
+    whole = known.landscape(known.valley(1.0))
+    for few, problem in {
+        "alpha": "alpha has 3 values, and a ridge needs 5",
+        "eps": "eps has 3 values, and a ridge needs 4",
+    }.items():
+        found = ridge(whole.isel({few: slice(9, 12)}))
+        assert math.isnan(found.slope.estimate)
+        assert found.problem == problem
+    edge = ridge(known.landscape(known.valley(0.0, 5.0)))
+    assert edge.problem == "only 0 of 21 values of eps have their best alpha well inside the grid"
 
 
 def test_one_seed_has_an_interval_from_the_scatter_of_its_rows() -> None:
     found = ridge(known.landscape(known.valley(0.5), 0.01, seeds=1)).slope
     assert found.low < 0.5 < found.high
+
+
+@pytest.mark.parametrize(("slope", "kind"), [(0.0, "decoupled"), (1.0, "coupled")])
+def test_the_unit_of_a_linear_axis_does_not_matter(slope: float, kind: str) -> None:
+    plain = known.landscape(known.valley(slope, 0.3), 0.002)
+    for first, second in ((1.0, 1.0), (1e-3, 1.0), (1e6, 1e-4), (1.0, 1e5)):
+        landscape = plain.assign_coords(
+            alpha=("alpha", 1e7 + first * known.DECADES, {"scale": "linear"}),
+            eps=("eps", 3 + second * known.DECADES, {"scale": "linear"}),
+        )
+        found, _, verdict = verdict_on(landscape)
+        assert verdict == kind
+        assert found.slope.low <= slope * first / second <= found.slope.high
 
 
 def test_linear_axes_count_as_they_are() -> None:
@@ -155,7 +207,7 @@ def test_extra_seeds_of_the_band_narrow_the_interval() -> None:
     """Trained only near the ridge, they count there; elsewhere nothing is known of them."""
     narrower, held = 0, 0
     for simulation in range(100):
-        many = known.landscape(known.valley(0.5), 0.2, seeds=12, rng=simulation)
+        many = known.landscape(known.valley(0.5), 0.2, seeds=12, rng=simulation, asked=3)
         few = many.isel(seed=slice(0, 3))
         wanted = near_optimal(few).cells(21, wider=1)
         extra = many.where((many["seed"] < 3) | xr.DataArray(wanted, dims=("alpha", "eps")))

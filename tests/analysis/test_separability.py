@@ -59,15 +59,22 @@ def test_verdicts_in_words() -> None:
     assert bent.axes == ("alpha", "eps")
     assert bent.sentence.startswith("adam: coupled above eps = 0.03")
     assert ", decoupled below (slope 0.0" in bent.sentence or ", decoupled below (slope -0.0" in bent.sentence
-    assert "; tune alpha/max(eps, 0.03" in bent.sentence
+    assert "alpha/max(eps, 0.03" in bent.sentence
     assert "CGLD needs" in bent.sentence
     (straight,) = judge("avagrad", known.landscape(known.valley(0.0, 0.3, 0.01), 0.01))
     assert straight.sentence.startswith("avagrad: decoupled (slope ")
     assert straight.advice is None
     (single,) = judge("apollo", known.landscape(known.valley(1.0, 0.3), 0.005))
-    assert "; tune alpha/eps instead, the one effective parameter: CGLD needs" in single.sentence
+    assert (
+        "alpha/eps decouples them, the one effective parameter, without clear gain: CGLD needs"
+        in single.sentence
+    )
+    (tilted,) = judge("adam", known.landscape(known.valley(1.0, 0.3, 0.02), 0.005))
+    assert "; tune alpha/eps instead: CGLD needs" in tilted.sentence
+    (alone,) = judge("x", known.landscape(known.valley(0.1, 0.3), 0.3, seeds=1, rng=1))
+    assert alone.sentence.endswith("; 3 seeds are needed to tell how many would decide it")
     (nothing,) = judge("x", known.landscape(known.flat()))
-    assert nothing.sentence == "x: undecided, for too few rows have their optimum inside the grid"
+    assert nothing.sentence == "x: undecided: all cells are alike"
     with pytest.raises(AnalysisError, match="fewer than two axes with several values"):
         judge("x", known.landscape(known.valley(0.0)).isel(eps=[3]))
     with pytest.raises(AnalysisError, match="at least 0"):

@@ -44,14 +44,27 @@ def mostly_diverged(slope: float) -> Surface:
     return np.where(np.abs(ALPHA - slope * EPS) < 1.3, valley(slope), 0.92)
 
 
+def cliff(slope: float = 0.0, widening: float = 0.0) -> Surface:
+    """As learning rates often have it: gentle below the best alpha and steep above, wider for small eps."""
+    distance = ALPHA - 0.3 - slope * EPS
+    return 0.02 + 0.9 * np.tanh(np.where(distance < 0, 0.05 * 10 ** (widening * EPS), 0.4) * distance**2)
+
+
 def flat(value: float = 0.5) -> Surface:
     return np.full((len(DECADES), len(DECADES)), value)
 
 
 def landscape(
-    surface: Surface, noise: float = 0.0, seeds: int = 5, rng: np.random.Generator | int = 0
+    surface: Surface,
+    noise: float = 0.0,
+    seeds: int = 5,
+    rng: np.random.Generator | int = 0,
+    asked: int | None = None,
 ) -> xr.DataArray:
-    """A landscape ("seed", "alpha", "eps") of a surface (21, 21) with normal noise, clipped to [0, 1]."""
+    """A landscape ("seed", "alpha", "eps") of a surface (21, 21) with normal noise, clipped to [0, 1].
+
+    Seeds from `asked` on are extra ones.
+    """
     source = np.random.default_rng(rng)
     shocks = source.normal(0, noise, (seeds, *surface.shape)) if noise else np.zeros((seeds, *surface.shape))
     axis = {"scale": "log"}
@@ -63,7 +76,7 @@ def landscape(
             "eps": ("eps", 10**DECADES, axis),
         },
         ("seed", "alpha", "eps"),
-        attrs={"metric": "error"},
+        attrs={"metric": "error", "asked_seeds": asked},
     )
 
 

@@ -223,7 +223,7 @@ def test_separability_of_an_imported_table(cli: Cli, tmp_path: Path) -> None:
     assert found["transition"] is None
     code, out, _ = cli("separability", "theirs", "--target", "0.01", *storage)
     assert out.startswith("lion: coupled (slope 0.5")
-    assert "; tune alpha/eps^0.5 instead" in out
+    assert "alpha/eps^0.5" in out
     code, _, err = cli("separability", "theirs", "--target", "-1", *storage)
     assert (code, err.count("\n")) == (2, 1)
     code, out, _ = cli("plot", "separability", "theirs", "-o", tmp_path / "ridge.png", *storage)
