@@ -4,6 +4,7 @@ Everything uses matplotlib's object interface and the Agg canvas: no window, no 
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +58,20 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """
     target = Path(path)
     check_target(target)
-    suffix = target.suffix.lower()
     try:
-        with rc_context({"svg.hashsalt": "tunability"}):
-            figure.savefig(target, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix])
+        target.write_bytes(figure_bytes(figure, target.suffix.lower()))
     except OSError as error:
         raise AnalysisError(
             f"cannot write {path} ({error.strerror}): give a file that may be written"
         ) from error
+
+
+def figure_bytes(figure: Figure, suffix: str) -> bytes:
+    """The figure as a file of the kind that the suffix ``.png``, ``.pdf`` or ``.svg`` tells."""
+    content = BytesIO()
+    with rc_context({"svg.hashsalt": "tunability"}):
+        figure.savefig(content, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=METADATA[suffix])
+    return content.getvalue()
 
 
 def check_target(path: Path) -> None:

@@ -155,8 +155,11 @@ def _prepare_for_writing(engine: Engine, url: URL, name: str) -> None:
             if not inspect(connection).get_table_names():
                 create_tables(url, timeout=BUSY_TIMEOUT)
         check_schema(connection, name)
-        for own in OWN_TABLES:
-            reflect_tables(connection)[own].create(connection, checkfirst=True)
+        for name_of_own in OWN_TABLES:
+            own = reflect_tables(connection)[name_of_own]
+            own.create(connection, checkfirst=True)
+            for index in own.indexes:  # a database of an earlier version lacks it
+                index.create(connection, checkfirst=True)
         if on_server:
             for written in ("trials", *OWN_TABLES):
                 if not connection.scalar(select(func.has_table_privilege(written, "INSERT"))):

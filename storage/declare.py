@@ -10,15 +10,15 @@ from sqlalchemy import Connection, Table, delete, insert, select
 
 from search_spaces import SearchSpace
 from storage.database import Database
-from storage.errors import StoreError, one_line_errors
+from storage.errors import OtherStudyError, StoreError, one_line_errors
 from storage.optuna_api import create_studies
 from storage.records import OWN_COLUMNS
 from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all
 from storage.sqlite_file import BUSY_TIMEOUT
 
 # User attributes of an Optuna study that say what it is; the prefix keeps clear of a user's own.
-SPEC, SPEC_HASH, SPACE, METRIC, PROVENANCE = (
-    f"tunability:{name}" for name in ("spec", "spec_sha256", "space", "metric", "provenance")
+SPEC, SPEC_HASH, SPACE, METRIC, PROVENANCE, LAUNCH = (
+    f"tunability:{name}" for name in ("spec", "spec_sha256", "space", "metric", "provenance", "launch")
 )
 
 
@@ -128,7 +128,7 @@ def declared_with(
         differences = "; ".join(_differences(stored, json.loads(json.dumps(spec))))
         if differences:
             full_names = ", ".join(f"{study}/{optimizer}" for optimizer in declared)
-            raise StoreError(
+            raise OtherStudyError(
                 f"study {study!r} is stored in {database.name} with another spec "
                 f"({differences}): give this one another name, or delete the stored one "
                 f"({full_names}) with `optuna delete-study`"
@@ -150,7 +150,7 @@ def _undeclared(connection: Connection, database: Database, declaration: Declara
         studies.c.study_name.in_(names), studies.c.study_id.in_(select(trials.c.study_id))
     )
     for name in connection.scalars(taken):
-        raise StoreError(
+        raise OtherStudyError(
             f"{database.name} has an Optuna study {name!r} with trials of somebody else: "
             "give this study another name"
         )

@@ -23,6 +23,18 @@ class MissingDatabaseError(StoreError):
     """There is no database file yet, or an empty database on a server."""
 
 
+class UnknownStudyError(StoreError):
+    """There is no study, optimizer or trial of that name."""
+
+
+class OtherStudyError(StoreError):
+    """The name is taken by a study with another spec, or on other data."""
+
+
+class PageError(StoreError):
+    """An order or a cursor that is not the list's."""
+
+
 @contextmanager
 def one_line_errors(name: str) -> Iterator[None]:
     """Raise errors of the database as StoreError, `name` first, with what to do about the common ones."""

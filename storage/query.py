@@ -63,7 +63,7 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
         numbers[axis] = param.c.param_value
     numbers[selection.metric] = values.c.value
     shown = dict(numbers)
-    for key in (*_further_metrics(connection, tables, selection), "diverged_at", "seconds"):
+    for key in (*further_metrics(connection, tables, selection.study_ids), "diverged_at", "seconds"):
         attribute = tables["trial_user_attributes"].alias()
         source = source.outerjoin(
             attribute, and_(attribute.c.trial_id == trials.c.trial_id, attribute.c.key == key)
@@ -79,21 +79,25 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
 
         wide = wide.where(parse_where(selection.where, numbers, {"optimizer": optimizer}))
     rows = sorted((tuple(row) for row in connection.execute(wide)), key=lambda row: row[:2])
-    return _frame(["optimizer", *shown], rows)
+    return as_frame(["optimizer", *shown], rows)
 
 
-def _further_metrics(connection: Connection, tables: Mapping[str, Table], selection: Selection) -> list[str]:
+def further_metrics(
+    connection: Connection, tables: Mapping[str, Table], study_ids: Sequence[int], after: int = 0
+) -> list[str]:
+    """Return the names of the metrics beside the study's own, of trials with an id above `after`."""
     own, attributes = tables[OWN_TABLE], tables["trial_user_attributes"]
     keys = (
         select(attributes.c.key)
         .distinct()
         .select_from(own_trials(tables).join(attributes, attributes.c.trial_id == own.c.trial_id))
-        .where(own.c.study_id.in_(selection.study_ids))
+        .where(own.c.study_id.in_(study_ids), own.c.trial_id > after)
     )
     return sorted(set(connection.scalars(keys)) - set(OWN_COLUMNS))
 
 
-def _frame(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> "DataFrame":
+def as_frame(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> "DataFrame":
+    """Rows of the named columns, attributes as the texts they are stored as, as the table of `read_trials`."""
     import pandas as pd
 
     columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))

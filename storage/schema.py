@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Connection,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -81,6 +82,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column("cell", Text, primary_key=True),
         Column("seed", BigInteger, primary_key=True, autoincrement=False),
         Column("trial_id", Integer, nullable=False),
+        Index("ix_tunability_trials_trial_id", "trial_id"),  # pages are read in the order of trials
     )
     Table(
         RUNS_TABLE,

@@ -1,15 +1,17 @@
 """The trial store: studies are declared, finished trials appended exactly once, and read back as tables."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, insert, inspect, select, update
 
 from search_spaces import SearchSpace, nearest_name
 from storage.database import Database, open_database
 from storage.declare import (
+    LAUNCH,
     METRIC,
     PROVENANCE,
     SPACE,
@@ -20,17 +22,19 @@ from storage.declare import (
     declared_studies,
     declared_with,
 )
-from storage.errors import StoreError
+from storage.delete import delete_studies
+from storage.errors import StoreError, UnknownStudyError
 from storage.insert import insert_trials
-from storage.query import Selection, read_trials
+from storage.page import PageRequest, read_page
+from storage.query import Selection, further_metrics, read_trials
 from storage.records import Trials, TuningRun
 from storage.runs import read_runs, replace_runs
-from storage.schema import OWN_TABLE, own_trials
+from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Store", "StoreError", "open_store"]
+__all__ = ["Store", "StoreError", "Version", "open_store"]
 
 
 def open_store(url: str, *, create: bool) -> "Store":
@@ -44,6 +48,23 @@ def open_store(url: str, *, create: bool) -> "Store":
             is not an Optuna database of the schema we know. Nothing was written then.
     """
     return Store(open_database(url, create=create))
+
+
+@dataclass(frozen=True)
+class Version:
+    """What differs after trials or tuning runs were added to a study, or it was deleted and made anew.
+
+    Attributes:
+        study_ids: the Optuna study id of each optimizer.
+        last_trials: the largest trial id of each, 0 without trials.
+        runs: how many tuning runs there are.
+        budget: the sum of their budgets.
+    """
+
+    study_ids: tuple[int, ...]
+    last_trials: tuple[int, ...]
+    runs: int
+    budget: int
 
 
 @dataclass(frozen=True)
@@ -175,8 +196,167 @@ class Store:
             study_id = self._study_id(connection, study, optimizer)
             return read_runs(connection, self.database.tables, study_id)
 
-    def studies(self) -> "DataFrame":
-        """Return one row for each study and optimizer, ordered by both.
+    def page(
+        self,
+        study: str,
+        optimizer: str | None = None,
+        where: str | None = None,
+        *,
+        sort: str | None = None,
+        descending: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> tuple["DataFrame", str | None]:
+        """Return at most `limit` trials, and the cursor of the page after them or None after the last.
+
+        Columns as `trials` has them, ordered by optimizer and number or by the column `sort`, missing values last.
+        `metrics` are the further metrics, which are looked up in every trial when they are not given.
+
+        Raises:
+            PageError: there is no column `sort`, or the cursor is of a list in another order.
+            storage.where.WhereError: the filter cannot be read.
+        """
+        tables = self.database.tables
+        with self.database.reading() as connection:
+            ids = self._optimizers(connection, study)
+            if optimizer is not None:
+                ids = {optimizer: self._study_id(connection, study, optimizer)}
+            first = next(iter(ids.values()))
+            axes = SearchSpace.from_table(attribute(connection, tables, first, SPACE)).names
+            metric = attribute(connection, tables, first, METRIC)
+            if metrics is None:
+                metrics = further_metrics(connection, tables, list(ids.values()))
+            request = PageRequest(study, ids, axes, metric, metrics, where, sort, descending, limit, cursor)
+            return read_page(connection, tables, request)
+
+    def metrics(self, study: str, after: int = 0) -> list[str]:
+        """Return the further metrics of a study's trials, or of those with a trial id above `after`."""
+        with self.database.reading() as connection:
+            ids = list(self._optimizers(connection, study).values())
+            return further_metrics(connection, self.database.tables, ids, after)
+
+    def curve(self, study: str, optimizer: str, number: int) -> list[tuple[int, float]]:
+        """Return the learning curve of a trial: steps and the metric there, which may be NaN or infinite.
+
+        Raises:
+            UnknownStudyError: the trial is not stored.
+        """
+        trials, curves = self.database.tables["trials"], self.database.tables["trial_intermediate_values"]
+        with self.database.reading() as connection:
+            study_id = self._study_id(connection, study, optimizer)
+            found = connection.scalar(
+                select(trials.c.trial_id)
+                .select_from(own_trials(self.database.tables))
+                .where(trials.c.study_id == study_id, trials.c.number == number)
+            )
+            if found is None:
+                raise UnknownStudyError(f"{study}/{optimizer} has no trial {number}: list its trials")
+            rows = connection.execute(
+                select(curves.c.step, curves.c.intermediate_value, curves.c.intermediate_value_type)
+                .where(curves.c.trial_id == found)
+                .order_by(curves.c.step)
+            )
+            special = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}
+            return [(step, special.get(kind, value)) for step, value, kind in rows]
+
+    def values(self, study: str, optimizer: str) -> "DataFrame":
+        """Return seed, axes and metric of an optimizer's trials: all that a landscape needs, read fast."""
+        import pandas as pd
+
+        tables = self.database.tables
+        own, values = tables[OWN_TABLE], tables["trial_values"]
+        with self.database.reading() as connection:
+            study_id = self._study_id(connection, study, optimizer)
+            metric = str(attribute(connection, tables, study_id, METRIC))
+            axes = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE)).names
+            rows = connection.execute(
+                select(own.c.cell, own.c.seed, values.c.value)
+                .select_from(own_trials(tables).join(values, values.c.trial_id == own.c.trial_id))
+                .where(own.c.study_id == study_id, values.c.objective == 0)
+            ).all()
+        texts, seeds, found = zip(*rows, strict=True) if rows else ((), (), ())
+        places, cells = pd.factorize(pd.Series(texts, dtype="object"))
+        # `cell_key` writes numbers so that they read back exactly
+        read = [
+            {name: float(number) for name, number in (part.split("=") for part in cell.split(","))}
+            for cell in cells
+        ]
+        columns = {
+            axis: pd.Series([cell[axis] for cell in read], dtype="float64").to_numpy()[places]
+            for axis in axes
+        }
+        return pd.DataFrame(
+            {"seed": pd.Series(seeds, dtype="int64"), **columns, metric: pd.Series(found, dtype="float64")}
+        )
+
+    def versions(self) -> dict[str, Version]:
+        """Return the version of each study. Cheap, however many trials there are."""
+        tables = self.database.tables
+        trials, runs = tables["trials"], tables[RUNS_TABLE]
+        last = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(1)
+        tuned = select(func.count(), func.coalesce(func.sum(runs.c.budget), 0))
+        versions = {}
+        with self.database.reading() as connection:
+            has_runs = inspect(connection).has_table(RUNS_TABLE)
+            for study, optimizers in declared_studies(connection, tables).items():
+                ids = tuple(optimizers.values())
+                lasts = tuple(connection.scalar(last.where(trials.c.study_id == each)) or 0 for each in ids)
+                of_study = tuned.where(runs.c.study_id.in_(ids))
+                count, budget = connection.execute(of_study).one() if has_runs else (0, 0)
+                versions[study] = Version(ids, lasts, count, int(budget))
+        return versions
+
+    def delete(self, study: str) -> None:
+        """Delete a study with its trials and tuning runs, in one transaction.
+
+        Raises:
+            StoreError: the store was opened for reading.
+        """
+        studies = self.database.tables["studies"]
+        with self.database.writing() as connection:
+            lock_all(connection)
+            ids = list(self._optimizers(connection, study).values())
+            # Whoever is storing trials of it finishes first, and finds it gone next time.
+            connection.execute(
+                select(studies.c.study_id).where(studies.c.study_id.in_(ids)).with_for_update()
+            )
+            delete_studies(connection, OWN_TABLE, ids)
+
+    def launches(self) -> dict[str, dict[str, Any]]:
+        """Return what `set_launch` last kept of each study, for those where it was called."""
+        studies, attributes = (self.database.tables[name] for name in ("studies", "study_user_attributes"))
+        with self.database.reading() as connection:
+            rows = connection.execute(
+                select(studies.c.study_name, attributes.c.value_json)
+                .join(attributes, attributes.c.study_id == studies.c.study_id)
+                .where(attributes.c.key == LAUNCH)
+            )
+            return {name.partition("/")[0]: json.loads(text) for name, text in rows}
+
+    def set_launch(self, study: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change entries of what is kept about running a study, and return all of them.
+
+        For who launches studies: which job runs it, with what, whether it was stopped. JSON types.
+        """
+        studies, attributes = (self.database.tables[name] for name in ("studies", "study_user_attributes"))
+        with self.database.writing() as connection:
+            first = next(iter(self._optimizers(connection, study).values()))
+            connection.execute(
+                select(studies.c.study_id).where(studies.c.study_id == first).with_for_update()
+            )
+            here = (attributes.c.study_id == first) & (attributes.c.key == LAUNCH)
+            text = connection.scalar(select(attributes.c.value_json).where(here))
+            launch: dict[str, Any] = {**(json.loads(text) if text else {}), **changes}
+            stored = json.dumps(launch, allow_nan=False)
+            if text is None:
+                connection.execute(insert(attributes).values(study_id=first, key=LAUNCH, value_json=stored))
+            else:
+                connection.execute(update(attributes).where(here).values(value_json=stored))
+            return launch
+
+    def studies(self, study: str | None = None) -> "DataFrame":
+        """Return one row for each study and optimizer, ordered by both; those of one study if it is given.
 
         The columns are study, optimizer, metric, trials and diverged (counts), best (the least metric, NaN
         without trials) and last_finished (UTC).
@@ -184,7 +364,7 @@ class Store:
         import pandas as pd
 
         with self.database.reading() as connection:
-            rows = sorted(self._summaries(connection), key=lambda row: row[:2])
+            rows = sorted(self._summaries(connection, study), key=lambda row: row[:2])
         types = {
             "study": "str",
             "optimizer": "str",
@@ -231,7 +411,7 @@ class Store:
         declared = declared_studies(connection, self.database.tables)
         if study not in declared:
             known = f"stored are {', '.join(sorted(declared))}" if declared else "run a study first"
-            raise StoreError(
+            raise UnknownStudyError(
                 f"there is no study {study!r} in {self.database.name}{nearest_name(study, declared)}: {known}"
             )
         return declared[study]
@@ -239,13 +419,13 @@ class Store:
     def _study_id(self, connection: Connection, study: str, optimizer: str) -> int:
         optimizers = self._optimizers(connection, study)
         if optimizer not in optimizers:
-            raise StoreError(
+            raise UnknownStudyError(
                 f"study {study!r} has no optimizer {optimizer!r}{nearest_name(optimizer, optimizers)}: "
                 f"it has {', '.join(optimizers)}"
             )
         return optimizers[optimizer]
 
-    def _summaries(self, connection: Connection) -> Iterator[tuple[Any, ...]]:
+    def _summaries(self, connection: Connection, only: str | None) -> Iterator[tuple[Any, ...]]:
         tables = self.database.tables
         own, trials = tables[OWN_TABLE], tables["trials"]
         values, attributes = tables["trial_values"], tables["trial_user_attributes"]
@@ -263,7 +443,10 @@ class Store:
             func.min(values.c.value),
             func.max(trials.c.datetime_complete),
         ).select_from(source)
-        for study, optimizers in declared_studies(connection, tables).items():
+        declared = declared_studies(connection, tables)
+        if only is not None:
+            declared = {only: self._optimizers(connection, only)}
+        for study, optimizers in declared.items():
             for optimizer, study_id in optimizers.items():
                 metric = attribute(connection, tables, study_id, METRIC)
                 row = connection.execute(summary.where(own.c.study_id == study_id)).one()

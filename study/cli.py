@@ -316,6 +316,43 @@ def import_trials(
     print(f"{name}/{optimizer}: {rows:,} trials in {file}, {new:,} of them new")
 
 
+@app.command()
+def serve(
+    storage: Storage = DEFAULT_STORAGE,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free port.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TUNABILITY_TOKEN",
+            metavar="TEXT",
+            show_envvar=True,
+            help="What clients have to know; made up and printed by default. Others can see command lines: "
+            "better in the environment.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name that clients may call it by.")
+    ] = None,
+    allow_imports: Annotated[
+        bool, typer.Option("--allow-imports", help="Let specs name import paths: clients may run any code.")
+    ] = False,
+) -> None:
+    """Launch, watch, query and plot studies over HTTP."""
+    from study.service.server import serve as serve_studies
+    from study.service.settings import check_settings
+
+    check_settings(host, token)
+    serve_studies(
+        storage,
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+        allow_imports=allow_imports,
+        **({"token": token} if token is not None else {}),
+    )
+
+
 @plot_app.command()
 def landscape(
     study: StudyNames,

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.errors import MissingDatabaseError
+from storage.errors import MissingDatabaseError, OtherStudyError
 from storage.records import Trials, cell_key
-from storage.store import Store, StoreError, open_store
+from storage.store import Store, open_store
 from study.block import Block, Outcome
 from study.named import Unfused, optimizer_named, source_sha256
 from study.spec import OptimizerSpec, SpecError, StudySpec
@@ -245,13 +245,13 @@ def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
             before = store.provenance(spec.name, first)
             then, now = before["data_sha256"], spec.workload.workload.data_hash()
             if then != now:
-                raise StoreError(
+                raise OtherStudyError(
                     f"study {spec.name!r} was run on other data (SHA-256 {then[:12]}, here {now[:12]}): install the "
                     "package versions of its provenance, or give this one another name"
                 )
             for path, digest in foreign_sources(spec).items():
                 if before.get("sources", {}).get(path, digest) != digest:
-                    raise StoreError(
+                    raise OtherStudyError(
                         f"study {spec.name!r} was run with another source of {path}: bring that back, or give this "
                         "study another name"
                     )

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -8,10 +9,11 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from sqlalchemy import func, inspect, select, text
 
 from search_spaces import SearchSpace
-from storage.errors import StoreError
-from storage.records import Trials, cell_key
+from storage.errors import StoreError, UnknownStudyError
+from storage.records import Trials, TuningRun, cell_key
 from storage.store import Store, open_store
 
 Declare = Callable[..., None]
@@ -310,3 +312,97 @@ def test_unknown_names_are_answered_with_the_known(sqlite_store: Store, declare:
             StoreError, match=r"no optimizer 'adm' \(did you mean 'adam'\?\): it has adam, av"
         ):
             ask("digits", "adm")
+
+
+def test_values_are_those_of_the_table(
+    store: Store, declare: Callable[..., None], batch: Callable[..., Trials]
+) -> None:
+    declare(store)
+    assert store.values("digits", "adam").empty
+    for seed in (0, 1):
+        store.append("digits", "adam", batch(seed=seed))
+    order = ["seed", "eps", "alpha"]
+    found = store.values("digits", "adam").sort_values(order, ignore_index=True)
+    table = store.trials("digits", "adam").sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(found, table[[*order, "error"]])
+
+
+def test_a_version_changes_with_trials_and_runs(
+    store: Store, declare: Callable[..., None], batch: Callable[..., Trials]
+) -> None:
+    declare(store)
+    declare(store, "other", ("adam",))
+    versions = [store.versions()]
+    store.append("digits", "avagrad", batch())
+    versions.append(store.versions())
+    run = TuningRun("random", 0, "seed", "free", 1, 2, np.array([1, 2]))
+    store.append_runs("digits", "adam", [run])
+    versions.append(store.versions())
+    store.append_runs("digits", "adam", [dataclasses.replace(run, budget=3, cells=np.array([1, 2, 3]))])
+    versions.append(store.versions())
+    assert store.versions() == versions[-1]
+    of_digits = [each["digits"] for each in versions]
+    assert len(set(of_digits)) == len(of_digits)
+    assert len({each["other"] for each in versions}) == 1
+    assert of_digits[-1].last_trials == (0, 12)
+    assert (of_digits[-1].runs, of_digits[-1].budget) == (1, 3)
+
+
+def test_a_learning_curve(store: Store, declare: Callable[..., None], batch: Callable[..., Trials]) -> None:
+    declare(store)
+    curve = np.array([[0.5, np.nan, np.inf]])
+    store.append("digits", "adam", batch(slice(0, 1), curve=curve))
+    steps, values = zip(*store.curve("digits", "adam", 0), strict=True)
+    assert steps == (0, 200, 400)
+    np.testing.assert_array_equal(values, curve[0])
+    with pytest.raises(UnknownStudyError, match="digits/adam has no trial 1"):
+        store.curve("digits", "adam", 1)
+
+
+def test_a_deleted_study_is_gone_and_others_stay(
+    store: Store,
+    url: str,
+    declare: Callable[..., None],
+    batch: Callable[..., Trials],
+    plain: Callable[[str], optuna.storages.RDBStorage],
+) -> None:
+    for study in ("digits", "other"):
+        declare(store, study)
+        store.append(study, "adam", batch())
+        store.append_runs(study, "adam", [TuningRun("random", 0, "seed", "free", 1, 2, np.array([1, 2]))])
+    store.delete("digits")
+    assert list(store.versions()) == ["other"]
+    assert len(store.trials("other")) == 12
+    assert len(store.runs("other", "adam")) == 1
+    names = optuna.get_all_study_names(plain(url))
+    assert sorted(names) == ["other/adam", "other/avagrad"]
+    with store.database.reading() as connection:
+        counts = {
+            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in store.database.tables.items()
+        }
+    assert counts["trials"] == counts["tunability_trials"] == counts["trial_values"] == 12
+    assert counts["trial_params"] == counts["trial_user_attributes"] / 3 * 2 == 24
+    assert counts["tunability_runs"] == 1
+    with pytest.raises(UnknownStudyError, match="no study 'digits'"):
+        store.delete("digits")
+    declare(store)
+    assert store.append("digits", "adam", batch()) == 12
+
+
+def test_what_is_kept_about_a_launch(store: Store, declare: Callable[..., None]) -> None:
+    declare(store)
+    declare(store, "other")
+    assert store.launches() == {}
+    assert store.set_launch("digits", {"job": "a", "tune": True}) == {"job": "a", "tune": True}
+    store.set_launch("digits", {"job": "b"})
+    assert store.launches() == {"digits": {"job": "b", "tune": True}}
+    assert store.spec("digits") == {"steps": 400}
+
+
+def test_a_database_of_an_earlier_version_gets_the_index(url: str) -> None:
+    with open_store(url, create=True) as store, store.database.writing() as connection:
+        connection.execute(text("DROP INDEX ix_tunability_trials_trial_id"))
+    with open_store(url, create=True) as store, store.database.reading() as connection:
+        indexes = inspect(connection).get_indexes("tunability_trials")
+    assert [each["column_names"] for each in indexes] == [["trial_id"]]

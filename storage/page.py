@@ -1,0 +1,226 @@
+"""Trials page by page: keyset paging, so that the thousandth page costs what the first does."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    String,
+    Table,
+    and_,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from search_spaces import nearest_name
+from storage.errors import PageError
+from storage.query import as_frame
+from storage.schema import OWN_TABLE, own_trials
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """Which page of which trials to read.
+
+    Attributes:
+        study: the study's name.
+        study_ids: the Optuna study id of each optimizer to read.
+        axes: the names of its axes.
+        metric: the name of its metric.
+        metrics: the names of its further metrics.
+        where: a filter in the language of `storage.where`, or None for every trial.
+        sort: a column, or None for the order of optimizer and number.
+        descending: whether the largest comes first; missing values come last in both orders.
+        limit: the most trials of a page.
+        cursor: what the page before gave, or None for the first page.
+    """
+
+    study: str
+    study_ids: Mapping[str, int]
+    axes: Sequence[str]
+    metric: str
+    metrics: Sequence[str]
+    where: str | None
+    sort: str | None
+    descending: bool
+    limit: int
+    cursor: str | None
+
+
+def read_page(
+    connection: Connection, tables: Mapping[str, Table], request: PageRequest
+) -> tuple["DataFrame", str | None]:
+    """Return the trials of a page, columns as `storage.query.read_trials` has them, and the next page's cursor.
+
+    Trials that arrive meanwhile never make one come twice or be left out.
+
+    Raises:
+        PageError: there is no column `sort`, or the cursor is of another sort.
+        storage.where.WhereError: the filter cannot be read.
+    """
+    numbers, shown = _columns(tables, request)
+    names = ["optimizer", *shown]
+    if request.sort is not None and request.sort not in names:
+        raise PageError(
+            f"there is no column {request.sort!r} to sort by{nearest_name(request.sort, names)}: "
+            f"the columns are {', '.join(names)}"
+        )
+    if request.sort in (None, "optimizer"):
+        ids, following = _by_optimizer(connection, tables, request, numbers)
+    else:
+        ids, following = _by_column(connection, tables, request, numbers, numbers[str(request.sort)])
+    studies, trials = tables["studies"], tables["trials"]
+    source = own_trials(tables).join(studies, studies.c.study_id == trials.c.study_id)
+    wide = select(trials.c.trial_id, _optimizer(tables, request), *shown.values()).select_from(source)
+    rows = {row[0]: tuple(row[1:]) for row in connection.execute(wide.where(trials.c.trial_id.in_(ids)))}
+    return as_frame(names, [rows[each] for each in ids if each in rows]), following
+
+
+def _columns(
+    tables: Mapping[str, Table], request: PageRequest
+) -> tuple[dict[str, ColumnElement[Any]], dict[str, ColumnElement[Any]]]:
+    """The columns as numbers, to compare, and as they are stored, to show.
+
+    Subqueries, not joins: only those that a filter or an order names are looked up.
+    """
+    own, trials, values = tables[OWN_TABLE], tables["trials"], tables["trial_values"]
+    numbers: dict[str, ColumnElement[Any]] = {"number": trials.c.number, "seed": own.c.seed}
+    for axis in request.axes:
+        params = tables["trial_params"]
+        one = select(params.c.param_value).where(
+            params.c.trial_id == trials.c.trial_id, params.c.param_name == axis
+        )
+        numbers[axis] = one.correlate(trials).scalar_subquery()
+    value = select(values.c.value).where(values.c.trial_id == trials.c.trial_id, values.c.objective == 0)
+    numbers[request.metric] = value.correlate(trials).scalar_subquery()
+    shown = dict(numbers)
+    for key in (*request.metrics, "diverged_at", "seconds"):
+        attributes = tables["trial_user_attributes"]
+        text = (
+            select(attributes.c.value_json)
+            .where(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == key)
+            .correlate(trials)
+            .scalar_subquery()
+        )
+        shown[key] = text
+        numbers[key] = cast(text, BigInteger() if key == "diverged_at" else Double())
+    return numbers, shown
+
+
+def _optimizer(tables: Mapping[str, Table], request: PageRequest) -> ColumnElement[Any]:
+    return func.substr(tables["studies"].c.study_name, len(request.study) + 2, type_=String())
+
+
+def _condition(
+    tables: Mapping[str, Table], request: PageRequest, numbers: Mapping[str, ColumnElement[Any]]
+) -> list[ColumnElement[bool]]:
+    if request.where is None:
+        return []
+    from storage.where import parse_where
+
+    studies, trials = tables["studies"], tables["trials"]
+    name = select(_optimizer(tables, request)).where(studies.c.study_id == trials.c.study_id)
+    optimizer = name.correlate(trials).scalar_subquery()
+    return [parse_where(request.where, numbers, {"optimizer": optimizer})]
+
+
+def _by_optimizer(
+    connection: Connection,
+    tables: Mapping[str, Table],
+    request: PageRequest,
+    numbers: Mapping[str, ColumnElement[Any]],
+) -> tuple[list[int], str | None]:
+    """The ids of a page in the order of optimizer and number; each optimizer is read along an index."""
+    trials = tables["trials"]
+    names = sorted(request.study_ids, reverse=request.descending)
+    last, after = names[0], 0
+    if request.cursor is not None:
+        last, after = _decoded(request.cursor, ["optimizer", request.descending], 2)
+        if last not in names or not isinstance(after, int):
+            raise _foreign_cursor()
+    condition = _condition(tables, request, numbers)
+    ids: list[int] = []
+    for name in names[names.index(last) :]:
+        query = (
+            select(trials.c.trial_id)
+            .select_from(own_trials(tables))
+            .where(
+                trials.c.study_id == request.study_ids[name],
+                trials.c.trial_id > (after if name == last else 0),
+                *condition,
+            )
+            .order_by(trials.c.trial_id)
+            .limit(request.limit - len(ids))
+        )
+        ids += connection.scalars(query).all()
+        if len(ids) == request.limit:
+            return ids, _encoded(["optimizer", request.descending], [name, ids[-1]])
+    return ids, None
+
+
+def _by_column(
+    connection: Connection,
+    tables: Mapping[str, Table],
+    request: PageRequest,
+    numbers: Mapping[str, ColumnElement[Any]],
+    key: ColumnElement[Any],
+) -> tuple[list[int], str | None]:
+    """The ids of a page in the order of a column, missing values last, trials as they arrived where it ties."""
+    trials = tables["trials"]
+    query = (
+        select(trials.c.trial_id, key.label("sort_key"))
+        .select_from(own_trials(tables))
+        .where(trials.c.study_id.in_(request.study_ids.values()), *_condition(tables, request, numbers))
+    )
+    order = [request.sort, request.descending]
+    if request.cursor is not None:
+        last, after = _decoded(request.cursor, order, 2)
+        if not isinstance(last, int | float | None) or not isinstance(after, int):
+            raise _foreign_cursor()
+        if last is None:
+            query = query.where(key.is_(None), trials.c.trial_id > after)
+        else:
+            bound = literal(last, BigInteger() if isinstance(last, int) else Double())
+            beyond = key < bound if request.descending else key > bound
+            query = query.where(or_(beyond, and_(key == bound, trials.c.trial_id > after), key.is_(None)))
+    query = query.order_by(key.is_(None), key.desc() if request.descending else key, trials.c.trial_id).limit(
+        request.limit
+    )
+    rows = connection.execute(query).all()
+    following = None
+    if len(rows) == request.limit:
+        following = _encoded(order, [rows[-1].sort_key, rows[-1].trial_id])
+    return [row.trial_id for row in rows], following
+
+
+def _encoded(order: list[Any], place: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([order, place]).encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str, order: list[Any], length: int) -> list[Any]:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        given, place = json.loads(base64.urlsafe_b64decode(padded))
+    except (ValueError, TypeError, RecursionError):
+        raise _foreign_cursor() from None
+    if given != order or not isinstance(place, list) or len(place) != length:
+        raise _foreign_cursor()
+    if any(isinstance(each, int) and not abs(each) < 2**63 for each in place):
+        raise _foreign_cursor()
+    return place
+
+
+def _foreign_cursor() -> PageError:
+    return PageError("the cursor is not of this list: give the one of the page before, with the same order")

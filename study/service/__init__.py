@@ -1,0 +1,1 @@
+"""The service: studies launched, watched, queried and plotted over HTTP."""

@@ -1,0 +1,312 @@
+"""The routes under /api/v1: each parses, asks, and shows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from study.service import reads
+from study.service.cache import Answer
+from study.service.documents import (
+    CostDocument,
+    LandscapeDocument,
+    SeparabilityDocument,
+    StudyDetails,
+    StudyList,
+    TrialDetails,
+    TrialPage,
+)
+from study.service.events import Events
+from study.service.figures import FIGURES, MEDIA_TYPES, OF_SEVERAL, FigureRequest
+from study.service.problems import MEDIA_TYPE, Problem
+from study.service.progress import Progress, fixed_details
+from study.service.reads import Reads, TrialQuery, encode
+from study.service.settings import Settings
+
+MOST_PER_PAGE = 1_000
+LONGEST = 200
+DRAWING = threading.Lock()
+"""Matplotlib's fonts and settings are the process's: one figure at a time."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the routes work with, one for each application."""
+
+    settings: Settings
+    reads: Reads
+    progress: Progress
+    events: Events
+
+
+def backend_of(request: Request) -> Backend:
+    found: Backend = request.app.state.backend
+    return found
+
+
+Service = Annotated[Backend, Depends(backend_of)]
+StudyName = Annotated[str, Path(max_length=LONGEST, description="A study's name.")]
+Optimizer = Annotated[str | None, Query(max_length=LONGEST, description="Only this optimizer.")]
+Where = Annotated[
+    str | None,
+    Query(max_length=2_000, description='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
+]
+Target = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")]
+Noise = Annotated[
+    Literal["seed", "mean"] | None, Query(description="Runs on single seeds, or on means; what there is.")
+]
+TrialFormat = Literal["json", "csv", "parquet"]
+ACCEPTED: dict[str, TrialFormat] = {
+    "text/csv": "csv",
+    "application/vnd.apache.parquet": "parquet",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": about,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+    for status, about in {
+        400: "A filter, cursor, order or Host that is not understood.",
+        401: "The token is missing or wrong.",
+        404: "There is no such study, optimizer, trial or page.",
+        409: "The study is in no state for this.",
+        422: "An argument is not allowed; `errors` says which.",
+        503: "The database or the cluster does not answer.",
+    }.items()
+}
+router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
+
+
+def reply(request: Request, answer: Answer, headers: dict[str, str] | None = None) -> Response:
+    """An answer with its ETag, or 304 when the client has it already."""
+    headers = {"etag": answer.etag, **(headers or {})}
+    given = request.headers.get("if-none-match", "")
+    if answer.etag in (each.strip().removeprefix("W/") for each in given.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, media_type=answer.media_type, headers=headers)
+
+
+@router.get("/studies", response_model=StudyList)
+async def list_studies(request: Request, service: Service) -> Response:
+    """Every stored study and how far it is."""
+    documents = await service.progress.documents()
+    return reply(request, Answer(encode({"studies": list(documents.values())})))
+
+
+@router.get("/studies/{study}", response_model=StudyDetails)
+async def get_study(request: Request, service: Service, study: StudyName) -> Response:
+    """A study: its progress, spec (also as a study file), axes and provenance."""
+    progress = await service.progress.document(study)
+    launch = (await service.reads.snapshot()).launches.get(study, {})
+    fixed = await service.reads.of_study(
+        study, ("details", encode(launch)), lambda store: fixed_details(store, study, launch)
+    )
+    # two JSON objects become one
+    return reply(request, Answer(encode(progress)[:-1] + b"," + fixed.body[1:]))
+
+
+@router.get(
+    "/studies/{study}/trials",
+    response_model=TrialPage,
+    responses={
+        200: {
+            "content": {media: {} for media in ACCEPTED},
+            "headers": {"Link": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def list_trials(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    where: Where = None,
+    sort: Annotated[
+        str | None, Query(max_length=LONGEST, description="A column; missing values last.")
+    ] = None,
+    order: Annotated[Literal["asc", "desc"], Query()] = "asc",
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=MOST_PER_PAGE, description="JSON: 100 by default. CSV and Parquet: all by default."),
+    ] = None,
+    cursor: Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")] = None,
+    format: Annotated[TrialFormat | None, Query(description="By Accept, or JSON, when left out.")] = None,
+) -> Response:
+    """Trials by optimizer and number, or sorted; a page as JSON, everything streamed as CSV or Parquet."""
+    kind = format or accepted(request.headers.get("accept", ""))
+    query = TrialQuery(study, optimizer, where, sort, order == "desc")
+    if kind == "json":
+        size = limit or 100
+        answer = await service.reads.of_study(
+            study,
+            ("trials", query, size, cursor),
+            lambda store: reads.trials_json(store, query, service.reads.metrics(study), size, cursor),
+        )
+        following = next_cursor(answer.body)
+        return reply(request, answer, {"link": next_link(request, following)} if following else None)
+
+    def open_chunks() -> Iterator[bytes]:
+        store, metrics = service.reads.store(), service.reads.metrics(study)
+        chunks = reads.trial_chunks(store, query, metrics, limit, cursor)
+        return reads.as_csv(chunks) if kind == "csv" else reads.as_parquet(chunks)
+
+    stream = await anyio.to_thread.run_sync(open_chunks)
+    first = await anyio.to_thread.run_sync(next, stream, None)  # an error comes before the answer begins
+    media = next(media for media, each in ACCEPTED.items() if each == kind)
+    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in study)
+    headers = {
+        "content-disposition": f'attachment; filename="{name.encode("ascii", "replace").decode()}.{kind}"'
+    }
+    return StreamingResponse(in_threads(first, stream), media_type=media, headers=headers)
+
+
+@router.get("/studies/{study}/optimizers/{optimizer}/trials/{number}", response_model=TrialDetails)
+async def get_trial(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Annotated[str, Path(max_length=LONGEST)],
+    number: Annotated[int, Path(ge=0, le=2**31 - 1, description="The trial's number within its optimizer.")],
+) -> Response:
+    """A trial and its learning curve."""
+    answer = await service.reads.of_study(
+        study, ("trial", optimizer, number), lambda store: reads.trial(store, study, optimizer, number)
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/landscape", response_model=LandscapeDocument)
+async def get_landscape(
+    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+) -> Response:
+    """Each optimizer's metric over the whole grid: mean, standard deviation and number of seeds of every cell."""
+    answer = await service.reads.of_study(
+        study,
+        ("landscape", optimizer, where),
+        lambda store: reads.landscapes(store, study, optimizer, where),
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/separability", response_model=SeparabilityDocument)
+async def get_separability(
+    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+) -> Response:
+    """Whether hyperparameters can be tuned one at a time: a verdict for each pair of axes of each optimizer."""
+    answer = await service.reads.of_study(
+        study,
+        ("separability", optimizer, where),
+        lambda store: reads.separability(store, study, optimizer, where),
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/cost", response_model=CostDocument)
+async def get_cost(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    target: Target = 0.005,
+    noise: Noise = None,
+    compare: Annotated[bool, Query(description="Every pair of tuners and of optimizers instead.")] = False,
+) -> Response:
+    """How many trials each tuner needed to come within the target of the best."""
+    answer = await service.reads.of_study(
+        study,
+        ("cost", optimizer, target, noise, compare),
+        lambda store: reads.cost(store, study, optimizer, target, noise, compare),
+    )
+    return reply(request, answer)
+
+
+@router.get(
+    "/figures/{kind}.{format}",
+    response_class=Response,
+    responses={200: {"content": {media: {} for media in MEDIA_TYPES.values()}, "description": "The figure."}},
+)
+async def get_figure(
+    request: Request,
+    service: Service,
+    kind: Annotated[str, Path(json_schema_extra={"enum": list(FIGURES)})],
+    format: Annotated[Literal["png", "svg", "pdf"], Path()],
+    study: Annotated[
+        list[str], Query(min_length=1, max_length=8, description="STUDY or STUDY/OPTIMIZER; may be repeated.")
+    ],
+    where: Where = None,
+    target: Target = 0.005,
+    noise: Noise = None,
+) -> Response:
+    """A figure as the command line draws it."""
+    from analysis.figures import figure_bytes
+
+    if kind not in FIGURES:
+        raise Problem(404, f"there is no figure {kind!r}: there are {', '.join(FIGURES)}")
+    if len(study) > 1 and kind not in OF_SEVERAL:
+        raise Problem(
+            422, f"the figure {kind!r} is of one study: give one, or ask for {' or '.join(OF_SEVERAL)}"
+        )
+    wanted = FigureRequest(tuple(study), where, target, noise)
+    snapshot = await service.reads.snapshot()
+    others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)
+
+    def draw(store: Any) -> bytes:
+        with DRAWING:
+            return figure_bytes(FIGURES[kind](store, wanted), f".{format}")
+
+    first = study[0].partition("/")[0]
+    answer = await service.reads.of_study(
+        first, ("figure", kind, format, wanted, others), draw, MEDIA_TYPES[format]
+    )
+    return reply(request, answer)
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "A stream that does not end."}},
+)
+async def stream_events(
+    service: Service, study: Annotated[str | None, Query(max_length=LONGEST)] = None
+) -> Response:
+    """Progress as server-sent events: `study` with a study's progress, `deleted`, `ready` after the first round.
+
+    Every connection begins with all there is, so Last-Event-ID needs no answer of its own.
+    """
+    headers = {"x-accel-buffering": "no"}
+    return StreamingResponse(service.events.listen(study), media_type="text/event-stream", headers=headers)
+
+
+def accepted(accept: str) -> TrialFormat:
+    """The format that an Accept header asks for first, JSON when it names none of ours."""
+    for each in accept.split(","):
+        found = ACCEPTED.get(each.partition(";")[0].strip().lower())
+        if found:
+            return found
+    return "json"
+
+
+def next_cursor(body: bytes) -> str | None:
+    """The cursor at the end of a page, which need not be parsed whole."""
+    end = body.rpartition(b'"next":')[2].removesuffix(b"}")
+    return None if end == b"null" else end.strip(b'"').decode()
+
+
+def next_link(request: Request, cursor: str) -> str:
+    query = {**request.query_params, "cursor": cursor}
+    return f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+
+
+async def in_threads(first: bytes | None, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of a stream, each made in a thread while the others' requests go on."""
+    piece = first
+    while piece is not None:
+        yield piece
+        piece = await anyio.to_thread.run_sync(next, rest, None)

@@ -1,0 +1,63 @@
+"""The application: routes, errors, and the guard around all of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from study.service import api, documentation
+from study.service.api import Backend
+from study.service.events import Events
+from study.service.jobs import Jobs
+from study.service.problems import add_handlers
+from study.service.progress import Progress
+from study.service.reads import Reads
+from study.service.security import Guard
+from study.service.settings import Settings
+
+
+class Service(FastAPI):
+    """An application with the guard outermost: errors of the framework pass through it too."""
+
+    settings: Settings
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack(), self.settings)
+
+    def openapi(self) -> dict[str, Any]:
+        return documentation.describe(self)
+
+
+def create_app(settings: Settings) -> Service:
+    """The service as an ASGI application. Nothing is opened or started before the first request that needs it."""
+    reads = Reads(settings.storage)
+    jobs = Jobs(settings)
+    progress = Progress(reads, jobs)
+    backend = Backend(settings, reads, progress, Events(progress))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        backend.events.close()
+        backend.reads.close()
+
+    app = Service(
+        title="Tunability",
+        version=importlib.metadata.version("tunability"),
+        summary="How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.settings = settings
+    app.state.backend = backend
+    add_handlers(app)
+    app.include_router(api.router)
+    app.include_router(documentation.router)
+    documentation.add_assets(app)
+    return app

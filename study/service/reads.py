@@ -1,0 +1,375 @@
+"""Answers read from the store, kept until the store has something new."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.landscape import best_cell, landscape
+from search_spaces import SearchSpace
+from storage.errors import MissingDatabaseError
+from storage.store import Store, Version, open_store
+from study.service.cache import Answer, Cache
+from study.service.documents import (
+    AxisDocument,
+    BestDocument,
+    CostDocument,
+    LandscapeDocument,
+    OptimizerLandscape,
+    OptimizerProblem,
+    SeparabilityDocument,
+    TrialDetails,
+    TrialPage,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+FRESH_SECONDS = 0.5
+"""For how long the store is not asked again whether it has something new."""
+ROWS_PER_CHUNK = 5_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What there is: a version of each study, which changes with its trials, and what is kept about running it."""
+
+    versions: Mapping[str, Version]
+    launches: Mapping[str, Mapping[str, Any]]
+
+
+class Reads:
+    """The store, opened when it is there, and answers from it."""
+
+    def __init__(self, storage: str) -> None:
+        self._storage = storage
+        self._store: Store | None = None
+        self._snapshot = Snapshot({}, {})
+        self._taken = -math.inf
+        self._taking: asyncio.Task[Snapshot] | None = None
+        self._metrics: dict[str, tuple[Version | None, frozenset[str]]] = {}
+        self.cache = Cache()
+
+    def store(self) -> Store:
+        """The store, for reading. Raises MissingDatabaseError before there is one."""
+        if self._store is None:
+            self._store = open_store(self._storage, create=False)
+        return self._store
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def forget(self) -> None:
+        """Ask the store again next time: something was just changed."""
+        self._taken = -math.inf
+
+    async def snapshot(self) -> Snapshot:
+        """What there is, at most `FRESH_SECONDS` old; one question to the store for all who ask meanwhile."""
+        if time.monotonic() - self._taken > FRESH_SECONDS:
+            if self._taking is None:
+                self._taking = asyncio.create_task(self._take())
+                self._taking.add_done_callback(self._took)
+            await asyncio.shield(self._taking)
+        return self._snapshot
+
+    async def _take(self) -> Snapshot:
+        started = time.monotonic()
+        self._snapshot = await anyio.to_thread.run_sync(self._read_snapshot)
+        self._taken = started
+        return self._snapshot
+
+    def _took(self, task: asyncio.Task[Snapshot]) -> None:
+        self._taking = None
+        if not task.cancelled():
+            task.exception()
+
+    def _read_snapshot(self) -> Snapshot:
+        try:
+            store = self.store()
+        except MissingDatabaseError:
+            return Snapshot({}, {})
+        return Snapshot(store.versions(), store.launches())
+
+    async def of_study(
+        self, study: str, key: Hashable, make: Callable[[Store], Any], media_type: str = "application/json"
+    ) -> Answer:
+        """What `make` reads of a study: bytes, or what becomes JSON. Raises StoreError when there is no such study."""
+        snapshot = await self.snapshot()
+        version = snapshot.versions.get(study)
+        if version is None:  # it is new, or there is none and the store says so
+            version = await anyio.to_thread.run_sync(self._version, study)
+
+        def compute() -> Answer:
+            made = make(self.store())
+            return Answer(made if isinstance(made, bytes) else encode(made), media_type)
+
+        return await self.cache.get((study, version, key), compute)
+
+    def _version(self, study: str) -> Version:
+        store = self.store()
+        store.optimizers(study)
+        return store.versions()[study]
+
+    def metrics(self, study: str) -> list[str]:
+        """The further metrics of a study's trials; only trials that were not there last time are looked at."""
+        store = self.store()
+        version = store.versions().get(study)
+        before, known = self._metrics.get(study, (None, frozenset[str]()))
+        if version is not None and version != before:
+            anew = before is None or before.study_ids != version.study_ids
+            after = 0 if anew or before is None else max(before.last_trials)
+            known = (frozenset() if anew else known) | frozenset(store.metrics(study, after))
+            self._metrics[study] = version, known
+        return sorted(known)
+
+
+def encode(document: Any) -> bytes:
+    """Compact JSON."""
+    return json.dumps(document, allow_nan=False, separators=(",", ":"), default=str).encode()
+
+
+def number(value: float) -> float | None:
+    """A number as JSON has it: null for NaN and infinities."""
+    return float(value) if math.isfinite(value) else None
+
+
+def nested(values: np.ndarray[Any, Any]) -> Any:
+    """An array as nested lists, null for what is not finite."""
+    objects = values.astype(object)
+    objects[~np.isfinite(values)] = None
+    return objects.tolist()
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table as a list of objects, null for what is missing."""
+    return [
+        {
+            str(name): None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
+    ]
+
+
+def axes_of(space: SearchSpace) -> list[AxisDocument]:
+    return [
+        {"name": axis.name, "scale": axis.scale, "values": list(map(float, axis.values))}
+        for axis in space.axes
+    ]
+
+
+def expected_seeds(spec: Mapping[str, Any]) -> int | None:
+    """Seeds that a study asks for; unknown of an imported one."""
+    seeds = spec.get("seeds")
+    return seeds if isinstance(seeds, int) else None
+
+
+def chosen(store: Store, study: str, optimizer: str | None) -> list[str]:
+    """The optimizers of a study, or the one of them that is asked for. Raises StoreError when it has none such."""
+    if optimizer is not None:
+        store.provenance(study, optimizer)
+        return [optimizer]
+    return store.optimizers(study)
+
+
+def panels(
+    store: Store, study: str, optimizer: str | None = None, where: str | None = None
+) -> dict[str, xr.DataArray]:
+    """The landscape of each optimizer with trials, over the whole grid. Raises AnalysisError when none has any."""
+    space, metric = store.space(study), store.metric(study)
+    found = {}
+    for name in chosen(store, study, optimizer):
+        frame = store.values(study, name) if where is None else store.trials(study, name, where)
+        if len(frame):
+            found[name] = landscape(frame, space, metric)
+    if not found:
+        raise AnalysisError(f"{study} has no trials{' of that filter' if where else ''} yet: wait, or run it")
+    return found
+
+
+def landscapes(store: Store, study: str, optimizer: str | None, where: str | None) -> LandscapeDocument:
+    """Mean, spread and number of seeds in every cell of each optimizer's landscape."""
+    space, metric, seeds = store.space(study), store.metric(study), expected_seeds(store.spec(study))
+    documents = []
+    for name in chosen(store, study, optimizer):
+        frame = store.values(study, name) if where is None else store.trials(study, name, where)
+        documents.append(one_landscape(name, frame, space, metric, seeds))
+    return {"study": study, "metric": metric, "axes": axes_of(space), "optimizers": documents}
+
+
+def one_landscape(
+    name: str, frame: pd.DataFrame, space: SearchSpace, metric: str, seeds: int | None
+) -> OptimizerLandscape:
+    best: BestDocument | None = None
+    if frame.empty:
+        values = np.full((0, *space.shape), np.nan)
+        present: list[int] = []
+    else:
+        array = landscape(frame, space, metric)
+        values, present = array.values, array["seed"].values.tolist()
+        if not np.isnan(values).any(axis=0).all():
+            cell = best_cell(array)
+            best = {
+                "coordinates": cell.coordinates,
+                "mean": cell.mean,
+                "standard_error": number(cell.standard_error),
+                "seeds": cell.seeds,
+            }
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    sums = np.where(known, values, 0.0).sum(axis=0)
+    mean = np.divide(sums, count, out=np.full(space.shape, np.nan), where=count > 0)
+    squares = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0)
+    variance = np.divide(squares, count - 1, out=np.full(space.shape, np.nan), where=count > 1)
+    expected = space.size * (seeds or len(present))
+    return {
+        "name": name,
+        "seeds": list(range(seeds)) if seeds else present,
+        "trials": int(count.sum()),
+        "expected": expected,
+        "complete": bool(expected and count.sum() >= expected),
+        "mean": nested(mean),
+        "std": nested(np.sqrt(variance)),
+        "count": count.tolist(),
+        "best": best,
+    }
+
+
+def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
+    """Verdicts, and why there is none where there is none."""
+    from analysis.separability import judge
+
+    verdicts: list[dict[str, Any]] = []
+    problems: list[OptimizerProblem] = []
+    for name, values in panels(store, study, optimizer, where).items():
+        try:
+            verdicts += [verdict.to_json() for verdict in judge(name, values)]
+        except AnalysisError as error:
+            problems.append({"optimizer": name, "detail": str(error)})
+    return {"study": study, "verdicts": verdicts, "problems": problems}
+
+
+def cost(
+    store: Store, study: str, optimizer: str | None, target: float, noise: str | None, compare: bool
+) -> CostDocument:
+    """The cost table of the stored tuning runs, or the comparison of every pair."""
+    from analysis.suboptimality import comparison_table, cost_table
+    from analysis.tuning_runs import Choice, stored_curves
+
+    curves = stored_curves(store, study, optimizer, Choice(noise))
+    table = comparison_table(curves, target) if compare else cost_table(curves, target)
+    return {
+        "study": study,
+        "metric": store.metric(study),
+        "target": target,
+        "incomplete": curves.attrs["incomplete"] or None,
+        "rows": records(table),
+    }
+
+
+def trial(store: Store, study: str, optimizer: str, which: int) -> TrialDetails:
+    """A trial and its learning curve."""
+    curve = store.curve(study, optimizer, which)
+    row = store.trials(study, optimizer, f"number = {which}")
+    points = [(step, number(value)) for step, value in curve]
+    return {
+        "study": study,
+        "trial": records(row)[0],
+        "curve": [{"step": step, "value": value} for step, value in points],
+    }
+
+
+@dataclass(frozen=True)
+class TrialQuery:
+    """Which trials, in which order; see `storage.page.PageRequest`."""
+
+    study: str
+    optimizer: str | None
+    where: str | None
+    sort: str | None
+    descending: bool
+
+
+def trial_page(
+    store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
+) -> tuple[pd.DataFrame, str | None]:
+    return store.page(
+        query.study,
+        query.optimizer,
+        query.where,
+        sort=query.sort,
+        descending=query.descending,
+        limit=limit,
+        cursor=cursor,
+        metrics=metrics,
+    )
+
+
+def trials_json(
+    store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
+) -> TrialPage:
+    frame, following = trial_page(store, query, metrics, limit, cursor)
+    return {"trials": records(frame), "next": following}
+
+
+def trial_chunks(
+    store: Store, query: TrialQuery, metrics: list[str], limit: int | None, cursor: str | None
+) -> Iterator[pd.DataFrame]:
+    """One page, or without a limit all trials in pieces: never more than one piece in memory."""
+    while True:
+        frame, cursor = trial_page(store, query, metrics, limit or ROWS_PER_CHUNK, cursor)
+        yield frame
+        if limit is not None or cursor is None:
+            return
+
+
+def as_csv(chunks: Iterator[pd.DataFrame]) -> Iterator[bytes]:
+    header = True
+    for frame in chunks:
+        yield frame.to_csv(index=False, lineterminator="\n", header=header).encode()
+        header = False
+
+
+def as_parquet(chunks: Iterator[pd.DataFrame]) -> Iterator[bytes]:
+    """A Parquet file, a row group a piece."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    class Sink(io.BytesIO):
+        """Hands out what was written; Parquet never goes back."""
+
+        done = 0
+
+        def drain(self) -> bytes:
+            written = self.getvalue()
+            self.done += len(written)
+            self.seek(0)
+            self.truncate()
+            return written
+
+        def tell(self) -> int:
+            return self.done + super().tell()
+
+    sink, writer = Sink(), None
+    for frame in chunks:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if writer is None:
+            writer = pq.ParquetWriter(pa.PythonFile(sink, "w"), table.schema)
+        writer.write_table(table)
+        yield sink.drain()
+    if writer is not None:
+        writer.close()
+        yield sink.drain()

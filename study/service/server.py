@@ -1,0 +1,86 @@
+"""`tunability serve`: checks, prints the address, serves until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from storage.errors import MissingDatabaseError
+from study.service.app import Service, create_app
+from study.service.settings import ServiceError, Settings
+
+TOKEN = re.compile(r"([?&]token=)[^&\s\"]*")
+GRACE_SECONDS = 3
+
+
+class HideToken(logging.Filter):
+    """Takes tokens out of the access log's lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                TOKEN.sub(r"\1***", each) if isinstance(each, str) else each for each in record.args
+            )
+        return True
+
+
+class Server(uvicorn.Server):
+    """Ends event streams when it is told to stop, or it would wait for their listeners to go."""
+
+    def __init__(self, config: uvicorn.Config, app: Service) -> None:
+        super().__init__(config)
+        self._service = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.state.backend.events.close()
+        super().handle_exit(sig, frame)
+
+
+def serve(storage: str, host: str, port: int, **options: Any) -> None:
+    """Serve until SIGINT or SIGTERM; options are those of `Settings`.
+
+    Raises ServiceError when the address cannot be had, StoreError when there is a database that cannot be read.
+    """
+    listening = listen(host, port)
+    settings = Settings(absolute(storage), host=host, port=listening.getsockname()[1], **options)
+    app = create_app(settings)
+    with contextlib.suppress(MissingDatabaseError):  # the first study makes it
+        app.state.backend.reads.store()
+    config = uvicorn.Config(
+        app, log_level="info", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
+    )
+    logging.getLogger("uvicorn.access").addFilter(HideToken())
+    print(f"open {settings.url}?token={settings.token}", flush=True)
+    print(f"API: {settings.url}docs; stop with Ctrl-C", file=sys.stderr, flush=True)
+    Server(config, app).run([listening])
+
+
+def absolute(storage: str) -> str:
+    """The URL of a database, an SQLite file's with its whole path: jobs run in other folders."""
+    prefix = "sqlite:///"
+    if not storage.startswith(prefix) or storage == prefix:
+        return storage
+    return prefix + str(Path(storage.removeprefix(prefix)).absolute())
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket on the address. Raises ServiceError with what to do when there is none to be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        raise ServiceError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}): give another --host or --port"
+        ) from None
+    return listening
