@@ -1,5 +1,6 @@
 """Open or create an SQLite file; transactions begin as we say."""
 
+import errno
 import os
 import sqlite3
 import uuid
@@ -17,7 +18,6 @@ from storage.schema import check_schema
 BUSY_TIMEOUT = 60
 # The execution option of a connection that is going to write.
 WRITES = "tunability_writes"
-SQLITE_HEADER = b"SQLite format 3\0"
 
 
 def open_file(url: URL, name: str, *, create: bool) -> Engine:
@@ -41,18 +41,27 @@ def open_file(url: URL, name: str, *, create: bool) -> Engine:
                 f"{name}: there is no such file: run a study first, or give another path"
             )
         _create_file(path, url, name)
-    _check_header(path, name)
+    _check_kind(path, name)
     return _file_engine(url) if writable else _read_only_file_engine(url, path)
 
 
-def _check_header(path: Path, name: str) -> None:
-    try:
-        with path.open("rb") as file:
-            header = file.read(len(SQLITE_HEADER))
-    except OSError as error:
-        raise StoreError(f"{name} cannot be read ({error.strerror}): give another path") from error
-    if header != SQLITE_HEADER:
-        state = "is empty" if not header else "is not an SQLite file"
+def _check_kind(path: Path, name: str) -> None:
+    """Raise StoreError unless a file is SQLite's and can be read.
+
+    SQLite itself has to look: opening and closing the file here would drop the locks of this process's connections
+    to it, as POSIX has it, and another process would take their journal away.
+    """
+    problem = errno.EISDIR if path.is_dir() else 0 if os.access(path, os.R_OK) else errno.EACCES
+    if problem:
+        raise StoreError(f"{name} cannot be read ({os.strerror(problem)}): give another path")
+    state = "is empty" if path.stat().st_size == 0 else None
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as file:
+        try:
+            file.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                state = "is not an SQLite file"
+    if state:
         raise StoreError(f"{name} {state}: give another path, or delete the file to start a new database")
 
 

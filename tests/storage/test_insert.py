@@ -118,3 +118,17 @@ def test_a_failed_append_leaves_nothing_half_done(
     assert store.stored("digits", "adam") == set()
     assert store.append("digits", "adam", batch()) == 12
     assert store.trials("digits")["number"].to_list() == list(range(12))
+
+
+def test_a_reader_sees_another_process_after_its_own_opened_the_file_again(
+    prepared: Callable[[str], str], declare: Declare, tmp_path: Path
+) -> None:
+    url = prepared("sqlite")
+    with open_store(url, create=False) as reader:
+        with open_store(url, create=True) as store:
+            declare(store)
+        assert len(reader.trials("digits")) == 0
+        for seeds in (1, 2):  # the first writer would take away the journal that the reader follows
+            with two_writers(url, "race", tmp_path / f"gate {seeds}", (seeds, seeds)):
+                pass
+            assert len(reader.trials("digits")) == seeds * reader.space("digits").size
