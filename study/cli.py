@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from study.errors import is_ours
+
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
@@ -34,7 +36,6 @@ plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=Tr
 app.add_typer(plot_app, name="plot")
 
 CatalogTable = tuple[tuple[str, ...], list[tuple[str, ...]]]
-OURS = {"study", "storage", "search_spaces", "analysis", "tuners"}
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -106,7 +107,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in OURS:
+        if not is_ours(error):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
@@ -319,6 +320,13 @@ def import_trials(
 @app.command()
 def serve(
     storage: Storage = DEFAULT_STORAGE,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Jobs API of a running Ray cluster, http://HOST:8265, instead of one of its own here.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free port.")] = 8000,
     token: Annotated[
@@ -337,14 +345,26 @@ def serve(
     allow_imports: Annotated[
         bool, typer.Option("--allow-imports", help="Let specs name import paths: clients may run any code.")
     ] = False,
+    at_once: Annotated[
+        int, typer.Option(min=1, max=100, help="Studies that run at once on its own cluster; others wait.")
+    ] = 1,
+    stop_cluster: Annotated[
+        bool,
+        typer.Option("--stop-cluster", help="Stop what an earlier service left running, and serve nothing."),
+    ] = False,
 ) -> None:
-    """Launch, watch, query and plot studies over HTTP."""
-    from study.service.server import serve as serve_studies
+    """Launch, watch, query and plot studies over HTTP. Studies that run go on when it is stopped."""
+    from study.service import server
     from study.service.settings import check_settings
 
-    check_settings(host, token)
-    serve_studies(
+    if stop_cluster:
+        print("stopped" if server.stop_cluster(storage) else "nothing was running")
+        return
+    check_settings(host, token, address)
+    server.serve(
         storage,
+        address=address,
+        slots=at_once,
         host=host,
         port=port,
         hosts=tuple(allow_host or ()),

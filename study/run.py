@@ -243,7 +243,8 @@ def stored_plan(spec: StudySpec, storage: str, workers: int) -> Plan | None:
                 return None
             first = store.optimizers(spec.name)[0]
             before = store.provenance(spec.name, first)
-            then, now = before["data_sha256"], spec.workload.workload.data_hash()
+            now = spec.workload.workload.data_hash()
+            then = before.get("data_sha256", now)
             if then != now:
                 raise OtherStudyError(
                     f"study {spec.name!r} was run on other data (SHA-256 {then[:12]}, here {now[:12]}): install the "

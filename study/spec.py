@@ -43,7 +43,14 @@ MOST_TRIALS = 10_000_000
 
 
 class SpecError(ValueError):
-    """A study file that says something not allowed; the message is one line."""
+    """A study file that says something not allowed; the message is one line.
+
+    `errors` has a place, dotted keys, and a text for each thing that is wrong, as far as they are known.
+    """
+
+    def __init__(self, message: str, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
 
 
 class WorkloadSpec(Strict):
@@ -315,8 +322,11 @@ def parse_spec(given: Mapping[str, Any], source: str = "study") -> StudySpec:
     try:
         return StudySpec.model_validate(given)
     except ValidationError as error:
-        problems = [describe(problem) for problem in error.errors(include_url=False)]
-        raise SpecError(f"{source}: " + "; ".join(dict.fromkeys(problems))) from None
+        found = error.errors(include_url=False)
+        problems = [describe(problem) for problem in found]
+        places = [".".join(str(part) for part in problem["loc"]) for problem in found]
+        errors = [{"location": place, "detail": text} for place, text in zip(places, problems, strict=True)]
+        raise SpecError(f"{source}: " + "; ".join(dict.fromkeys(problems)), errors) from None
 
 
 def parse_tuning(given: Mapping[str, Any]) -> TuningSpec:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -17,14 +17,19 @@ from study.service.cache import Answer
 from study.service.documents import (
     CostDocument,
     LandscapeDocument,
+    LogDocument,
+    PlanDocument,
     SeparabilityDocument,
     StudyDetails,
+    StudyDocument,
     StudyList,
     TrialDetails,
     TrialPage,
 )
 from study.service.events import Events
 from study.service.figures import FIGURES, MEDIA_TYPES, OF_SEVERAL, FigureRequest
+from study.service.incoming import read_mapping
+from study.service.launching import Launcher
 from study.service.problems import MEDIA_TYPE, Problem
 from study.service.progress import Progress, fixed_details
 from study.service.reads import Reads, TrialQuery, encode
@@ -44,6 +49,7 @@ class Backend:
     reads: Reads
     progress: Progress
     events: Events
+    launcher: Launcher
 
 
 def backend_of(request: Request) -> Backend:
@@ -73,14 +79,48 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
     }
     for status, about in {
-        400: "A filter, cursor, order or Host that is not understood.",
+        400: "A filter, cursor, order, body or Host that is not understood.",
         401: "The token is missing or wrong.",
+        403: "A change that does not come from a page of this service.",
         404: "There is no such study, optimizer, trial or page.",
         409: "The study is in no state for this.",
-        422: "An argument is not allowed; `errors` says which.",
+        413: "The request is too large.",
+        415: "The study is neither JSON nor TOML.",
+        422: "An argument or a key of the study is not allowed; `errors` says which.",
+        429: "As many studies as are allowed are queued or running.",
         503: "The database or the cluster does not answer.",
     }.items()
 }
+SPEC_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "What a study file says, see the README.",
+    "properties": {
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 200},
+        "workload": {"type": ["string", "object"], "examples": ["digits-mlp"]},
+        "optimizers": {
+            "type": "array",
+            "items": {"type": ["string", "object"]},
+            "examples": [["adam", "avagrad"]],
+        },
+        "space": {"type": ["string", "object"], "examples": ["avagrad-cifar"]},
+        "seeds": {"type": "integer", "minimum": 1},
+        "dtype": {"enum": ["float32", "float64"]},
+        "device": {"enum": ["cpu", "cuda"]},
+        "lanes": {"type": "integer", "minimum": 1},
+        "tuning": {"type": "object"},
+    },
+    "required": ["name", "workload", "optimizers", "space", "seeds"],
+}
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": SPEC_SCHEMA},
+            "application/toml": {"schema": {"type": "string"}},
+        },
+    }
+}
+Tune = Annotated[bool, Query(description="Run the spec's tuners too, when every trial is there.")]
 router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
 
 
@@ -98,6 +138,66 @@ async def list_studies(request: Request, service: Service) -> Response:
     """Every stored study and how far it is."""
     documents = await service.progress.documents()
     return reply(request, Answer(encode({"studies": list(documents.values())})))
+
+
+@router.post(
+    "/studies",
+    status_code=201,
+    response_model=StudyDocument,
+    responses={200: {"model": StudyDocument, "description": "The study was there already, with this spec."}},
+    openapi_extra=SPEC_BODY,
+)
+async def create_study(request: Request, service: Service, tune: Tune = False) -> Response:
+    """Declare a study and have it run when it is its turn. The same spec again is the same study.
+
+    One that was launched before, and stopped or failed, is not launched again by this: resume it.
+    """
+    given = read_mapping(await request.body(), request.headers.get("content-type", ""))
+    name, new = await anyio.to_thread.run_sync(service.launcher.create, given, tune)
+    document = await service.progress.document(name)
+    headers = {"location": f"/api/v1/studies/{quote(name)}"}
+    return Response(encode(document), 201 if new else 200, headers, "application/json")
+
+
+@router.post("/plan", response_model=PlanDocument, openapi_extra=SPEC_BODY)
+async def plan_study(request: Request, service: Service) -> Response:
+    """What running a spec would take, or what is wrong with it. Writes nothing."""
+    given = read_mapping(await request.body(), request.headers.get("content-type", ""))
+    return Response(
+        encode(await anyio.to_thread.run_sync(service.launcher.plan, given)), media_type="application/json"
+    )
+
+
+@router.post("/studies/{study}/stop", response_model=StudyDocument)
+async def stop_study(service: Service, study: StudyName) -> Response:
+    """Stop a study that is queued or running; what it stored stays."""
+    await anyio.to_thread.run_sync(service.launcher.stop, study)
+    return Response(encode(await service.progress.document(study)), media_type="application/json")
+
+
+@router.post("/studies/{study}/resume", response_model=StudyDocument)
+async def resume_study(service: Service, study: StudyName, tune: Tune = False) -> Response:
+    """Have what is missing run; nothing changes when it is queued or running, or nothing is missing."""
+    await anyio.to_thread.run_sync(service.launcher.resume, study, tune)
+    return Response(encode(await service.progress.document(study)), media_type="application/json")
+
+
+@router.delete("/studies/{study}", status_code=204, response_class=Response)
+async def delete_study(
+    service: Service,
+    study: StudyName,
+    confirm: Annotated[str | None, Query(max_length=LONGEST, description="The study's name again.")] = None,
+) -> Response:
+    """Delete a study with all its trials and tuning runs, for good."""
+    await anyio.to_thread.run_sync(service.launcher.delete, study, confirm)
+    return Response(status_code=204)
+
+
+@router.get("/studies/{study}/log", response_model=LogDocument)
+async def get_log(service: Service, study: StudyName) -> Response:
+    """What the study's last job said."""
+    job, log = await anyio.to_thread.run_sync(service.launcher.log, study)
+    return Response(encode({"job": job, "log": log}), media_type="application/json")
 
 
 @router.get("/studies/{study}", response_model=StudyDetails)

@@ -14,6 +14,7 @@ from study.service import api, documentation
 from study.service.api import Backend
 from study.service.events import Events
 from study.service.jobs import Jobs
+from study.service.launching import Launcher
 from study.service.problems import add_handlers
 from study.service.progress import Progress
 from study.service.reads import Reads
@@ -38,13 +39,15 @@ def create_app(settings: Settings) -> Service:
     reads = Reads(settings.storage)
     jobs = Jobs(settings)
     progress = Progress(reads, jobs)
-    backend = Backend(settings, reads, progress, Events(progress))
+    launcher = Launcher(settings, reads, jobs)
+    backend = Backend(settings, reads, progress, Events(progress), launcher)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         backend.events.close()
         backend.reads.close()
+        jobs.cluster.leave()
 
     app = Service(
         title="Tunability",

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from analysis.errors import AnalysisError
 from storage.errors import MissingDatabaseError, OtherStudyError, PageError, StoreError, UnknownStudyError
 from storage.where import WhereError
+from study.errors import is_ours
 from study.service.settings import ServiceError
 
 MEDIA_TYPE = "application/problem+json"
@@ -85,11 +86,19 @@ def add_handlers(app: FastAPI) -> None:
         detail = "; ".join(f"{each['location']}: {each['detail']}" for each in errors)
         return problem_response(422, detail, errors=errors)
 
-    for kind in STATUS:
+    async def ours(_request: Request, error: Exception) -> Response:
+        return of_error(error)
 
-        @app.exception_handler(kind)
-        async def ours(_request: Request, error: Exception) -> Response:
-            return of_error(error)
+    for kind in STATUS:
+        app.add_exception_handler(kind, ours)
+
+    async def other_value(_request: Request, error: Exception) -> Response:
+        # Errors of a spec are; their module imports torch, and so is not named above.
+        if not is_ours(error):
+            raise error
+        return of_error(error)
+
+    app.add_exception_handler(ValueError, other_value)
 
     @app.exception_handler(Exception)
     async def unknown(_request: Request, _error: Exception) -> Response:

@@ -43,7 +43,7 @@ class Progress:
     async def documents(self) -> dict[str, StudyDocument]:
         """Study name -> its progress, in the order of the studies' names."""
         snapshot = await self._reads.snapshot()
-        jobs = await self._jobs.table(snapshot.launches)
+        jobs = await self._jobs.table()
         fresh = {
             name: version
             for name, version in snapshot.versions.items()
@@ -74,6 +74,8 @@ class Progress:
         job = jobs.get(str(launch.get("job")))
         complete = stored.expected is None or stored.trials >= stored.expected
         state, message = judge_state(complete, launch, job)
+        if state == "stopped" and launch and self._jobs.problem:
+            message = self._jobs.problem
         eta, rate = time_left(stored, launch) if state == "running" else (None, None)
         return {
             "name": name,
@@ -128,7 +130,9 @@ def judge_state(complete: bool, launch: Mapping[str, Any], job: Job | None) -> t
     """
     stopped = bool(launch.get("stopped"))
     if job and job.status == "RUNNING":
-        return "running", job.message
+        if complete:
+            return "running", "tuners are running" if launch.get("tune") else "ending"
+        return "running", None if launch.get("started") else "starting"
     if job and job.status == "PENDING" and not stopped:  # a stopped one ends as soon as it gets its turn
         return "queued", "waiting for its turn"
     if job and job.status == "FAILED" and not stopped and (not complete or launch.get("tune")):
@@ -143,14 +147,14 @@ def judge_state(complete: bool, launch: Mapping[str, Any], job: Job | None) -> t
 def time_left(stored: Stored, launch: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """Seconds until all trials are there, and trials a second, from those since the job began; or its estimate."""
     started = launch.get("started")
-    if started is None or stored.expected is None:
+    if started is None or stored.expected is None or stored.trials >= stored.expected:
         return None, None
     elapsed = max(time.time() - started, 1e-3)
     new, left = stored.trials - launch.get("before", 0), stored.expected - stored.trials
     if new > 0:
         return left * elapsed / new, new / elapsed
     estimate = launch.get("estimate")
-    return (max(estimate - elapsed, 0.0) if estimate is not None and left else None), None
+    return (None if estimate is None else max(estimate - elapsed, 0.0)), None
 
 
 def fixed_details(store: Store, study: str, launch: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,11 @@ from typing import Any
 
 import uvicorn
 
-from storage.errors import MissingDatabaseError
+from storage.errors import MissingDatabaseError, StoreError
 from study.service.app import Service, create_app
+from study.service.cluster import ClusterError
+from study.service.jobs import Jobs
+from study.service.launching import Launcher
 from study.service.settings import ServiceError, Settings
 
 TOKEN = re.compile(r"([?&]token=)[^&\s\"]*")
@@ -39,6 +42,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = app
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        tell_what_goes_on(self._service.state.backend.launcher)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.state.backend.events.close()
         super().handle_exit(sig, frame)
@@ -49,18 +56,37 @@ def serve(storage: str, host: str, port: int, **options: Any) -> None:
 
     Raises ServiceError when the address cannot be had, StoreError when there is a database that cannot be read.
     """
-    listening = listen(host, port)
-    settings = Settings(absolute(storage), host=host, port=listening.getsockname()[1], **options)
-    app = create_app(settings)
-    with contextlib.suppress(MissingDatabaseError):  # the first study makes it
-        app.state.backend.reads.store()
-    config = uvicorn.Config(
-        app, log_level="info", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
-    )
-    logging.getLogger("uvicorn.access").addFilter(HideToken())
-    print(f"open {settings.url}?token={settings.token}", flush=True)
-    print(f"API: {settings.url}docs; stop with Ctrl-C", file=sys.stderr, flush=True)
-    Server(config, app).run([listening])
+    with listen(host, port) as listening:
+        settings = Settings(absolute(storage), host=host, port=listening.getsockname()[1], **options)
+        app = create_app(settings)
+        with contextlib.suppress(MissingDatabaseError):  # the first study makes it
+            app.state.backend.reads.store()
+        config = uvicorn.Config(
+            app, log_level="info", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
+        )
+        logging.getLogger("uvicorn.access").addFilter(HideToken())
+        print(f"open {settings.url}?token={settings.token}", flush=True)
+        print(f"API: {settings.url}docs; stop with Ctrl-C", file=sys.stderr, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # which uvicorn passes on when it has shut down
+            Server(config, app).run([listening])
+
+
+def tell_what_goes_on(launcher: Launcher) -> None:
+    """Say how to get at studies that go on without the service."""
+    with contextlib.suppress(StoreError, ClusterError):
+        names = launcher.active()
+        if names:
+            print(
+                f"{', '.join(names)}: goes on without the service; tunability serve shows it again, "
+                "tunability serve --stop-cluster stops it",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def stop_cluster(storage: str) -> bool:
+    """Stop the cluster that services of a database left running, and its jobs; return whether there was one."""
+    return Jobs(Settings(absolute(storage))).cluster.stop()
 
 
 def absolute(storage: str) -> str:
@@ -76,9 +102,13 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(2048)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(2048)
+        except BaseException:
+            listening.close()
+            raise
     except OSError as error:
         raise ServiceError(
             f"cannot listen on {host} port {port} ({error.strerror or error}): give another --host or --port"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 
 class ServiceError(ValueError):
@@ -65,8 +67,8 @@ def is_any(host: str) -> bool:
         return host == ""
 
 
-def check_settings(host: str, token: str | None) -> None:
-    """Raise ServiceError when others could reach a service whose token nobody chose, or it is a weak one."""
+def check_settings(host: str, token: str | None, address: str | None = None) -> None:
+    """Raise ServiceError when others could reach a service whose token nobody chose, or an option is not allowed."""
     if token is None and not is_loopback(host):
         raise ServiceError(
             f"--host {host} lets other machines in: choose a token for them, in TUNABILITY_TOKEN or with --token"
@@ -75,11 +77,19 @@ def check_settings(host: str, token: str | None) -> None:
         len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token
     ):
         raise ServiceError("the token is not allowed: give 16 or more printable characters without spaces")
+    parts = urlsplit(address or "http://localhost")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/"):
+        raise ServiceError(
+            f"--address {address} is not allowed: give a cluster's Jobs API, such as http://HOST:8265"
+        )
 
 
 def without_password(storage: str) -> tuple[str, str | None]:
-    """The URL of a database without its password, and the password."""
-    url = make_url(storage)
+    """The URL of a database without its password, and the password; what is no URL is for the store to refuse."""
+    try:
+        url = make_url(storage)
+    except (ArgumentError, ValueError):
+        return storage, None
     password = url.password
     queried = url.query.get("password")
     if queried is not None:

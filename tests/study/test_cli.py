@@ -496,3 +496,29 @@ def test_a_bug_keeps_its_traceback(url: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "argv", ["tunability", "studies", "--storage", url])
     with pytest.raises(ZeroDivisionError):
         main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "lets other machines in"),
+        (["--token", "short"], "the token is not allowed"),
+        (["--address", "localhost"], "--address localhost is not allowed"),
+        (["--host", "192.0.2.77", "--token", "a-long-enough-token"], "cannot listen on"),
+        (["--storage", "mysql://u:secret@h/d", "--port", "0"], "is a mysql database"),
+        (["--storage", "nonsense", "--port", "0"], "is not a database URL"),
+    ],
+)
+def test_a_service_that_cannot_be_started(cli: Cli, arguments: list[str], said: str) -> None:
+    code, out, err = cli("serve", *arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert "secret" not in err
+
+
+def test_a_port_that_is_taken(cli: Cli, url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = cli("serve", "--storage", url, "--port", taken.getsockname()[1])
+    assert code == 2
+    assert "give another --host or --port" in err

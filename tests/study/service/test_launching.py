@@ -1,0 +1,256 @@
+"""Studies launched on a real cluster: queued, run, stopped, resumed, while services come and go."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from storage.store import open_store
+
+COMMAND = Path(sys.executable).with_name("tunability")
+TOKEN = "a-token-for-the-tests"
+SECRET = "s3cret:word\\"
+SPEC = {
+    "name": "first",
+    "workload": {"name": "digits-mlp", "steps": 20},
+    "optimizers": ["adam"],
+    "space": {"alpha": [0.001, 0.01, 0.1, 1], "eps": [1e-8, 1e-4, 1]},
+    "seeds": 2,
+    "lanes": 6,
+    "tuning": {"tuners": ["random"], "trials": 5, "replicates": 4},
+}
+LONG = SPEC | {"name": "long", "workload": {"name": "digits-mlp", "steps": 500}, "lanes": 1}
+
+
+class Running:
+    """A service as a process, and a client that knows its token."""
+
+    def __init__(self, storage: str, state: Path) -> None:
+        self.state = state
+        self.process = subprocess.Popen(
+            [str(COMMAND), "serve", "--port", "0"],
+            env={
+                **os.environ,
+                "XDG_STATE_HOME": str(state),
+                "TUNABILITY_STORAGE": storage,
+                "TUNABILITY_TOKEN": TOKEN,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.fullmatch(rf"open (http://127\.0\.0\.1:\d+/)\?token={TOKEN}\n", line)
+        assert found, line
+        self.said: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        self.client = httpx2.Client(base_url=f"{found[1]}api/v1", headers=headers, timeout=120)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.said.extend(self.process.stdout)
+
+    def end(self, sig: signal.Signals) -> str:
+        """End the service; everything it said after its address."""
+        self.client.close()
+        self.process.send_signal(sig)
+        self.process.wait(20)
+        self._reader.join(5)
+        self.process.stdout.close()  # type: ignore[union-attr]
+        return "".join(self.said)
+
+    def study(self, name: str) -> dict[str, Any]:
+        answer = self.client.get(f"/studies/{name}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def until(
+        self, name: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 90
+    ) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while not wanted(found := self.study(name)):
+            assert time.monotonic() < deadline, (found, self.client.get(f"/studies/{name}/log").text)
+            time.sleep(0.2)
+        return found
+
+
+def heads(state: Path) -> list[int]:
+    """Process ids of the clusters whose state is in a folder."""
+    shown = subprocess.run(
+        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    return [
+        int(line.split()[0])
+        for line in shown.splitlines()
+        if "study.service.head" in line and str(state) in line
+    ]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A folder for services' state; no cluster of it is left behind."""
+    yield tmp_path / "state"
+    for process in heads(tmp_path / "state"):
+        os.kill(process, signal.SIGTERM)
+
+
+@pytest.fixture
+def serve(state: Path) -> Iterator[Callable[[str], Running]]:
+    """Starts services of a database; none is left behind."""
+    started: list[Running] = []
+
+    def start(storage: str) -> Running:
+        started.append(Running(storage, state))
+        return started[-1]
+
+    yield start
+    for service in started:
+        if service.process.returncode is None:
+            service.end(signal.SIGKILL)
+
+
+@pytest.mark.timeout(240)
+def test_studies_go_on_while_services_come_and_go(
+    tmp_path: Path, state: Path, serve: Callable[[str], Running]
+) -> None:
+    storage = f"sqlite:///{tmp_path}/tunability.db"
+    service = serve(storage)
+    created = service.client.post("/studies?tune=true", json=SPEC)
+    assert created.status_code == 201, created.text
+    assert created.headers["location"] == "/api/v1/studies/first"
+    assert created.json()["state"] in ("queued", "running")
+    queued = service.client.post("/studies", json=LONG)
+    assert (queued.status_code, queued.json()["state"]) == (201, "queued")
+
+    again = service.client.post("/studies", content=service.study("first")["toml"], headers=TOML)
+    assert (again.status_code, again.json()["job"]) == (200, created.json()["job"])
+    other = service.client.post("/studies", json=SPEC | {"seeds": 3})
+    assert other.status_code == 409
+    assert "seeds = 2 there, 3 here" in other.json()["detail"]
+    refused = service.client.delete("/studies/first?confirm=first")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        "first is queued or running: stop it first",
+    )
+
+    done = service.until("first", lambda study: study["state"] == "done")
+    assert (done["trials"], done["tuning_runs"], done["message"]) == (24, 4, None)
+    log = service.client.get("/studies/first/log").json()["log"]
+    assert "24 of 24 trials stored\n" in log
+    assert "4 of 4 tuning runs made\n" in log
+    assert service.client.get("/studies/first/cost?target=1").json()["rows"][0]["reached"] == 4
+
+    service.until("long", lambda study: study["trials"] > 0)
+    assert service.client.post("/studies", json=SPEC | {"name": "waits"}).json()["state"] == "queued"
+    service.end(signal.SIGKILL)
+    service = serve(storage)
+    found = service.study("long")
+    assert (found["state"], service.study("waits")["state"]) == ("running", "queued")
+    assert found["eta_seconds"] > 0
+    assert found["trials_per_second"] > 0
+    service.until("long", lambda study: study["trials"] > found["trials"])
+
+    stopped = service.client.post("/studies/waits/stop").json()
+    assert (stopped["state"], stopped["trials"]) == ("stopped", 0)
+    assert service.client.post("/studies/waits/stop").status_code == 409
+    service.client.post("/studies/long/stop")
+    stopped = service.until("long", lambda study: study["state"] == "stopped")
+    assert 0 < stopped["trials"] < 24
+    assert stopped["message"] == "stopped on request: resume it to go on"
+    assert (
+        service.client.post("/studies", json=LONG).json()["state"] == "stopped"
+    )  # the same spec starts nothing
+    assert service.client.delete("/studies/waits").status_code == 400
+    assert service.client.delete("/studies/waits?confirm=waits").status_code == 204
+    assert service.client.get("/studies/waits").status_code == 404
+
+    service.client.post("/studies/long/resume")
+    service.until("long", lambda study: study["state"] == "running")
+    said = service.end(signal.SIGINT)
+    assert service.process.returncode == 0
+    assert "long: goes on without the service" in said
+    assert TOKEN not in said
+    deadline = time.monotonic() + 60
+    while heads(state):  # it ends when the study is done, with no service to tell it
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    with open_store(storage, create=False) as store:
+        assert len(store.trials("long")) == 24
+    service = serve(storage)
+    assert service.study("long")["state"] == "done"
+    service.end(signal.SIGTERM)
+
+
+TOML = {"content-type": "application/toml"}
+
+
+@pytest.mark.timeout(240)
+def test_a_databases_password_is_never_shown(
+    server: str, run_sql: Callable[..., None], state: Path, serve: Callable[[str], Running]
+) -> None:
+    run_sql(server, "CREATE DATABASE studies", f"CREATE ROLE tuner LOGIN PASSWORD '{SECRET}'")
+    run_sql(server, "ALTER DATABASE studies OWNER TO tuner")
+    only_by_password(server, run_sql)
+    url = make_url(server).set(username="tuner", password=SECRET, database="studies")
+    storage = url.render_as_string(hide_password=False)
+    service = serve(storage)
+    try:
+        created = service.client.post("/studies", json=SPEC)
+        assert created.status_code == 201, created.text
+        processes = subprocess.run(
+            ["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True
+        ).stdout
+        # It has opened the database, or it would not be more than starting.
+        service.until("first", lambda study: study["state"] == "running" and study["message"] is None)
+        answers = [
+            service.client.get(path).text for path in ("/studies", "/studies/first", "/studies/first/log")
+        ]
+        answers.append(service.client.get("/studies/nothing").text)
+        folder = next((state / "tunability").iterdir())
+        cluster = json.loads((folder / "cluster.json").read_text())
+        token = (folder / "token").read_text()
+        headers = {"authorization": f"Bearer {token}"}
+        jobs = httpx2.get(f"{cluster['url']}/api/jobs/", headers=headers)
+        assert "study.service.job" in jobs.text
+        assert httpx2.get(f"{cluster['url']}/api/jobs/").status_code == 401
+        for path in (folder, *folder.iterdir()):
+            assert path.stat().st_mode & 0o077 == 0, path
+    finally:
+        said = service.end(signal.SIGINT)
+    for shown in (*answers, jobs.text, said, processes):
+        assert SECRET not in shown
+        assert "s3cret" not in shown
+    stopped = subprocess.run(
+        [str(COMMAND), "serve", "--stop-cluster"],
+        env={**os.environ, "XDG_STATE_HOME": str(state), "TUNABILITY_STORAGE": storage},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert stopped.stdout == "stopped\n"
+    assert heads(state) == []
+
+
+def only_by_password(server: str, run_sql: Callable[..., None]) -> None:
+    """Have the server ask the role `tuner` for its password."""
+    engine = create_engine(server)
+    with engine.connect() as connection:
+        rules = Path(connection.execute(text("SHOW hba_file")).scalar_one())
+    engine.dispose()
+    rules.write_text("local all tuner scram-sha-256\nhost all tuner all scram-sha-256\n" + rules.read_text())
+    run_sql(server, "SELECT pg_reload_conf()")
