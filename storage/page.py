@@ -52,11 +52,11 @@ class PageRequest:
     axes: Sequence[str]
     metric: str
     metrics: Sequence[str]
-    where: str | None
-    sort: str | None
-    descending: bool
-    limit: int
-    cursor: str | None
+    where: str | None = None
+    sort: str | None = None
+    descending: bool = False
+    limit: int = 100
+    cursor: str | None = None
 
 
 def read_page(
@@ -81,11 +81,37 @@ def read_page(
         ids, following = _by_optimizer(connection, tables, request, numbers)
     else:
         ids, following = _by_column(connection, tables, request, numbers, numbers[str(request.sort)])
+    return _rows(connection, tables, request, shown, ids), following
+
+
+def read_one(
+    connection: Connection, tables: Mapping[str, Table], request: PageRequest, number: int
+) -> tuple["DataFrame", int | None]:
+    """Return the trial with a number of the request's only optimizer, and its trial id; None if there is none."""
+    trials = tables["trials"]
+    (study_id,) = request.study_ids.values()
+    of_study = select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == study_id)
+    # Optuna numbers trials as they come, so this is the one, and found along an index; else all are looked at.
+    place = connection.execute(of_study.order_by(trials.c.trial_id).offset(number).limit(1)).first()
+    if place is None or place.number != number:
+        place = connection.execute(of_study.where(trials.c.number == number)).first()
+    ids = [] if place is None else [place.trial_id]
+    frame = _rows(connection, tables, request, _columns(tables, request)[1], ids)
+    return frame, ids[0] if len(frame) else None
+
+
+def _rows(
+    connection: Connection,
+    tables: Mapping[str, Table],
+    request: PageRequest,
+    shown: Mapping[str, ColumnElement[Any]],
+    ids: Sequence[int],
+) -> "DataFrame":
     studies, trials = tables["studies"], tables["trials"]
     source = own_trials(tables).join(studies, studies.c.study_id == trials.c.study_id)
     wide = select(trials.c.trial_id, _optimizer(tables, request), *shown.values()).select_from(source)
     rows = {row[0]: tuple(row[1:]) for row in connection.execute(wide.where(trials.c.trial_id.in_(ids)))}
-    return as_frame(names, [rows[each] for each in ids if each in rows]), following
+    return as_frame(["optimizer", *shown], [rows[each] for each in ids if each in rows])
 
 
 def _columns(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,7 +25,7 @@ from storage.declare import (
 from storage.delete import delete_studies
 from storage.errors import StoreError, UnknownStudyError
 from storage.insert import insert_trials
-from storage.page import PageRequest, read_page
+from storage.page import PageRequest, read_one, read_page
 from storage.query import Selection, further_metrics, read_trials
 from storage.records import Trials, TuningRun
 from storage.runs import read_runs, replace_runs
@@ -217,18 +217,12 @@ class Store:
             PageError: there is no column `sort`, or the cursor is of a list in another order.
             storage.where.WhereError: the filter cannot be read.
         """
-        tables = self.database.tables
         with self.database.reading() as connection:
-            ids = self._optimizers(connection, study)
-            if optimizer is not None:
-                ids = {optimizer: self._study_id(connection, study, optimizer)}
-            first = next(iter(ids.values()))
-            axes = SearchSpace.from_table(attribute(connection, tables, first, SPACE)).names
-            metric = attribute(connection, tables, first, METRIC)
-            if metrics is None:
-                metrics = further_metrics(connection, tables, list(ids.values()))
-            request = PageRequest(study, ids, axes, metric, metrics, where, sort, descending, limit, cursor)
-            return read_page(connection, tables, request)
+            request = self._request(connection, study, optimizer, metrics)
+            asked = replace(
+                request, where=where, sort=sort, descending=descending, limit=limit, cursor=cursor
+            )
+            return read_page(connection, self.database.tables, asked)
 
     def metrics(self, study: str, after: int = 0) -> list[str]:
         """Return the further metrics of a study's trials, or of those with a trial id above `after`."""
@@ -236,29 +230,29 @@ class Store:
             ids = list(self._optimizers(connection, study).values())
             return further_metrics(connection, self.database.tables, ids, after)
 
-    def curve(self, study: str, optimizer: str, number: int) -> list[tuple[int, float]]:
-        """Return the learning curve of a trial: steps and the metric there, which may be NaN or infinite.
+    def trial(
+        self, study: str, optimizer: str, number: int, metrics: Sequence[str] | None = None
+    ) -> tuple["DataFrame", list[tuple[int, float]]]:
+        """Return a trial, as a table of one row, and its learning curve.
+
+        The curve is steps and the metric there, which may be NaN or infinite. `metrics` as for `page`.
 
         Raises:
             UnknownStudyError: the trial is not stored.
         """
-        trials, curves = self.database.tables["trials"], self.database.tables["trial_intermediate_values"]
+        curves = self.database.tables["trial_intermediate_values"]
         with self.database.reading() as connection:
-            study_id = self._study_id(connection, study, optimizer)
-            found = connection.scalar(
-                select(trials.c.trial_id)
-                .select_from(own_trials(self.database.tables))
-                .where(trials.c.study_id == study_id, trials.c.number == number)
-            )
-            if found is None:
+            request = self._request(connection, study, optimizer, metrics)
+            frame, trial_id = read_one(connection, self.database.tables, request, number)
+            if trial_id is None:
                 raise UnknownStudyError(f"{study}/{optimizer} has no trial {number}: list its trials")
             rows = connection.execute(
                 select(curves.c.step, curves.c.intermediate_value, curves.c.intermediate_value_type)
-                .where(curves.c.trial_id == found)
+                .where(curves.c.trial_id == trial_id)
                 .order_by(curves.c.step)
             )
             special = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}
-            return [(step, special.get(kind, value)) for step, value, kind in rows]
+            return frame, [(step, special.get(kind, value)) for step, value, kind in rows]
 
     def values(self, study: str, optimizer: str) -> "DataFrame":
         """Return seed, axes and metric of an optimizer's trials: all that a landscape needs, read fast."""
@@ -415,6 +409,19 @@ class Store:
                 f"there is no study {study!r} in {self.database.name}{nearest_name(study, declared)}: {known}"
             )
         return declared[study]
+
+    def _request(
+        self, connection: Connection, study: str, optimizer: str | None, metrics: Sequence[str] | None
+    ) -> PageRequest:
+        tables, ids = self.database.tables, self._optimizers(connection, study)
+        if optimizer is not None:
+            ids = {optimizer: self._study_id(connection, study, optimizer)}
+        first = next(iter(ids.values()))
+        axes = SearchSpace.from_table(attribute(connection, tables, first, SPACE)).names
+        metric = attribute(connection, tables, first, METRIC)
+        if metrics is None:
+            metrics = further_metrics(connection, tables, list(ids.values()))
+        return PageRequest(study, ids, axes, metric, metrics)
 
     def _study_id(self, connection: Connection, study: str, optimizer: str) -> int:
         optimizers = self._optimizers(connection, study)

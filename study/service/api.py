@@ -277,7 +277,9 @@ async def get_trial(
 ) -> Response:
     """A trial and its learning curve."""
     answer = await service.reads.of_study(
-        study, ("trial", optimizer, number), lambda store: reads.trial(store, study, optimizer, number)
+        study,
+        ("trial", optimizer, number),
+        lambda store: reads.trial(store, study, optimizer, number, service.reads.metrics(study)),
     )
     return reply(request, answer)
 

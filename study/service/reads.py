@@ -278,15 +278,13 @@ def cost(
     }
 
 
-def trial(store: Store, study: str, optimizer: str, which: int) -> TrialDetails:
+def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[str]) -> TrialDetails:
     """A trial and its learning curve."""
-    curve = store.curve(study, optimizer, which)
-    row = store.trials(study, optimizer, f"number = {which}")
-    points = [(step, number(value)) for step, value in curve]
+    row, curve = store.trial(study, optimizer, which, metrics)
     return {
         "study": study,
         "trial": records(row)[0],
-        "curve": [{"step": step, "value": value} for step, value in points],
+        "curve": [{"step": step, "value": number(value)} for step, value in curve],
     }
 
 

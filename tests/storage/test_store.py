@@ -351,12 +351,20 @@ def test_a_version_changes_with_trials_and_runs(
 def test_a_learning_curve(store: Store, declare: Callable[..., None], batch: Callable[..., Trials]) -> None:
     declare(store)
     curve = np.array([[0.5, np.nan, np.inf]])
+    store.append("digits", "avagrad", batch())
     store.append("digits", "adam", batch(slice(0, 1), curve=curve))
-    steps, values = zip(*store.curve("digits", "adam", 0), strict=True)
+    frame, points = store.trial("digits", "adam", 0)
+    pd.testing.assert_frame_equal(frame, store.trials("digits", "adam"))
+    steps, values = zip(*points, strict=True)
     assert steps == (0, 200, 400)
     np.testing.assert_array_equal(values, curve[0])
     with pytest.raises(UnknownStudyError, match="digits/adam has no trial 1"):
-        store.curve("digits", "adam", 1)
+        store.trial("digits", "adam", 1)
+    with store.database.writing() as connection:  # numbers that are no places
+        connection.execute(text("UPDATE trials SET number = 40 WHERE number = 0"))
+    assert len(store.trial("digits", "adam", 40)[1]) == 3
+    with pytest.raises(UnknownStudyError, match="digits/adam has no trial 0"):
+        store.trial("digits", "adam", 0)
 
 
 def test_a_deleted_study_is_gone_and_others_stay(
