@@ -39,10 +39,11 @@ class ClusterError(ServiceError):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a cluster's Jobs API is, and the token it asks for, if any."""
+    """Where a cluster's Jobs API is, the token it asks for, if any, and where its jobs find it, if that is known."""
 
     url: str
     token: str | None = field(default=None, repr=False)
+    address: str | None = None
 
 
 class Cluster:
@@ -70,7 +71,8 @@ class Cluster:
         found = self._described()
         if found is None or not self._runs(found["pid"]):
             return None
-        return Endpoint(found["url"], (self.folder / "token").read_text(encoding="ascii"))
+        token = (self.folder / "token").read_text(encoding="ascii")
+        return Endpoint(found["url"], token, found["address"])
 
     def start(self, slots: int) -> Endpoint:
         """The cluster, started if none runs, which takes some seconds. Raises ClusterError when it cannot be."""

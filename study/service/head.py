@@ -12,8 +12,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray._private.parameter import RayParams
 
 from study.service.cluster import SLOT, Endpoint, write_private
 from study.service.jobs import ALIVE, JobsError, list_jobs
@@ -31,6 +33,7 @@ def main(folder: Path, slots: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Paths of sockets are limited to about a hundred characters, so this is not in the folder.
     files = tempfile.mkdtemp(prefix="tunability-")
+    choose_agent_port()
     try:
         context = ray.init(
             "local",
@@ -44,13 +47,27 @@ def main(folder: Path, slots: int) -> None:
         signal.signal(signal.SIGTERM, lambda *_: told.set())
         described = folder / "cluster.json"
         endpoint = Endpoint(f"http://{context.dashboard_url}", (folder / "token").read_text(encoding="ascii"))
-        write_private(described, json.dumps({"pid": os.getpid(), "url": endpoint.url}))
+        address = ray.get_runtime_context().gcs_address
+        write_private(described, json.dumps({"pid": os.getpid(), "url": endpoint.url, "address": address}))
         with (folder / "in-use").open("a") as lock:
             wait(told, lock.fileno(), endpoint)
             described.unlink(missing_ok=True)
             ray.shutdown()
     finally:
         shutil.rmtree(files, ignore_errors=True)
+
+
+def choose_agent_port() -> None:
+    """Have Ray choose the port of its agent, which takes jobs in: `ray.init` has one port for all clusters.
+
+    With two clusters on a machine the second would take no jobs. `ray start` has an option for it.
+    """
+    original = RayParams.__init__
+
+    def initialize(self: RayParams, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **{"dashboard_agent_listen_port": 0, **named})
+
+    RayParams.__init__ = initialize  # type: ignore[method-assign]
 
 
 def wait(told: threading.Event, lock: int, endpoint: Endpoint) -> None:

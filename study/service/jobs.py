@@ -21,7 +21,8 @@ import anyio.to_thread
 from study.service.cluster import SLOT, Cluster, ClusterError, Endpoint
 from study.service.settings import Settings, without_password
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = {"GET": 10.0, "POST": 60.0}
+"""A cluster that just started takes its time for the first job."""
 FRESH_SECONDS = 1.0
 ALIVE = ("PENDING", "RUNNING")
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -48,7 +49,7 @@ def ask(endpoint: Endpoint, method: str, path: str, document: Mapping[str, Any] 
     data = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(f"{endpoint.url}/api/jobs/{path}", data, headers, method=method)
     try:
-        with WITHOUT_PROXY.open(request, timeout=TIMEOUT_SECONDS) as answer:
+        with WITHOUT_PROXY.open(request, timeout=TIMEOUT_SECONDS[method]) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -137,16 +138,19 @@ class Jobs:
         assert endpoint is not None
         if self._password is not None:
             self.cluster.keep_password(self._password)
-        ask(endpoint, "POST", "", self._submission(job, study))
+        ask(endpoint, "POST", "", self._submission(job, study, endpoint))
         self.forget()
 
-    def _submission(self, job: str, study: str) -> dict[str, Any]:
+    def _submission(self, job: str, study: str, endpoint: Endpoint) -> dict[str, Any]:
         arguments = ["-m", "study.service.job", job, study, self._bare]
         document: dict[str, Any] = {"submission_id": job, "metadata": {"study": study}}
         if not self.own:
             return document | {"entrypoint": shlex.join(["exec", "python", *arguments])}
-        password = [f"PGPASSFILE={self.cluster.pgpass}"] if self._password is not None else []
-        command = shlex.join(["exec", "env", *password, sys.executable, *arguments])
+        # Ray itself tells a job of any cluster that runs on the machine.
+        variables = [f"RAY_ADDRESS={endpoint.address}"]
+        if self._password is not None:
+            variables.append(f"PGPASSFILE={self.cluster.pgpass}")
+        command = shlex.join(["exec", "env", *variables, sys.executable, *arguments])
         return document | {"entrypoint": command, "entrypoint_resources": {SLOT: 1}}
 
     def stop(self, job: str) -> None:

@@ -199,6 +199,26 @@ def test_studies_go_on_while_services_come_and_go(
 TOML = {"content-type": "application/toml"}
 
 
+@pytest.fixture
+def other_cluster() -> Iterator[None]:
+    """Another Ray cluster on this machine, as a `tunability run` has one."""
+    code = (
+        "import ray; ray.init('local', num_cpus=1, include_dashboard=False); print('up', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        yield
+        process.communicate("\n")
+
+
+@pytest.mark.usefixtures("other_cluster")  # Ray has fixed ports, and tells jobs of any cluster it finds
 @pytest.mark.timeout(240)
 def test_a_databases_password_is_never_shown(
     server: str, run_sql: Callable[..., None], state: Path, serve: Callable[[str], Running]
