@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from study.service import api, documentation
+from study.service import api, assets, documentation, optuna_pages, pages
 from study.service.api import Backend
 from study.service.events import Events
 from study.service.jobs import Jobs
@@ -62,5 +62,9 @@ def create_app(settings: Settings) -> Service:
     add_handlers(app)
     app.include_router(api.router)
     app.include_router(documentation.router)
+    app.include_router(pages.router)
+    app.include_router(pages.data)
+    app.include_router(assets.router)
     documentation.add_assets(app)
+    app.mount(optuna_pages.PREFIX, optuna_pages.OptunaPages(settings.storage, reads))
     return app

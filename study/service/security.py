@@ -100,9 +100,10 @@ class Guard:
                 400,
                 f"this service is not called {host!r}: use its address, or start it with --allow-host NAME",
             )
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        if "token" in query and scope["method"] == "GET":
-            return self.sign_in(scope, query.pop("token"), query)
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        token = dict(query).get("token")
+        if token is not None and scope["method"] == "GET":
+            return self.sign_in(scope, token, [(key, value) for key, value in query if key != "token"])
         by_cookie = self.has_cookie(headers)
         if not by_cookie and not self.has_header(headers):
             return problem_response(
@@ -139,7 +140,7 @@ class Guard:
             return False
         return True
 
-    def sign_in(self, scope: Scope, token: str, query: dict[str, str]) -> Response:
+    def sign_in(self, scope: Scope, token: str, query: list[tuple[str, str]]) -> Response:
         """A cookie for the token, and the same page again without it in the URL."""
         if not same(token, self.settings.token):
             return problem_response(401, "the token is wrong: open the URL that tunability serve printed")

@@ -1,0 +1,76 @@
+// A cell's trials and learning curves: in full when it is chosen, small when the pointer rests on it.
+
+import { query, readJson } from "./api.js";
+import { axis, draw, metricAxis, style } from "./chart.js";
+import { lazyDetails, make, makeTable, problemText } from "./dom.js";
+import { axisNumber, metricOf, shortNumber, words } from "./format.js";
+import { coordinatesOf } from "./panels.js";
+
+export function readCell(panel, place) {
+  const at = Object.entries(coordinatesOf(panel, place)).map(([name, value]) => ["at", `${name}=${value}`]);
+  return readJson(`/pages/cell?${query([["study", panel.study], ["optimizer", panel.optimizer], ...at])}`);
+}
+
+export const cellTitle = (panel, place) =>
+  `${panel.optimizer}, ${Object.entries(coordinatesOf(panel, place)).map(([name, value]) => `${name} = ${axisNumber(value)}`).join(", ")}`;
+
+export function drawCurves(chart, cell, metric, small = false) {
+  const values = cell.curves.flat().map(([, value]) => value).filter((value) => value !== null);
+  const least = Math.min(...values);
+  const log = values.length > 0 && least > 0 && Math.max(...values) >= 10 * least;
+  const percent = metric.endsWith("error") && least >= 0 && Math.max(...values) <= 1;
+  return draw(chart, () => ({
+    traces: cell.curves.map((curve, place) => {
+      const { colour, dash } = style(place);
+      return {
+        type: "scatter", mode: "lines", name: `seed ${cell.trials[place].seed}`, line: { color: colour, dash, width: 1.8 },
+        x: curve.map(([step]) => step), y: curve.map(([, value]) => value), hovertemplate: "step %{x}: %{y}",
+      };
+    }),
+    layout: {
+      xaxis: axis("step", "linear"),
+      yaxis: metricAxis(words(metric), least, Math.max(...values), log, percent),
+      showlegend: cell.curves.length > 1, margin: { l: 52, r: 8, t: 8, b: 36 },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: small ? 11 : 12 } }, hovermode: small ? false : "closest",
+    },
+  }));
+}
+
+// Fills `place` with a cell's trials and curves; `metric` is the study's.
+export async function showCell(place, panel, at, metric) {
+  let cell;
+  try {
+    cell = await readCell(panel, at);
+  } catch (error) {
+    place.replaceChildren(problemText(error));
+    return;
+  }
+  if (!cell.trials.length) {
+    place.replaceChildren(make("p", { class: "hint" }, "This cell has no trial yet."));
+    return;
+  }
+  const chart = make("div", { class: "chart curves", role: "img", "aria-label": `Learning curves of ${cellTitle(panel, at)}; the table below has the numbers` });
+  const where = Object.entries(coordinatesOf(panel, at)).map(([name, value]) => `${name} = ${value}`).join(" and ");
+  const all = `/trials?${query([["study", panel.study], ["optimizer", panel.optimizer], ["where", where]])}`;
+  place.replaceChildren(trialTable(cell, metric), make("h3", {}, "Learning curves"), chart, curveDetails(cell, metric).element,
+    make("p", {}, make("a", { href: all }, "These trials in the list of all")));
+  await drawCurves(chart, cell, metric);
+}
+
+function trialTable(cell, metric) {
+  const names = Object.keys(cell.trials[0]).filter((name) => name !== "optimizer" && name !== "study");
+  const show = (name, value) => {
+    if (name === metric) return metricOf(metric, value);
+    return Number.isInteger(value) ? String(value) : shortNumber(value);
+  };
+  return makeTable("Trials of the cell", names.map(words), cell.trials.map((trial) => names.map((name) => show(name, trial[name]))));
+}
+
+function curveDetails(cell, metric) {
+  return lazyDetails("The curves as a table", () => {
+    const steps = [...new Set(cell.curves.flat().map(([step]) => step))].sort((a, b) => a - b);
+    const byStep = cell.curves.map((curve) => new Map(curve));
+    return makeTable(`${words(metric)} at each step`, ["step", ...cell.trials.slice(0, cell.curves.length).map((trial) => `seed ${trial.seed}`)],
+      steps.map((step) => [String(step), ...byStep.map((curve) => metricOf(metric, curve.get(step) ?? null))]));
+  });
+}

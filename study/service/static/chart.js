@@ -1,0 +1,64 @@
+// Plotly with one look for all charts: it follows the page's colours, also when the system turns dark.
+
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const drawn = new Map(); // chart -> how to draw it, to do so again in other colours
+const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
+
+// Okabe and Ito's colours, told apart by colour-blind readers; dashes and marks differ too.
+const LIGHT = ["#0072b2", "#d55e00", "#009e73", "#b0527f", "#8a6d00", "#3c3c3c"];
+const DARK = ["#56b4e9", "#e69f00", "#3fc89b", "#dd9fc2", "#e6d84a", "#d0d0d0"];
+const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+const MARKS = ["circle", "square", "diamond", "triangle-up", "x", "triangle-down"];
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+export function theme() {
+  return { text: css("text"), muted: css("muted"), line: css("line"), back: css("back"), hatch: css("hatch"), accent: css("accent") };
+}
+
+export function style(place) {
+  const colours = dark.matches ? DARK : LIGHT;
+  return { colour: colours[place % colours.length], dash: DASHES[place % DASHES.length], mark: MARKS[place % MARKS.length] };
+}
+
+// Text as it is: Plotly reads some tags.
+export const plain = (text) => text.replace(/[&<>]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign]);
+
+export function axis(title, scale, more = {}) {
+  const look = theme();
+  return {
+    title: { text: plain(title), standoff: 6 }, type: scale === "log" ? "log" : "linear", fixedrange: true,
+    gridcolor: look.line, linecolor: look.line, zeroline: false, ticks: "outside", tickcolor: look.line,
+    exponentformat: "power", dtick: scale === "log" ? null : undefined, automargin: true, ...more,
+  };
+}
+
+// Of a metric: few enough ticks when a log axis covers little.
+export function metricAxis(title, low, high, log, percent, more = {}) {
+  const dtick = log && high < 300 * low ? "D2" : undefined;
+  return axis(title, log ? "log" : "linear", { dtick, tickformat: percent ? ".2~%" : undefined, ...more });
+}
+
+// `make` returns { traces, layout } in the colours of the moment.
+export async function draw(place, make) {
+  drawn.set(place, make);
+  const look = theme();
+  const { traces, layout } = make();
+  const whole = {
+    margin: { l: 52, r: 8, t: 8, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: look.text },
+    hoverlabel: { bgcolor: look.back, bordercolor: look.line, font: { color: look.text }, align: "left" },
+    showlegend: false, dragmode: false, ...layout,
+  };
+  await window.Plotly.react(place, traces, whole, CONFIG);
+  for (const other of drawn.keys()) if (!other.isConnected) drop(other); // its part of the page was made anew
+}
+
+export function drop(place) {
+  drawn.delete(place);
+  window.Plotly.purge(place);
+}
+
+dark.addEventListener("change", () => {
+  for (const [place, make] of drawn) if (place.isConnected) draw(place, make);
+});

@@ -1,0 +1,87 @@
+// Landscapes of several studies on one scale, their verdicts and costs side by side.
+
+import { query } from "./api.js";
+import { cellTitle, showCell } from "./cell.js";
+import { drawCost, readCost } from "./cost.js";
+import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
+import { interval, metricText, words } from "./format.js";
+import { Panels, readPanels } from "./panels.js";
+import { readRidges, verdictBadge } from "./separability.js";
+
+const panels = new Panels({
+  container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
+  title: (panel) => `${panel.study}/${panel.optimizer}`, choose: chooseCell,
+});
+let round = 0; // a later choice makes the answers of an earlier one void
+
+const chosen = () => [...document.querySelectorAll('#choice input[name="study"]:checked')].map((each) => each.value);
+const boxOf = (name) => document.querySelector(`#choice input[value="${CSS.escape(name)}"]`);
+const split = (name) => [name.slice(0, name.indexOf("/")), name.slice(name.indexOf("/") + 1)];
+
+async function chooseCell(panel, place) {
+  byId("cell").hidden = false;
+  byId("cell-title").textContent = `Cell: ${panel.study}, ${cellTitle(panel, place)}`;
+  await showCell(byId("cell-content"), panel, place, panels.document.metric);
+  byId("cell").focus({ preventScroll: true });
+  byId("cell").scrollIntoView({ block: "start", behavior: "smooth" });
+}
+
+async function show() {
+  const names = chosen();
+  const mine = ++round;
+  window.history.replaceState(null, "", `/compare?${query(names.map((name) => ["study", name]))}`);
+  showProblem(byId("problem"), null);
+  byId("downloads").hidden = !names.length;
+  if (!names.length) return;
+  try {
+    const document = await readPanels(names);
+    if (mine !== round) return;
+    panels.show(document);
+  } catch (error) {
+    if (mine === round) showProblem(byId("problem"), error);
+    return;
+  }
+  showDownloads(names);
+  await Promise.all([showVerdicts(names, mine), showCosts(names, mine)]);
+}
+
+// One answer a landscape; a refusal takes the place of its rows.
+const each = (names, read) => Promise.all(names.map((name) => read(...split(name)).then((found) => ({ name, found }), (error) => ({ name, error }))));
+
+async function showVerdicts(names, mine) {
+  const answers = await each(names, readRidges);
+  if (mine !== round) return;
+  const rows = answers.flatMap(({ name, found, error }) => {
+    if (error) return [[name, "–", error.message, "–"]];
+    const problems = found.problems.map((problem) => [name, "–", problem.detail, "–"]);
+    const show = (value) => metricText(value, found.metric.endsWith("error"));
+    return [...found.verdicts.map((verdict) => [name, verdictBadge(verdict.verdict), sentence(verdict), interval(verdict.penalty, show)]), ...problems];
+  });
+  byId("verdicts").replaceChildren(makeTable("Can they be tuned one at a time? With the penalty of doing so, 95% interval", ["landscape", "verdict", "in words", "penalty"], rows, [1, 2]));
+}
+
+const sentence = (verdict) => verdict.sentence.slice(verdict.sentence.indexOf(": ") + 2);
+
+async function showCosts(names, mine) {
+  const target = byId("target").value;
+  const tuned = names.filter((name) => boxOf(name).dataset.runs !== "0"); // of others the API would refuse to tell
+  const answers = await each(tuned, (study, optimizer) => readCost(study, target, optimizer));
+  if (mine !== round) return;
+  const notes = answers.filter(({ error }) => error).map(({ name, error }) => make("p", { class: "hint" }, `${name}: ${error.message}`));
+  notes.push(...names.filter((name) => !tuned.includes(name)).map((name) => make("p", { class: "hint" }, `${name}: no tuning runs yet`)));
+  const rows = answers.flatMap(({ name, found }) => (found ? found.rows.map((row) => ({ ...row, optimizer: name })) : []));
+  const place = make("div");
+  byId("cost").replaceChildren(...notes, place);
+  if (rows.length) await drawCost(place, rows, target, words(panels.document.metric), null);
+}
+
+function showDownloads(names) {
+  const pairs = names.slice(0, 8).map((name) => ["study", name]);
+  const links = (kind) => ["png", "svg", "pdf"].map((format) => make("a", { href: `/api/v1/figures/${kind}.${format}?${query(pairs)}`, download: `compare-${kind}.${format}` }, format.toUpperCase()));
+  byId("figures").replaceChildren(make("li", {}, "Landscapes: ", ...links("landscape")), make("li", {}, "Performance profile: ", ...links("profile")));
+}
+
+byId("choice").addEventListener("change", debounce(show, 150));
+byId("target").addEventListener("input", debounce(() => { if (byId("target").checkValidity()) showCosts(chosen(), round); }, 300));
+byId("cost-form").addEventListener("submit", (event) => event.preventDefault());
+if (chosen().length) show();

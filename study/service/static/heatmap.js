@@ -1,0 +1,118 @@
+// One landscape of two axes as a heatmap: colours by the shared scale, a star on the best cell, dots on the ridge.
+
+import { axis, metricAxis, plain, theme } from "./chart.js";
+import { axisNumber, metricText, words } from "./format.js";
+
+const HATCH = (colour) =>
+  `data:image/svg+xml,${encodeURIComponent(
+    `<svg xmlns="http://www.w3.org/2000/svg" width="600" height="600"><defs><pattern id="h" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line x1="0" y1="0" x2="0" y2="8" stroke="${colour}" stroke-width="1.6"/></pattern></defs><rect width="600" height="600" fill="url(#h)"/></svg>`)}`;
+
+// 0 for the best mean of all panels, 1 for the worst.
+export function position(value, scale) {
+  if (value === null || scale === null) return null;
+  if (scale.highest === scale.lowest) return 0;
+  const [low, high, at] = [scale.lowest, scale.highest, Math.min(Math.max(value, scale.lowest), scale.highest)];
+  return scale.log ? Math.log(at / low) / Math.log(high / low) : (at - low) / (high - low);
+}
+
+export function cellText(panel, scale, place) {
+  const at = (nested) => place.reduce((inner, each) => inner[each], nested);
+  const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisNumber(each.values[place[k]])}`);
+  const held = panel.others.map((name) => `${name} = ${axisNumber(at(panel.held[name]))}`);
+  const lines = [coordinates.join(", ")];
+  if (held.length) lines.push(`best at ${held.join(", ")}`);
+  if (at(panel.count) === 0) return [...lines, "no trial yet"];
+  const percent = scale.percent;
+  const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;
+  lines.push(`mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})`);
+  if (panel.values && panel.seeds.length <= 10 && panel.seeds.length > 1) {
+    panel.seeds.forEach((seed, k) => lines.push(`seed ${seed}: ${metricText(at(panel.values[k]), percent)}`));
+  }
+  return lines;
+}
+
+const hoverText = (panel, scale, place) => cellText(panel, scale, place).map(plain).join("<br>");
+
+export function heatmap(panel, document, cursor) {
+  const look = theme();
+  const [up, across] = panel.axes;
+  const { scale } = document;
+  const text = panel.mean.map((row, i) => row.map((_, j) => hoverText(panel, scale, [i, j])));
+  const colours = document.colours.map((colour, k) => [k / (document.colours.length - 1), colour]);
+  const white = { color: "white", line: { color: "black", width: 1 } };
+  const traces = [
+    {
+      type: "heatmap", x: across.edges, y: up.edges, z: panel.mean.map((row) => row.map((each) => position(each, scale))),
+      text, hovertemplate: "%{text}<extra></extra>", colorscale: colours, zmin: 0, zmax: 1, showscale: false,
+    },
+    { ...points(across.values, panel.along ?? []), marker: { ...white, symbol: "circle", size: 6 } },
+    { ...provisional(panel), marker: { color: "white", symbol: "line-ne-open", size: 7, line: { color: look.text, width: 1 } } },
+  ];
+  if (panel.best) {
+    const { coordinates } = panel.best;
+    traces.push({ ...points([coordinates[across.name]], [coordinates[up.name]]), marker: { ...white, symbol: "star", size: 17 } });
+  }
+  const range = (each) => (each.scale === "log" ? [each.edges[0], each.edges.at(-1)].map(Math.log10) : [each.edges[0], each.edges.at(-1)]);
+  const layout = {
+    xaxis: axis(across.label, across.scale, { range: range(across), showgrid: false }),
+    yaxis: axis(up.label, up.scale, { range: range(up), showgrid: false }),
+    images: [{ source: HATCH(look.hatch), xref: "x domain", yref: "y domain", x: 0, y: 1, sizex: 1, sizey: 1, sizing: "stretch", layer: "below" }],
+    shapes: cursor ? [frame(panel, cursor)] : [],
+  };
+  return { traces, layout };
+}
+
+function points(x, y) {
+  return { type: "scatter", mode: "markers", x, y, hoverinfo: "skip", cliponaxis: false };
+}
+
+// Cells whose mean lacks seeds that will come.
+function provisional(panel) {
+  const [up, across] = panel.axes;
+  const [x, y] = [[], []];
+  panel.count.forEach((row, i) => row.forEach((seeds, j) => {
+    if (seeds > 0 && seeds < panel.expected_seeds) {
+      x.push(across.values[j]);
+      y.push(up.values[i]);
+    }
+  }));
+  return points(x, y);
+}
+
+function frame(panel, [i, j]) {
+  const [up, across] = panel.axes;
+  return {
+    type: "rect", x0: across.edges[j], x1: across.edges[j + 1], y0: up.edges[i], y1: up.edges[i + 1],
+    line: { color: "#e8590c", width: 2.5 }, layer: "above",
+  };
+}
+
+// A landscape of one axis: the mean as a line, a mark a seed, on the metric's own axis.
+export function curve(panel, document, cursor) {
+  const look = theme();
+  const [along] = panel.axes;
+  const { scale, metric } = document;
+  const text = panel.mean.map((_, i) => hoverText(panel, scale, [i]));
+  const grey = { color: look.muted, symbol: "line-ew-open", size: 7, line: { width: 1 } };
+  const traces = (panel.values ?? []).map((values) => ({ ...points(along.values, values), marker: grey }));
+  traces.push({
+    type: "scatter", mode: "lines+markers", x: along.values, y: panel.mean, text, hovertemplate: "%{text}<extra></extra>",
+    line: { color: look.accent }, marker: { size: 7, color: look.accent },
+  });
+  if (panel.best) {
+    const best = points([panel.best.coordinates[along.name]], [panel.best.mean]);
+    traces.push({ ...best, marker: { symbol: "star", size: 16, color: "white", line: { color: "black", width: 1 } } });
+  }
+  if (cursor && panel.mean[cursor[0]] !== null) {
+    const here = points([along.values[cursor[0]]], [panel.mean[cursor[0]]]);
+    traces.push({ ...here, marker: { symbol: "square-open", size: 14, color: "#e8590c", line: { width: 2.5 } } });
+  }
+  const ends = scale ? [scale.lowest, scale.highest] : [0.1, 1];
+  const range = scale?.log ? [Math.log10(ends[0]) - 0.1, Math.log10(ends[1]) + 0.1] : [ends[0] - 0.05 * (ends[1] - ends[0] || 1), ends[1] + 0.05 * (ends[1] - ends[0] || 1)];
+  const layout = {
+    hovermode: "x", hoverdistance: -1, // anywhere above a cell is that cell
+    xaxis: axis(along.label, along.scale),
+    yaxis: metricAxis(words(metric), ends[0], ends[1], scale?.log, scale?.percent, { range }),
+  };
+  return { traces, layout };
+}

@@ -1,0 +1,141 @@
+// The form of a new study: asks for the plan as it is filled in, shows refusals at their fields, and launches.
+
+import { request } from "./api.js";
+import { AxisRows } from "./axis-rows.js";
+import { byId, debounce, make, showProblem, throttle } from "./dom.js";
+import { count, duration } from "./format.js";
+
+const PLAN_REST = 350;
+const UNNAMED = "unnamed"; // what it would take is told before there is a name
+const axes = new AxisRows(byId("axes"), () => plan());
+
+const checked = (name) => [...document.querySelectorAll(`input[name="${name}"]:checked`)].map((each) => each.value);
+const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
+
+function specOfForm() {
+  const spec = {
+    name: byId("name").value.trim() || UNNAMED,
+    workload: { name: byId("workload").value, steps: number("steps") },
+    optimizers: checked("optimizers"),
+    space: checked("kind")[0] === "own" ? axes.table() : byId("space").value,
+    seeds: number("seeds"),
+  };
+  if (byId("tune").checked) {
+    spec.tuning = { tuners: checked("tuners"), trials: number("tuning-trials"), replicates: number("tuning-replicates"), target: number("tuning-target") };
+  }
+  return spec;
+}
+
+const body = () => (byId("edit").checked
+  ? { body: byId("toml").value, headers: { "content-type": "application/toml" } }
+  : { body: JSON.stringify(specOfForm()), headers: { "content-type": "application/json" } });
+
+const askPlan = throttle(async () => {
+  byId("plan").setAttribute("aria-busy", "true");
+  byId("doing").textContent = "checking …";
+  try {
+    const found = await (await request("/api/v1/plan", { method: "POST", ...body() })).json();
+    showErrors(null);
+    showPlan(found);
+    if (!byId("edit").checked) byId("toml").value = found.toml;
+    byId("launch").disabled = found.name === UNNAMED;
+  } catch (error) {
+    showErrors(error);
+    byId("launch").disabled = true;
+  }
+  byId("plan").setAttribute("aria-busy", "false");
+  byId("doing").textContent = byId("name").value.trim() || byId("edit").checked ? "" : "give it a name to launch it";
+}, 0);
+const plan = debounce(askPlan, PLAN_REST);
+
+function showPlan(found) {
+  const rows = [["trials", count(found.trials)], ["of them stored", count(found.stored)], ["to train", count(found.to_train)],
+    ["blocks", `${count(found.blocks)}, of up to ${found.lanes} trials`], ["estimated time", `${duration(found.estimated_seconds)} on this machine`]];
+  byId("plan").replaceChildren(make("dl", { class: "plan" }, ...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])),
+    ...[...found.notes, ...tuningNote()].map((note) => make("p", { class: "hint" }, note)));
+}
+
+const tuningNote = () => (byId("tune").checked ? ["The time is that of training; the tuners' own comes on top."] : []);
+
+// A problem with places goes to their fields, what belongs to none above the launch button.
+function showErrors(error) {
+  const places = new Map([...document.querySelectorAll("[data-problem]")].map((place) => [place.dataset.problem, place]));
+  for (const [key, place] of places) {
+    showProblem(place, null);
+    markField(key, false);
+  }
+  showProblem(byId("problem"), null);
+  if (!error) return;
+  const left = [];
+  for (const { location, detail } of error.errors) {
+    const key = location.split(".")[0];
+    const place = places.get(key);
+    if (!place || byId("edit").checked) {
+      left.push(detail);
+      continue;
+    }
+    showProblem(place, { message: place.hidden ? detail : `${place.textContent}; ${detail}` });
+    markField(key, true);
+  }
+  const rest = error.errors.length ? left.join("; ") : error.message;
+  if (rest) showProblem(byId("problem"), { message: rest });
+}
+
+function markField(key, wrong) {
+  const field = document.querySelector(`[data-key="${key}"] :is(input, select)`);
+  if (field) field.setAttribute("aria-invalid", String(wrong));
+}
+
+async function launch() {
+  byId("launch").disabled = true;
+  byId("doing").textContent = "launching …"; // a cluster may have to start first
+  try {
+    const tune = byId("tune").checked ? "?tune=true" : "";
+    const study = await (await request(`/api/v1/studies${tune}`, { method: "POST", ...body() })).json();
+    window.location.assign(`/studies/${encodeURIComponent(study.name)}`);
+  } catch (error) {
+    showErrors(error);
+    byId("launch").disabled = false;
+    byId("doing").textContent = "";
+  }
+}
+
+function showKind() {
+  const own = checked("kind")[0] === "own";
+  byId("own").hidden = !own;
+  byId("published").hidden = own;
+  if (own && !axes.count) axes.add({ name: "alpha", low: 0.001, high: 1, num: 7, scale: "log" });
+  byId("space-about").textContent = byId("space").selectedOptions[0].dataset.about;
+}
+
+async function copySpace() {
+  axes.replace(JSON.parse(byId("space").selectedOptions[0].dataset.axes));
+  document.querySelector('input[name="kind"][value="own"]').checked = true;
+  showKind();
+  plan();
+}
+
+byId("study").addEventListener("input", () => {
+  showKind();
+  byId("tuning").hidden = !byId("tune").checked;
+  plan();
+});
+byId("study").addEventListener("submit", (event) => event.preventDefault());
+byId("add-axis").addEventListener("click", () => { axes.add({ name: "", low: "", high: "", num: "", scale: "log" }).focus(); plan(); });
+byId("copy-space").addEventListener("click", copySpace);
+byId("edit").addEventListener("change", () => {
+  byId("toml").readOnly = !byId("edit").checked;
+  byId("form-fields").disabled = byId("edit").checked;
+  plan();
+});
+byId("toml").addEventListener("input", () => plan());
+byId("launch").addEventListener("click", launch);
+byId("copy").addEventListener("click", async () => {
+  byId("toml").select();
+  await navigator.clipboard?.writeText(byId("toml").value).catch(() => null);
+  byId("copied").textContent = "copied";
+});
+byId("toml").addEventListener("beforeinput", () => { byId("copied").textContent = ""; });
+showKind();
+byId("tuning").hidden = !byId("tune").checked;
+plan();

@@ -1,0 +1,154 @@
+// Landscapes side by side on one scale: drawn, renewed in place, walked by keyboard, and as tables.
+
+import { draw, drop } from "./chart.js";
+import { query, readJson } from "./api.js";
+import { lazyDetails, make, makeTable } from "./dom.js";
+import { axisNumber, count, metricText, words } from "./format.js";
+import { cellText, curve, heatmap } from "./heatmap.js";
+
+const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
+const keyOf = (panel) => `${panel.study}/${panel.optimizer}`;
+
+export const readPanels = (names, axes = []) =>
+  readJson(`/pages/panels?${query([...names.map((name) => ["study", name]), ...axes.map((name) => ["axis", name])])}`);
+
+// Coordinates of all axes of a cell, those not shown at their best value.
+export function coordinatesOf(panel, place) {
+  const shown = panel.axes.map((axis, k) => [axis.name, axis.values[place[k]]]);
+  const held = panel.others.map((name) => [name, place.reduce((inner, each) => inner[each], panel.held[name])]);
+  return Object.fromEntries([...shown, ...held]);
+}
+
+export class Panels {
+  // `choose(panel, place)` on a click or Enter; `point(panel, place)` when the pointer is on a cell; `beside`: a node
+  // in the same row.
+  constructor({ container, legend, tables, announcer, title, choose, point, beside }) {
+    Object.assign(this, { container, legend, tables, announcer, title, choose, point, beside });
+    this.shown = new Map(); // name -> { panel, node, chart, details, cursor }
+  }
+
+  show(document) {
+    this.document = document;
+    const names = document.panels.map(keyOf);
+    if (names.join("\n") !== [...this.shown.keys()].join("\n")) this.build(document);
+    for (const panel of document.panels) this.renew(this.shown.get(keyOf(panel)), panel);
+    showLegend(this.legend, document);
+    this.container.setAttribute("aria-busy", "false");
+  }
+
+  build(document) {
+    for (const entry of this.shown.values()) drop(entry.chart);
+    this.shown.clear();
+    this.tables?.replaceChildren();
+    for (const panel of document.panels) this.shown.set(keyOf(panel), this.makeEntry(panel));
+    this.container.replaceChildren(...[...this.shown.values()].map((entry) => entry.node), ...(this.beside ? [this.beside] : []));
+    this.tables?.append(...[...this.shown.values()].map((entry) => entry.details.element));
+  }
+
+  makeEntry(panel) {
+    const chart = make("div", { class: "chart landscape", tabindex: "0", role: "application", "aria-roledescription": "landscape" });
+    const summary = make("p");
+    const entry = { chart, summary, cursor: null, listening: false };
+    entry.node = make("div", { class: "panel" }, make("h3", {}, this.title(panel)), summary, chart);
+    entry.details = lazyDetails(`The cells of ${this.title(panel)} as a table`, () => panelTable(entry.panel, this.document, this.title(panel)));
+    chart.addEventListener("keydown", (event) => this.key(entry, event));
+    chart.addEventListener("blur", () => { entry.cursor = null; this.redraw(entry); });
+    return entry;
+  }
+
+  async renew(entry, panel) {
+    entry.panel = panel;
+    entry.summary.textContent = summaryOf(panel, this.document);
+    entry.chart.setAttribute("aria-label",
+      `${this.title(panel)}: ${entry.summary.textContent}. Arrow keys move over the cells, Enter opens one.`);
+    entry.details.renew();
+    await this.redraw(entry);
+    if (entry.listening) return;
+    entry.listening = true;
+    const placeOf = (event) => [event.points[0].pointIndex ?? event.points[0].pointNumber].flat();
+    const isCell = (event) => entry.panel.axes.length === 1 || Array.isArray(event.points[0].pointIndex ?? event.points[0].pointNumber);
+    entry.chart.on("plotly_click", (event) => { if (isCell(event)) this.choose(entry.panel, placeOf(event)); });
+    entry.chart.on("plotly_hover", (event) => { if (isCell(event)) this.point?.(entry.panel, placeOf(event)); });
+  }
+
+  redraw(entry) {
+    const make = entry.panel.axes.length === 2 ? heatmap : curve;
+    return draw(entry.chart, () => make(entry.panel, this.document, entry.cursor));
+  }
+
+  key(entry, event) {
+    const { panel } = entry;
+    if (event.key === "Enter" && entry.cursor) {
+      this.choose(panel, entry.cursor);
+    } else if (event.key in MOVES && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      const [up, right] = MOVES[event.key];
+      const move = panel.axes.length === 2 ? [up, right] : [up + right];
+      const start = entry.cursor ?? bestPlace(panel);
+      const next = start.map((each, k) => Math.min(Math.max(each + (entry.cursor ? move[k] : 0), 0), panel.axes[k].values.length - 1));
+      entry.cursor = next;
+      this.redraw(entry);
+      this.announcer.textContent = cellText(panel, this.document.scale, next).join(", ");
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+}
+
+function bestPlace(panel) {
+  return panel.axes.map((axis) =>
+    panel.best ? axis.values.indexOf(panel.best.coordinates[axis.name]) : Math.floor(axis.values.length / 2));
+}
+
+function summaryOf(panel, document) {
+  const parts = [];
+  if (panel.best) {
+    const at = panel.axes.map((axis) => `${axis.symbol} = ${axisNumber(panel.best.coordinates[axis.name])}`);
+    const which = panel.trials < panel.expected ? "best complete cell" : "best";
+    parts.push(`${which} ${metricText(panel.best.mean, document.scale.percent)} at ${at.join(", ")}`);
+  } else {
+    parts.push(panel.trials ? "no complete cell yet" : "no trials yet");
+  }
+  if (panel.trials < panel.expected) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
+  return parts.join("; ");
+}
+
+function panelTable(panel, document, title) {
+  const percent = document.scale?.percent ?? false;
+  const text = (value, here) => {
+    const best = panel.best && panel.axes.every((axis, k) => axis.values[here[k]] === panel.best.coordinates[axis.name]);
+    return make("span", best ? { class: "best-cell" } : {}, metricText(value, percent));
+  };
+  const caption = `${title}: ${words(document.metric)}, mean over seeds; ★ the best cell, – no trial`;
+  const [up, across] = panel.axes;
+  if (!across) {
+    return makeTable(caption, [up.label, "mean", "seeds"], up.values.map((value, i) =>
+      [axisNumber(value), text(panel.mean[i], [i]), String(panel.count[i])]));
+  }
+  return makeTable(caption, [`${up.symbol} \\ ${across.symbol}`, ...across.values.map(axisNumber)],
+    up.values.map((value, i) => [axisNumber(value), ...panel.mean[i].map((each, j) => text(each, [i, j]))]).reverse());
+}
+
+function showLegend(legend, document) {
+  const maps = document.panels.filter((panel) => panel.axes.length === 2);
+  legend.hidden = !document.scale || !maps.length;
+  if (legend.hidden) return;
+  const bar = make("div", { class: "scale" });
+  bar.style.background = `linear-gradient(to right, ${document.colours.join(", ")})`;
+  const ticks = document.scale.ticks.map((tick) => {
+    const mark = make("span", { class: "tick" }, tick.text);
+    mark.style.left = `${100 * tick.at}%`;
+    return mark;
+  });
+  const seeds = Math.max(...maps.map((panel) => panel.expected_seeds));
+  const name = `${words(document.metric)}${seeds > 1 ? ` (mean of ${seeds} seeds)` : ""}`;
+  const [up, across] = maps[0].axes;
+  const key = ["★ best cell", `○ best ${up.symbol} for each ${across.symbol}`];
+  const missing = maps.some((panel) => panel.trials < panel.expected);
+  legend.replaceChildren(
+    make("div", { class: "ends" }, make("span", {}, "better"), make("span", {}, name), make("span", {}, "worse")),
+    bar, make("div", { class: "ticks" }, ...ticks),
+    make("div", { class: "key" }, ...key.map((each) => make("span", {}, each)),
+      missing ? make("span", {}, make("span", { class: "hatch", "aria-hidden": "true" }), " no trial yet") : null,
+      missing && seeds > 1 ? make("span", {}, "╱ some seeds to come") : null));
+}

@@ -1,0 +1,61 @@
+// The list of studies, kept up to date by events; verdicts are asked for when a study's trials changed.
+
+import { readJson, request, studyUrl } from "./api.js";
+import { byId, make, showProblem, throttle } from "./dom.js";
+import { listen } from "./live.js";
+import { showProgress } from "./progress.js";
+import { verdictBadge } from "./separability.js";
+
+const judged = new Map(); // study -> trials when it was judged last
+const latest = new Map();
+const VERDICT_REST = 3_000;
+
+const items = () => [...document.querySelectorAll("#studies > [data-study]")];
+const itemOf = (name) => items().find((each) => each.dataset.study === name);
+
+// The server renders the list; a study that came or went is a reason to ask for it again.
+const renewList = throttle(async () => {
+  try {
+    const html = await (await request("/")).text();
+    const fresh = new DOMParser().parseFromString(html, "text/html");
+    byId("studies").replaceWith(document.adoptNode(fresh.getElementById("studies")));
+    byId("none").hidden = items().length > 0;
+    judged.clear();
+    judgeAll();
+  } catch (error) {
+    showProblem(byId("problem"), error);
+  }
+}, 1_000);
+
+const judgeAll = throttle(async () => {
+  for (const [name, study] of latest) {
+    const item = itemOf(name);
+    if (!item || judged.get(name) === study.trials || study.trials === 0) continue;
+    judged.set(name, study.trials);
+    await showVerdicts(item.querySelector('[data-field="verdicts"]'), name);
+  }
+}, VERDICT_REST);
+
+async function showVerdicts(place, name) {
+  try {
+    const found = await readJson(studyUrl(name, "/separability"));
+    place.replaceChildren(...found.verdicts.map((each) => make("li", {}, verdictBadge(each.verdict), " ", each.sentence)));
+  } catch {
+    place.replaceChildren(); // no verdict yet: the study's own page says why
+  }
+}
+
+listen(null, {
+  study: (study) => {
+    const item = itemOf(study.name);
+    if (item) showProgress(item, study);
+    if (!item || (latest.has(study.name) && latest.get(study.name).state !== study.state)) renewList();
+    latest.set(study.name, study);
+    judgeAll();
+  },
+  deleted: ({ name }) => {
+    latest.delete(name);
+    judged.delete(name);
+    renewList();
+  },
+});

@@ -1,0 +1,126 @@
+// The page of one study: everything is asked for once, then again when an event says that trials landed.
+
+import { act, showActions } from "./actions.js";
+import { readJson, sendJson, studyUrl } from "./api.js";
+import { cellTitle, drawCurves, readCell, showCell } from "./cell.js";
+import { showCost } from "./cost.js";
+import { byId, debounce, make, problemText, throttle } from "./dom.js";
+import { listen } from "./live.js";
+import { Panels, readPanels } from "./panels.js";
+import { showProgress } from "./progress.js";
+import { showSeparability } from "./separability.js";
+
+const study = byId("content").dataset.study;
+const LANDSCAPE_REST = 1_000;
+const ANALYSIS_REST = 4_000;
+const HOVER_REST = 200;
+let axes = [];
+let last = null;
+
+const preview = makePreview();
+const panels = new Panels({
+  container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
+  title: (panel) => panel.optimizer, choose: chooseCell, point: debounce(previewCell, HOVER_REST), beside: preview.node,
+});
+
+const showLandscapes = throttle(async () => {
+  try {
+    const document = await readPanels([study], axes);
+    panels.show(document);
+    offerAxes(document);
+  } catch (error) {
+    if (!panels.document) byId("panels").replaceChildren(problemText(error));
+  }
+}, LANDSCAPE_REST);
+
+const showAnalyses = throttle(async () => {
+  if (last.trials) await showSeparability(byId("separability"), study);
+  else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
+  await showCosts();
+}, ANALYSIS_REST);
+
+async function showCosts() {
+  const hint = (text) => make("p", { class: "hint" }, text);
+  if (last?.state === "running") byId("cost").replaceChildren(hint(`${last.tuning_runs} tuning runs so far; their cost is shown when all are made.`));
+  else if (last?.tuning_runs) await showCost(byId("cost"), study, byId("target").value);
+  else byId("cost").replaceChildren(hint(`No tuning runs yet: run tunability tune ${study}, or have it done here.`), tuneButton());
+}
+
+function tuneButton() {
+  const button = make("button", { type: "button" }, "Run the tuners");
+  const refusal = make("p", { class: "problem", role: "alert", hidden: true });
+  button.addEventListener("click", () => act(button, () => sendJson("POST", studyUrl(study, "/resume?tune=true")), refusal));
+  return make("div", {}, button, refusal);
+}
+
+async function chooseCell(panel, place) {
+  byId("cell-title").textContent = `Cell: ${cellTitle(panel, place)}`;
+  byId("cell").hidden = false;
+  await showCell(byId("cell-content"), panel, place, panels.document.metric);
+  byId("cell").focus({ preventScroll: true });
+  byId("cell").scrollIntoView({ block: "start", behavior: "smooth" });
+}
+
+function makePreview() {
+  const chart = make("div", { class: "chart curves", "aria-hidden": "true" });
+  const title = make("p", {}, "Point at a cell to see its learning curves here.");
+  return { node: make("div", { class: "preview" }, title, chart), title, chart, asked: null };
+}
+
+async function previewCell(panel, place) {
+  const asked = (preview.asked = cellTitle(panel, place));
+  try {
+    const cell = await readCell(panel, place);
+    if (preview.asked !== asked) return;
+    preview.title.textContent = cell.trials.length ? asked : `${asked}: no trial yet`;
+    await drawCurves(preview.chart, cell, panels.document.metric, true);
+  } catch (error) {
+    preview.title.textContent = error.message;
+  }
+}
+
+// With more than two axes: which two are shown, the others at their best.
+function offerAxes(document) {
+  const form = byId("axes");
+  form.hidden = document.axes.length < 3;
+  if (form.hidden || form.childElementCount) return;
+  const shown = document.panels[0].axes.map((axis) => axis.name);
+  const selects = ["up", "across"].map((side, k) => {
+    const options = document.axes.map((name) => make("option", { value: name, selected: name === shown[k] }, name));
+    const select = make("select", { id: `axis-${side}` }, ...options);
+    select.addEventListener("change", () => {
+      const [first, second] = selects.map((each) => each.value);
+      if (first === second) selects[1 - k].value = document.axes.find((name) => name !== select.value);
+      axes = selects.map((each) => each.value);
+      showLandscapes();
+    });
+    return select;
+  });
+  form.append(make("label", { for: "axis-up" }, "Upwards"), selects[0], make("label", { for: "axis-across" }, "across"), selects[1],
+    make("span", { class: "hint" }, "others at their best in each cell"));
+}
+
+async function showDetails() {
+  const details = await readJson(studyUrl(study)).catch(() => null);
+  if (!details) return;
+  byId("toml").textContent = details.toml;
+  if (details.spec.tuning?.target) byId("target").value = details.spec.tuning.target;
+  byId("provenance").querySelector("pre").textContent = JSON.stringify(details.provenance, null, 2);
+}
+
+listen(study, {
+  study: (document) => {
+    showProgress(byId("content"), document);
+    showActions(document);
+    const before = last;
+    last = document;
+    if (before?.trials !== document.trials) showLandscapes();
+    if (before?.trials !== document.trials || before.tuning_runs !== document.tuning_runs || before.state !== document.state) showAnalyses();
+  },
+  deleted: () => { window.location.assign("/"); },
+});
+byId("target").addEventListener("input", debounce(() => {
+  if (byId("target").checkValidity()) showCosts();
+}, 300));
+byId("cost-form").addEventListener("submit", (event) => event.preventDefault());
+showDetails();

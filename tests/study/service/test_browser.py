@@ -1,0 +1,409 @@
+"""The pages in a real Chromium: what a researcher does with mouse and keyboard, without an error in the console."""
+
+import csv
+import dataclasses
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from search_spaces import SearchSpace
+from storage.records import Trials
+from storage.store import open_store
+from study.service.app import create_app
+from study.service.settings import Settings
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]"
+)
+Page = playwright.Page
+expect = playwright.expect
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+TOKEN = "a-token-for-the-tests"
+PAGES = [
+    "/",
+    "/studies/small",
+    "/studies/half",
+    "/new",
+    "/trials",
+    "/compare?study=small&study=half/adam",
+    "/docs",
+]
+MakeTrials = Callable[..., Trials]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        # Without a sandbox, which root and containers do not have; it shows nothing but our own pages.
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def store_url(original: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy of the store, for all tests here: one service keeps what the browser has cached of it useful."""
+    return f"sqlite:///{shutil.copy(original, tmp_path_factory.mktemp('browser') / 'tunability.db')}"
+
+
+@pytest.fixture(scope="module")
+def address(store_url: str) -> Iterator[str]:
+    """Where the service listens."""
+    with serving(Settings(store_url, token=TOKEN)) as address:
+        yield address
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        app = create_app(settings)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app.state.backend.events.close()
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def context(browser: Any, address: str) -> Iterator[Any]:
+    """A browser that is signed in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 844})
+    context.set_default_timeout(10_000)
+    context.new_page().goto(f"{address}/?token={TOKEN}")
+    yield context
+    context.close()
+
+
+class Visit:
+    """Opens pages of the service and keeps the errors of their consoles, violations of the policy among them."""
+
+    def __init__(self, context: Any, address: str) -> None:
+        self.address = address
+        self.errors: list[str] = []
+        self.page = context.new_page()
+        self.page.on("console", self.heard)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def heard(self, said: Any) -> None:
+        if said.type == "error":
+            self.errors.append(f"{said.text} {said.location['url'].removeprefix(self.address)}")
+
+    def __call__(self, path: str) -> Any:
+        self.page.goto(f"{self.address}{path}")
+        return self.page
+
+
+@pytest.fixture
+def visit(context: Any, address: str) -> Iterator[Visit]:
+    visit = Visit(context, address)
+    yield visit
+    visit.page.close()
+    assert visit.errors == []
+
+
+def landscapes(page: Any) -> Any:
+    """The landscapes, once they are drawn."""
+    found = page.locator(".landscape")
+    expect(found.first.locator(".heatmaplayer image")).to_be_visible()
+    return found
+
+
+def cell_at(landscape: Any, across: float, up: float) -> dict[str, float]:
+    """Where in a landscape to point, as shares of the drawn area."""
+    box = landscape.locator(".nsewdrag").bounding_box()
+    return {"x": box["x"] + across * box["width"], "y": box["y"] + (1 - up) * box["height"]}
+
+
+def test_a_wrong_token_is_refused(browser: Any, address: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    for query in ("", "?token=wrong"):
+        answer = page.goto(f"{address}/{query}")
+        assert answer.status == 401
+        assert "open the URL that tunability serve printed" in page.content()
+    context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_quiet_labelled_and_fit(visit: Visit, path: str) -> None:
+    page = visit(path)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        if path.startswith(("/studies", "/compare")):
+            landscapes(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for field in page.locator("input:not([type=hidden]), select, textarea").all():
+        assert field.evaluate("each => each.labels.length") == 1, field.get_attribute("id")
+
+
+def test_dark_mode_reaches_the_charts(visit: Visit) -> None:
+    page = visit("/studies/small")
+    landscapes(page)
+    title = page.locator(".landscape .xtitle").first
+    expect(title).to_have_css("fill", "rgb(27, 31, 35)")
+    page.emulate_media(color_scheme="dark")
+    expect(title).to_have_css("fill", "rgb(228, 231, 234)")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(20, 23, 26)")
+
+
+def test_a_cell_is_pointed_at_and_clicked(visit: Visit) -> None:
+    page = visit("/studies/small")
+    first = landscapes(page).first
+    page.mouse.move(**cell_at(first, 0.1, 0.5))
+    expect(page.locator(".hovertext").first).to_contain_text("α = 0.1, ε = 1e-8")
+    expect(page.locator(".hovertext").first).to_contain_text("seed 1: 10.1%")
+    expect(page.locator(".preview .scatterlayer .trace")).to_have_count(2)
+    page.mouse.click(**cell_at(first, 0.1, 0.5))
+    expect(page.locator("#cell-title")).to_have_text("Cell: adam, alpha = 0.1, eps = 1e-8")
+    expect(page.locator("#cell-content tbody tr")).to_have_count(2)
+    expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(2)
+    page.get_by_text("The curves as a table").click()
+    expect(page.get_by_role("row", name="10 20% 20.1%")).to_be_visible()
+
+
+def test_the_keyboard_reaches_a_cell(visit: Visit) -> None:
+    page = visit("/studies/small")
+    landscapes(page)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if "landscape" in page.evaluate("document.activeElement.className"):
+            break
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("ArrowUp")  # the first key shows the best cell
+    expect(page.locator("#announcer")).to_contain_text("α = 0.1, ε = 1e-4, mean 10.1%")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#announcer")).to_contain_text("α = 1, ε = 0.01, mean")
+    page.keyboard.press("Enter")
+    expect(page.locator("#cell-title")).to_have_text("Cell: adam, alpha = 1, eps = 0.01")
+    expect(page.locator("#cell")).to_be_focused()
+
+
+def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
+    page = visit("/studies/small")
+    landscapes(page)
+    page.get_by_text("The cells of adam as a table").click()
+    table = page.get_by_role("table").filter(has_text="adam: error, mean over seeds")
+    told = client.get("/api/v1/studies/small/landscape").json()["optimizers"][0]
+    rows = table.locator("tbody tr").all_inner_texts()
+    assert rows[::-1] == [
+        "\t".join([f"{alpha:g}", *(f"{100 * mean:.3g}%" for mean in means)])
+        for alpha, means in zip([1e-3, 0.01, 0.1, 1, 10], told["mean"], strict=True)
+    ]
+    assert table.locator(".best-cell").count() == 1
+    expect(page.locator("#separability table")).to_have_count(2)
+    expect(page.locator("#cost tbody tr")).to_have_count(2)
+
+
+def test_a_landscape_fills_in_while_trials_land(visit: Visit, store_url: str, trials: MakeTrials) -> None:
+    page = visit("/studies/half")
+    landscapes(page)
+    summary = page.locator(".panel p").first
+    expect(summary).to_contain_text("45 of 50 trials")
+    expect(page.locator("#legend")).to_contain_text("some seeds to come")
+    with open_store(store_url, create=True) as store:
+        store.append("half", "adam", trials(1))
+    expect(summary).not_to_contain_text("of 50 trials")
+    expect(page.locator('#progress [data-field="trials"]')).to_have_text("95")
+
+
+def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTrials) -> None:
+    name, optimizer = "<img src=x onerror=alert(1)>&\"'%{x}?# ü", "<b>my&%{y}"
+    axes = {"alpha": [0.1, 1.0, 10.0], "eps": [1e-8, 1.0, 100.0], "beta1": [0.5, 0.9]}
+    space = SearchSpace.from_table(axes)
+    made = trials(0, slice(space.size))
+    cells = dict(zip(space.names, space.cells().T, strict=True))
+    with open_store(store_url, create=True) as store:
+        store.declare(name, [optimizer], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append(name, optimizer, dataclasses.replace(made, hyperparameters=cells))
+    page = visit("/")
+    page.get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    first = landscapes(page).first
+    expect(page.get_by_role("heading", name=optimizer, exact=True)).to_be_visible()
+    page.mouse.move(**cell_at(first, 0.1, 0.1))
+    expect(page.locator(".hovertext").first).to_contain_text("best at beta1 = ")
+    page.get_by_label("across").select_option("beta1")
+    expect(page.locator(".landscape .xtitle")).to_have_text("beta1")
+    page.mouse.click(**cell_at(first, 0.1, 0.1))
+    expect(page.locator("#cell-title")).to_contain_text(f"{optimizer}, alpha = 0.1, beta1 = 0.5, eps = ")
+    page.get_by_role("link", name="Browse the trials").click()
+    expect(page.locator("#table tbody tr")).to_have_count(18)
+    expect(page.locator("#table tbody tr").first).to_contain_text(optimizer)
+    page.goto(f"{visit.address}/compare")
+    page.get_by_role("checkbox", name=f"{name}/{optimizer}").check()
+    expect(page.locator(".panel h3")).to_have_text(f"{name}/{optimizer}")
+    with open_store(store_url, create=True) as store:
+        store.delete(name)
+
+
+def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -> None:
+    space = SearchSpace.from_table({"alpha": [0.01, 0.1, 1.0, 10.0]})
+    made = dataclasses.replace(trials(0, slice(space.size)), hyperparameters={"alpha": space.cells()[:, 0]})
+    with open_store(store_url, create=True) as store:
+        store.declare("one", ["sgd"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append("one", "sgd", made)
+    page = visit("/studies/one")
+    first = page.locator(".landscape").first
+    expect(first.locator(".scatterlayer .js-line")).to_have_count(1)
+    expect(page.locator("#legend")).to_be_hidden()
+    page.mouse.click(**cell_at(first, 0.35, 0.9))
+    expect(page.locator("#cell-title")).to_have_text("Cell: sgd, alpha = 0.1")
+    expect(page.locator("#separability")).to_contain_text("fewer than two axes")
+    expect(page.get_by_role("button", name="Run the tuners")).to_be_visible()
+    first.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#announcer")).to_contain_text("α = ")
+    with open_store(store_url, create=True) as store:
+        store.delete("one")
+
+
+def test_trials_are_filtered_sorted_paged_and_downloaded(
+    visit: Visit, client: TestClient, tmp_path: Path
+) -> None:
+    page = visit("/trials?study=small&limit=50")
+    rows = page.locator("#table tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#where-we-are")).to_have_text("page 2, 50 trials")
+    page.get_by_label("Only trials where").fill("alpha << 1")
+    page.get_by_role("button", name="Show").click()
+    told = client.get("/api/v1/studies/small/trials", params={"where": "alpha << 1"}).json()["detail"]
+    expect(page.locator("#where-problem")).to_have_text(told)
+    assert ["400" in error for error in visit.errors] == [True]
+    visit.errors.clear()
+    page.get_by_label("Only trials where").fill("alpha < 0.1 and seed = 0")
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(20)
+    expect(page.locator("#where-problem")).to_be_hidden()
+    page.get_by_role("button", name="error").click()
+    page.get_by_role("button", name="error ↑").click()
+    expect(page.locator('th[aria-sort="descending"]')).to_contain_text("error")
+    expect(rows.first).to_contain_text("0.001")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    download.value.save_as(tmp_path / "trials.csv")
+    with (tmp_path / "trials.csv").open(encoding="utf-8") as file:
+        found = [row["error"] for row in csv.DictReader(file)]
+    assert len(found) == 20
+    assert [float(error) for error in found] == sorted(map(float, found), reverse=True)
+    page.reload()
+    expect(rows).to_have_count(20)  # the address has it all
+
+
+def test_studies_are_compared(visit: Visit) -> None:
+    page = visit("/compare?study=small/adam")
+    landscapes(page)
+    page.get_by_role("checkbox", name="half/adam").check()
+    expect(page.locator(".landscape")).to_have_count(2)
+    expect(page.locator("#verdicts tbody tr")).to_have_count(2)
+    expect(page.locator("#cost")).to_contain_text("half/adam: no tuning runs yet")
+    expect(page.locator("#cost tbody tr")).to_have_count(1)
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[str]:
+    """The address of a service as a process, with a cluster of its own; both are gone afterwards."""
+    command = [str(Path(sys.executable).with_name("tunability")), "serve"]
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "TUNABILITY_STORAGE": f"sqlite:///{tmp_path}/tunability.db",
+        "TUNABILITY_TOKEN": TOKEN,
+    }
+    with subprocess.Popen(
+        [*command, "--port", "0"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as service:
+        assert service.stdout is not None
+        yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
+        service.terminate()
+    subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.timeout(240)
+def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher: str, tmp_path: Path) -> None:
+    context = browser.new_context()
+    context.set_default_timeout(90_000)
+    visit = Visit(context, launcher)
+    page = visit(f"/?token={TOKEN}")
+    page.get_by_role("link", name="New study").first.click()
+    page.get_by_label("own axes").check()
+    row = page.get_by_role("group", name="Axis 1")
+    row.get_by_label("How many").fill("none")
+    page.get_by_label("Name", exact=True).fill("fresh")
+    expect(page.locator("#problem-space")).to_contain_text("alpha", timeout=60_000)
+    assert page.get_by_role("button", name="Launch").is_disabled()
+    assert visit.errors.pop().startswith("Failed to load resource: the server responded with a status of 422")
+    row.get_by_label("How many").fill("4")
+    page.get_by_role("button", name="Add an axis").click()
+    second = page.get_by_role("group", name="Axis 2")
+    second.get_by_label("Axis", exact=True).fill("eps")
+    second.get_by_label("or the values themselves").fill("1e-8 1e-4, 1")
+    page.get_by_label("Seeds").fill("2")
+    page.get_by_label("Steps of a training").fill("500")
+    expect(page.locator("#plan")).to_contain_text("24", timeout=60_000)
+    expect(page.get_by_label("Study file")).to_have_value(re.compile('name = "fresh"'))
+    page.get_by_label("edit it here").check()
+    page.get_by_label("Study file").press("Control+End")
+    page.get_by_label("Study file").press_sequentially("lanes = 1\n")
+    expect(page.locator("#plan")).to_contain_text("24, of up to 1 trials", timeout=60_000)
+    visit.errors.clear()  # of the text when it was half typed
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url("**/studies/fresh")
+
+    trials = page.locator('#progress [data-field="trials"]')
+    expect(trials).not_to_have_text("0", timeout=90_000)
+    expect(page.locator(".landscape .heatmaplayer image")).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".state")).to_contain_text("stopped", timeout=60_000)
+    stored = trials.inner_text()
+    assert int(stored) < 24
+    page.get_by_role("button", name="Resume").click()
+    expect(trials).not_to_have_text(stored, timeout=90_000)
+    page.get_by_text("The job's log").click()
+    expect(page.locator("#log pre")).to_contain_text("of 24 trials stored")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".state")).to_contain_text(re.compile("stopped|done"), timeout=60_000)
+    stored = trials.inner_text()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    download.value.save_as(tmp_path / "fresh.csv")
+    assert len((tmp_path / "fresh.csv").read_text(encoding="utf-8").splitlines()) == int(stored) + 1
+
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_label("Name").fill("fresh")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("No study is stored yet")).to_be_visible()
+    assert visit.errors == []
+    context.close()
+
+
+def test_optuna_dashboard_opens(visit: Visit) -> None:
+    page = visit("/optuna/")
+    expect(page.get_by_text("small/adam")).to_be_visible()
