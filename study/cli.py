@@ -386,10 +386,7 @@ def landscape(
 
     check_targets(out)
     with open_store(storage, create=False) as store:
-        panels: dict[str, xr.DataArray] = {}
-        for name in study:
-            for optimizer, values in landscapes(store, name, where).items():
-                panels[optimizer if len(study) == 1 else f"{name.partition('/')[0]}/{optimizer}"] = values
+        panels = landscapes(store, study, where)
     save(landscape_figure(panels), out)
 
 
@@ -576,7 +573,7 @@ def show_report(study: StudySpec, store: Store, report: Report, storage: str) ->
     if report.done < study.trials:
         print(f"{'stopped' if report.interrupted else 'incomplete'}: the same command trains the rest")
     else:
-        show_summary(landscapes(store, study.name), diverged_shares(store, study.name))
+        show_summary(landscapes(store, [study.name]), diverged_shares(store, study.name))
     command = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
     print(f"\ndatabase: {store.database.name}\nnext:")
     if report.done == study.trials:
@@ -590,7 +587,7 @@ def show_decision(study: StudySpec, store: Store, report: Report, budget: int) -
     from study.decide import stored_extra
     from study.decide import until_decided as seeds_until_decided
 
-    panels = landscapes(store, study.name, extra=True)
+    panels = landscapes(store, [study.name], extra=True)
     extra = stored_extra(study, store)
     print(
         f"\nseeds added for the verdict: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}"
@@ -692,36 +689,18 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
 
 
 def landscapes(
-    store: Store, study: str, where: str | None = None, *, extra: bool = False
+    store: Store, studies: Sequence[str], where: str | None = None, *, extra: bool = False
 ) -> dict[str, xr.DataArray]:
-    """The landscape of each optimizer of a study (or of STUDY/OPTIMIZER) that has trials, if any has.
+    """Landscapes as `stored_landscapes` has them; tells which optimizers have no trials."""
+    from analysis.stored import stored_landscapes
 
-    Without seeds that were added for a verdict, but for `extra`.
-    """
-    from analysis.landscape import landscape, occurring_space
-    from analysis.pairs import ASKED
-
-    name, optimizer = split_name(study)
-    space, metric = store.space(name), store.metric(name)
-    asked = None if extra else store.spec(name).get("seeds")
-    frames = {
-        each: asked_seeds(store.trials(name, each, where=where), asked)
-        for each in ([optimizer] if optimizer else store.optimizers(name))
-    }
-    found = {each: frame for each, frame in frames.items() if len(frame)} or frames
-    for each in frames.keys() - found.keys():
-        print(f"no trials of {name}/{each}: left out", file=sys.stderr)
-    return {
-        each: landscape(
-            frame, occurring_space(space, frame) if where and len(frame) else space, metric
-        ).assign_attrs({ASKED: store.spec(name).get("seeds")} if extra else {})
-        for each, frame in found.items()
-    }
-
-
-def asked_seeds(trials: pd.DataFrame, asked: int | None) -> pd.DataFrame:
-    """The trials of seeds that the study's file asks for; all of a study that has none."""
-    return trials if asked is None else trials[trials["seed"] < asked]
+    found = stored_landscapes(store, studies, where, extra=extra)
+    for study in studies:
+        name, optimizer = split_name(study)
+        for each in [] if optimizer else store.optimizers(name):
+            if not {each, f"{name}/{each}"} & found.keys():
+                print(f"no trials of {name}/{each}: left out", file=sys.stderr)
+    return found
 
 
 def judged(
@@ -732,11 +711,7 @@ def judged(
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        panels = {
-            optimizer if len(studies) == 1 else f"{name.partition('/')[0]}/{optimizer}": values
-            for name in studies
-            for optimizer, values in landscapes(store, name, where, extra=True).items()
-        }
+        panels = landscapes(store, studies, where, extra=True)
     return [(verdict, values) for name, values in panels.items() for verdict in judge(name, values, target)]
 
 
@@ -772,13 +747,13 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 
 
 def diverged_shares(store: Store, study: str) -> dict[str, float]:
+    """Of each optimizer's trials, without seeds that were added for a verdict."""
     from analysis.landscape import diverged_share
+    from analysis.stored import asked_seeds
 
-    asked = store.spec(study).get("seeds")
-    return {
-        each: diverged_share(asked_seeds(store.trials(study, each), asked))
-        for each in store.optimizers(study)
-    }
+    asked = asked_seeds(store.spec(study))
+    where = None if asked is None else f"seed < {asked}"
+    return {each: diverged_share(store.trials(study, each, where)) for each in store.optimizers(study)}
 
 
 def split_name(study: str) -> tuple[str, str | None]:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from analysis.landscape import landscape
-from analysis.pairs import ASKED
 from analysis.power import further_trials
+from analysis.stored import stored_landscapes
 from storage.records import cell_key
 from storage.store import Store
 from study.block import Block
@@ -54,9 +53,8 @@ def stored_extra(spec: StudySpec, store: Store) -> int:
 def _blocks_of(
     spec: StudySpec, optimizer: OptimizerSpec, store: Store, workers: int, left: int
 ) -> list[Block]:
-    frame = store.trials(spec.name, optimizer.name)
-    values = landscape(frame, spec.space, store.metric(spec.name))
-    wanted = further_trials(values.assign_attrs({ASKED: spec.seeds}))
+    (values,) = stored_landscapes(store, [f"{spec.name}/{optimizer.name}"], extra=True).values()
+    wanted = further_trials(values)
     if wanted is None:
         return []
     stored = store.stored(spec.name, optimizer.name)

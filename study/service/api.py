@@ -343,7 +343,9 @@ async def get_figure(
         list[str], Query(min_length=1, max_length=8, description="STUDY or STUDY/OPTIMIZER; may be repeated.")
     ],
     where: Where = None,
-    target: Target = 0.005,
+    target: Annotated[
+        float | None, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")
+    ] = None,
     noise: Noise = None,
 ) -> Response:
     """A figure as the command line draws it."""

@@ -11,8 +11,9 @@ from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
 from analysis.landscape import axis_names, best_along, best_cell, landscape
+from analysis.stored import asked_seeds, stored_values
 from storage.store import Store
-from study.service.reads import chosen, expected_seeds, nested, number, records
+from study.service.reads import nested, number, records
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -117,7 +118,7 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
         if len(metrics) > 1:
             said = ", ".join(f"{metric} ({of})" for metric, of in metrics.items())
             raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
-        for each in chosen(store, study, optimizer or None):
+        for each in [optimizer] if optimizer else store.optimizers(study):
             whole, expected = read_landscape(store, study, each)
             names += [axis for axis in axis_names(whole) if axis not in names]
             found.append(panel(study, each, whole, expected, request.axes))
@@ -137,8 +138,8 @@ def read_landscape(store: Store, study: str, optimizer: str) -> tuple[xr.DataArr
     import xarray as xr
 
     space, metric = store.space(study), store.metric(study)
-    frame = store.values(study, optimizer)
-    wanted = expected_seeds(store.spec(study))
+    frame = stored_values(store, study, optimizer)[optimizer]
+    wanted = asked_seeds(store.spec(study))
     if not frame.empty:
         found = landscape(frame, space, metric)
         return found, wanted or found.sizes["seed"]

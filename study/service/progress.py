@@ -9,10 +9,11 @@ from typing import Any
 
 import anyio.to_thread
 
+from analysis.stored import asked_seeds
 from storage.store import Store, Version
 from study.service.documents import OptimizerProgress, State, StudyDocument
 from study.service.jobs import Job, Jobs
-from study.service.reads import Reads, Snapshot, axes_of, expected_seeds, number
+from study.service.reads import Reads, Snapshot, axes_of, number
 from study.service.toml import to_toml
 
 
@@ -98,7 +99,7 @@ class Progress:
 
 def read_stored(store: Store, study: str) -> Stored:
     frame, spec = store.studies(study), store.spec(study)
-    seeds, cells = expected_seeds(spec), store.space(study).size
+    seeds, cells = asked_seeds(spec), store.space(study).size
     expected = None if seeds is None else cells * seeds
     rows = {row["optimizer"]: row for row in frame.to_dict("records")}
     optimizers: list[OptimizerProgress] = [

@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.landscape import best_cell, landscape
+from analysis.stored import asked_seeds, stored_landscapes, stored_values
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
 from storage.store import Store, Version, open_store
@@ -33,7 +34,6 @@ from study.service.documents import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
 FRESH_SECONDS = 0.5
 """For how long the store is not asked again whether it has something new."""
@@ -169,42 +169,11 @@ def axes_of(space: SearchSpace) -> list[AxisDocument]:
     ]
 
 
-def expected_seeds(spec: Mapping[str, Any]) -> int | None:
-    """Seeds that a study asks for; unknown of an imported one."""
-    seeds = spec.get("seeds")
-    return seeds if isinstance(seeds, int) else None
-
-
-def chosen(store: Store, study: str, optimizer: str | None) -> list[str]:
-    """The optimizers of a study, or the one of them that is asked for. Raises StoreError when it has none such."""
-    if optimizer is not None:
-        store.provenance(study, optimizer)
-        return [optimizer]
-    return store.optimizers(study)
-
-
-def panels(
-    store: Store, study: str, optimizer: str | None = None, where: str | None = None
-) -> dict[str, xr.DataArray]:
-    """The landscape of each optimizer with trials, over the whole grid. Raises AnalysisError when none has any."""
-    space, metric = store.space(study), store.metric(study)
-    found = {}
-    for name in chosen(store, study, optimizer):
-        frame = store.values(study, name) if where is None else store.trials(study, name, where)
-        if len(frame):
-            found[name] = landscape(frame, space, metric)
-    if not found:
-        raise AnalysisError(f"{study} has no trials{' of that filter' if where else ''} yet: wait, or run it")
-    return found
-
-
 def landscapes(store: Store, study: str, optimizer: str | None, where: str | None) -> LandscapeDocument:
     """Mean, spread and number of seeds in every cell of each optimizer's landscape."""
-    space, metric, seeds = store.space(study), store.metric(study), expected_seeds(store.spec(study))
-    documents = []
-    for name in chosen(store, study, optimizer):
-        frame = store.values(study, name) if where is None else store.trials(study, name, where)
-        documents.append(one_landscape(name, frame, space, metric, seeds))
+    space, metric, seeds = store.space(study), store.metric(study), asked_seeds(store.spec(study))
+    frames = stored_values(store, study, optimizer, where)
+    documents = [one_landscape(name, frame, space, metric, seeds) for name, frame in frames.items()]
     return {"study": study, "metric": metric, "axes": axes_of(space), "optimizers": documents}
 
 
@@ -247,12 +216,13 @@ def one_landscape(
 
 
 def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
-    """Verdicts, and why there is none where there is none."""
+    """Verdicts, also by seeds that were added for them, and why there is none where there is none."""
     from analysis.separability import judge
 
     verdicts: list[dict[str, Any]] = []
     problems: list[OptimizerProblem] = []
-    for name, values in panels(store, study, optimizer, where).items():
+    names = [study if optimizer is None else f"{study}/{optimizer}"]
+    for name, values in stored_landscapes(store, names, where, extra=True).items():
         try:
             verdicts += [verdict.to_json() for verdict in judge(name, values)]
         except AnalysisError as error:

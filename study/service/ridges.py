@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.stored import stored_landscapes
 from storage.store import Store
 from study.service.panels import panel_axis
 from study.service.reads import number
-from study.service.reads import panels as landscapes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,8 @@ def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, 
 
     verdicts: list[dict[str, Any]] = []
     problems: list[dict[str, str]] = []
-    for name, values in landscapes(store, study, optimizer).items():
+    names = [study if optimizer is None else f"{study}/{optimizer}"]
+    for name, values in stored_landscapes(store, names, extra=True).items():
         try:
             verdicts += [
                 verdict.to_json() | {"drawn": drawn(values, verdict)} for verdict in judge(name, values)

@@ -115,7 +115,7 @@ def test_plot_of_a_half_run_study_draws_what_is_there(cli: Cli, url: str, tmp_pa
 
 def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.CaptureFixture[str]) -> None:
     with open_store(url, create=False) as store:
-        show_summary(landscapes(store, "made-up"), diverged_shares(store, "made-up"))
+        show_summary(landscapes(store, ["made-up"]), diverged_shares(store, "made-up"))
     lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
     assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 8.3%" in lines
     assert "avagrad alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.0%" in lines

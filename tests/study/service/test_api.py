@@ -173,7 +173,7 @@ def test_costs(client: TestClient) -> None:
     assert answer.json()["detail"] == "half/adam has no tuning runs: run tunability tune"
 
 
-@pytest.mark.parametrize("kind", ["landscape", "suboptimality", "cost", "profile"])
+@pytest.mark.parametrize("kind", ["landscape", "separability", "suboptimality", "cost", "profile"])
 def test_figures(client: TestClient, kind: str) -> None:
     png = client.get(f"/api/v1/figures/{kind}.png?study=small")
     assert png.headers["content-type"] == "image/png"
@@ -209,3 +209,18 @@ def test_new_trials_are_seen(
     after = client.get("/api/v1/studies/half/landscape").json()
     assert [each["optimizers"][0]["trials"] for each in (before, after)] == [45, 50]
     assert client.get("/api/v1/studies/half").json()["trials"] == 95
+
+
+def test_seeds_added_for_a_verdict_count_for_it_alone(
+    client: TestClient, url: str, trials: MakeTrials
+) -> None:
+    with open_store(url, create=True) as store:
+        store.append("half", "adam", trials(2, slice(5)))
+        store.append("small", "adam", trials(2))
+    found = client.get("/api/v1/studies/half/landscape").json()["optimizers"][0]
+    assert (found["trials"], found["expected"], found["complete"], found["seeds"]) == (45, 50, False, [0, 1])
+    best = client.get("/api/v1/studies/small/landscape").json()["optimizers"][0]["best"]
+    assert best["seeds"] == 2
+    adam, avagrad = client.get("/api/v1/studies/small/separability").json()["verdicts"]
+    assert (adam["seeds"], avagrad["seeds"]) == (3, 2)
+    assert len(client.get("/api/v1/studies/small/trials?limit=1000").json()["trials"]) == 125

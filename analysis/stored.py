@@ -1,0 +1,60 @@
+"""Landscapes of stored studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from analysis.landscape import landscape, occurring_space
+from analysis.pairs import ASKED
+from storage.store import Store
+
+
+def asked_seeds(spec: Mapping[str, Any]) -> int | None:
+    """How many seeds a study's spec asks for; None of an imported one, which has those that it has."""
+    seeds = spec.get("seeds")
+    return seeds if isinstance(seeds, int) else None
+
+
+def stored_values(
+    store: Store, study: str, optimizer: str | None = None, where: str | None = None, *, extra: bool = False
+) -> dict[str, pd.DataFrame]:
+    """Trials of each optimizer of a study, or of one, with at least seed, axes and metric; maybe none.
+
+    Without seeds that were added for a verdict, but for `extra`. Raises as the store does.
+    """
+    asked = None if extra else asked_seeds(store.spec(study))
+    frames = {
+        name: store.values(study, name) if where is None else store.trials(study, name, where)
+        for name in ([optimizer] if optimizer is not None else store.optimizers(study))
+    }
+    return {
+        name: frame if asked is None else frame[frame["seed"] < asked].reset_index(drop=True)
+        for name, frame in frames.items()
+    }
+
+
+def stored_landscapes(
+    store: Store, names: Sequence[str], where: str | None = None, *, extra: bool = False
+) -> dict[str, xr.DataArray]:
+    """The landscapes that have trials, of studies (STUDY or STUDY/OPTIMIZER), by optimizer; of several, by both names.
+
+    Over the whole grid, with a filter over the values that it leaves. Seeds as for `stored_values`.
+
+    Raises:
+        AnalysisError: a study has no trials, or none that the filter selects.
+    """
+    panels = {}
+    for name in names:
+        study, _, optimizer = name.partition("/")
+        frames = stored_values(store, study, optimizer or None, where, extra=extra)
+        space, metric = store.space(study), store.metric(study)
+        found = {each: frame for each, frame in frames.items() if len(frame)} or frames
+        for each, frame in found.items():
+            grid = occurring_space(space, frame) if where and len(frame) else space
+            values = landscape(frame, grid, metric).assign_attrs({ASKED: asked_seeds(store.spec(study))})
+            panels[each if len(names) == 1 else f"{study}/{each}"] = values
+    return panels
