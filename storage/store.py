@@ -1,8 +1,9 @@
 """The trial store: studies are declared, finished trials appended exactly once, and read back as tables."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,7 +35,7 @@ from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all, own_trials
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Store", "StoreError", "Version", "open_store"]
+__all__ = ["Store", "StoreError", "Summary", "Version", "open_store"]
 
 
 def open_store(url: str, *, create: bool) -> "Store":
@@ -65,6 +66,33 @@ class Version:
     last_trials: tuple[int, ...]
     runs: int
     budget: int
+
+    def follows(self, earlier: "Version") -> bool:
+        """Whether it is the same study later, with further trials at most."""
+        return self.study_ids == earlier.study_ids and all(
+            last >= before for last, before in zip(self.last_trials, earlier.last_trials, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of trials and of diverged ones, the least metric, and when the last one finished (UTC, naive)."""
+
+    trials: int = 0
+    diverged: int = 0
+    best: float | None = None
+    last_finished: datetime | None = None
+
+    def __add__(self, other: "Summary") -> "Summary":
+        """Of both together."""
+        best = [each for each in (self.best, other.best) if each is not None]
+        last = [each for each in (self.last_finished, other.last_finished) if each is not None]
+        return Summary(
+            self.trials + other.trials,
+            self.diverged + other.diverged,
+            min(best, default=None),
+            max(last, default=None),
+        )
 
 
 @dataclass(frozen=True)
@@ -349,16 +377,26 @@ class Store:
                 connection.execute(update(attributes).where(here).values(value_json=stored))
             return launch
 
-    def studies(self, study: str | None = None) -> "DataFrame":
-        """Return one row for each study and optimizer, ordered by both; those of one study if it is given.
+    def studies(self) -> "DataFrame":
+        """Return one row for each study and optimizer, ordered by both.
 
         The columns are study, optimizer, metric, trials and diverged (counts), best (the least metric, NaN
         without trials) and last_finished (UTC).
         """
         import pandas as pd
 
+        tables = self.database.tables
         with self.database.reading() as connection:
-            rows = sorted(self._summaries(connection, study), key=lambda row: row[:2])
+            rows = sorted(
+                (
+                    study,
+                    optimizer,
+                    attribute(connection, tables, study_id, METRIC),
+                    *astuple(self._summary(connection, study_id)),
+                )
+                for study, optimizers in declared_studies(connection, tables).items()
+                for optimizer, study_id in optimizers.items()
+            )
         types = {
             "study": "str",
             "optimizer": "str",
@@ -371,6 +409,14 @@ class Store:
         frame = pd.DataFrame(rows, columns=list(types))
         frame["last_finished"] = pd.to_datetime(frame["last_finished"], utc=True)
         return frame.astype(types)
+
+    def summary(
+        self, study: str, optimizer: str, seeds: int | None = None, after: int = 0, upto: int | None = None
+    ) -> Summary:
+        """Return what there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto]."""
+        with self.database.reading() as connection:
+            study_id = self._study_id(connection, study, optimizer)
+            return self._summary(connection, study_id, seeds, after, upto)
 
     def optimizers(self, study: str) -> list[str]:
         """Return the optimizers of a study in the order of their declaration."""
@@ -432,7 +478,14 @@ class Store:
             )
         return optimizers[optimizer]
 
-    def _summaries(self, connection: Connection, only: str | None) -> Iterator[tuple[Any, ...]]:
+    def _summary(
+        self,
+        connection: Connection,
+        study_id: int,
+        seeds: int | None = None,
+        after: int = 0,
+        upto: int | None = None,
+    ) -> Summary:
         tables = self.database.tables
         own, trials = tables[OWN_TABLE], tables["trials"]
         values, attributes = tables["trial_values"], tables["trial_user_attributes"]
@@ -450,14 +503,12 @@ class Store:
             func.min(values.c.value),
             func.max(trials.c.datetime_complete),
         ).select_from(source)
-        declared = declared_studies(connection, tables)
-        if only is not None:
-            declared = {only: self._optimizers(connection, only)}
-        for study, optimizers in declared.items():
-            for optimizer, study_id in optimizers.items():
-                metric = attribute(connection, tables, study_id, METRIC)
-                row = connection.execute(summary.where(own.c.study_id == study_id)).one()
-                yield study, optimizer, metric, *row
+        here = summary.where(own.c.study_id == study_id, own.c.trial_id > after)
+        if seeds is not None:
+            here = here.where(own.c.seed < seeds)
+        if upto is not None:
+            here = here.where(own.c.trial_id <= upto)
+        return Summary(*connection.execute(here).one())
 
 
 def _check_trials(trials: Trials, space: SearchSpace, metric: str) -> None:

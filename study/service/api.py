@@ -52,7 +52,8 @@ class Backend:
     launcher: Launcher
 
 
-def backend_of(request: Request) -> Backend:
+async def backend_of(request: Request) -> Backend:
+    # Not a plain function, for which a thread would be asked on every request.
     found: Backend = request.app.state.backend
     return found
 
@@ -136,8 +137,7 @@ def reply(request: Request, answer: Answer, headers: dict[str, str] | None = Non
 @router.get("/studies", response_model=StudyList)
 async def list_studies(request: Request, service: Service) -> Response:
     """Every stored study and how far it is."""
-    documents = await service.progress.documents()
-    return reply(request, Answer(encode({"studies": list(documents.values())})))
+    return reply(request, await service.progress.listed())
 
 
 @router.post(
@@ -154,6 +154,7 @@ async def create_study(request: Request, service: Service, tune: Tune = False) -
     """
     given = read_mapping(await request.body(), request.headers.get("content-type", ""))
     name, new = await anyio.to_thread.run_sync(service.launcher.create, given, tune)
+    service.progress.forget()
     document = await service.progress.document(name)
     headers = {"location": f"/api/v1/studies/{quote(name)}"}
     return Response(encode(document), 201 if new else 200, headers, "application/json")
@@ -172,6 +173,7 @@ async def plan_study(request: Request, service: Service) -> Response:
 async def stop_study(service: Service, study: StudyName) -> Response:
     """Stop a study that is queued or running; what it stored stays."""
     await anyio.to_thread.run_sync(service.launcher.stop, study)
+    service.progress.forget()
     return Response(encode(await service.progress.document(study)), media_type="application/json")
 
 
@@ -179,6 +181,7 @@ async def stop_study(service: Service, study: StudyName) -> Response:
 async def resume_study(service: Service, study: StudyName, tune: Tune = False) -> Response:
     """Have what is missing run; nothing changes when it is queued or running, or nothing is missing."""
     await anyio.to_thread.run_sync(service.launcher.resume, study, tune)
+    service.progress.forget()
     return Response(encode(await service.progress.document(study)), media_type="application/json")
 
 
@@ -190,6 +193,7 @@ async def delete_study(
 ) -> Response:
     """Delete a study with all its trials and tuning runs, for good."""
     await anyio.to_thread.run_sync(service.launcher.delete, study, confirm)
+    service.progress.forget()
     return Response(status_code=204)
 
 

@@ -7,9 +7,10 @@ import json
 import logging
 from collections.abc import AsyncIterator
 
+from study.service.documents import StudyDocument
 from study.service.progress import Progress
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 2_000
 log = logging.getLogger("tunability.service")
@@ -19,13 +20,14 @@ class Events:
     """The progress of all studies as it is now, and who waits for it to change.
 
     A listener first hears of every study it asked for, so a connection that broke needs no memory of ours: the event
-    `study` carries a `StudyDocument`, `deleted` a name, `ready` ends the first round.
+    `study` carries a `StudyDocument`, `deleted` a name, `ready` ends the first round. Events are made once for all.
     """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._current: dict[str, str] = {}
-        self._changed = asyncio.Condition()
+        self._documents: dict[str, StudyDocument] = {}
+        self._current: dict[str, bytes] = {}  # study -> its event; replaced, never changed
+        self._changed = asyncio.Event()  # of now: the next change has another one
         self._count = 0
         self._listeners = 0
         self._poller: asyncio.Task[None] | None = None
@@ -39,20 +41,19 @@ class Events:
         try:
             yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
             await self._refresh()
-            sent: dict[str, str] = {}
+            sent: dict[str, bytes] = {}
             first = True
             while not self.closing:
-                current = {n: t for n, t in self._current.items() if study in (None, n)}
-                for name, text in current.items():
-                    if sent.get(name) != text:
-                        yield self._event("study", text)
-                for name in sent.keys() - current.keys():
-                    yield self._event("deleted", json.dumps({"name": name}))
+                changed, current = self._changed, self._of(study)
+                parts = [event for name, event in current.items() if sent.get(name) is not event]
+                parts += [self._event("deleted", {"name": name}) for name in sent.keys() - current.keys()]
                 if first:
-                    yield self._event("ready", json.dumps({"studies": len(current)}))
+                    parts.append(self._event("ready", {"studies": len(current)}))
                     first = False
+                if parts:
+                    yield b"".join(parts)
                 sent = current
-                if not await self._wait():
+                if not await heard_within(changed, HEARTBEAT_SECONDS):
                     yield b": still here\n\n"
         finally:
             self._listeners -= 1
@@ -63,40 +64,50 @@ class Events:
     def close(self) -> None:
         """End all streams: else a server that shuts down would wait for them."""
         self.closing = True
+        self._tell()
         if self._poller is not None:
             self._poller.cancel()
 
-    async def _wait(self) -> bool:
-        """Whether something changed before it was time for a heartbeat."""
-        try:
-            async with asyncio.timeout(HEARTBEAT_SECONDS), self._changed:
-                await self._changed.wait()
-        except TimeoutError:
-            return False
-        return True
+    def _of(self, study: str | None) -> dict[str, bytes]:
+        if study is None:
+            return self._current
+        return {study: self._current[study]} if study in self._current else {}
 
     async def _poll(self) -> None:
-        try:
-            while True:
-                await asyncio.sleep(POLL_SECONDS)
-                try:
-                    await self._refresh()
-                except Exception:  # the store may be busy or away for a while; listeners wait
-                    log.exception("cannot read the progress of the studies")
-                    await asyncio.sleep(10 * POLL_SECONDS)
-        finally:
-            if self.closing:
-                async with self._changed:
-                    self._changed.notify_all()
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                await self._refresh()
+            except Exception:  # the store may be busy or away for a while; listeners wait
+                log.exception("cannot read the progress of the studies")
+                await asyncio.sleep(10 * POLL_SECONDS)
 
     async def _refresh(self) -> None:
-        documents = await self._progress.documents()
-        texts = {name: json.dumps(document, allow_nan=False) for name, document in documents.items()}
-        if texts != self._current:
-            self._current = texts
-            self._count += 1
-            async with self._changed:
-                self._changed.notify_all()
+        documents, known = await self._progress.documents(), self._documents
+        if documents is known or documents == known:
+            return
+        self._documents = documents
+        self._count += 1
+        self._current = {
+            name: self._current[name] if known.get(name) == document else self._event("study", document)
+            for name, document in documents.items()
+        }
+        self._tell()
 
-    def _event(self, kind: str, data: str) -> bytes:
-        return f"id: {self._count}\nevent: {kind}\ndata: {data}\n\n".encode()
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _event(self, kind: str, data: object) -> bytes:
+        text = json.dumps(data, allow_nan=False)
+        return f"id: {self._count}\nevent: {kind}\ndata: {text}\n\n".encode()
+
+
+async def heard_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether an event comes in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import NoReturn
 
+from analysis.stored import asked_seeds
 from storage.store import open_store
 from study.errors import is_ours
 
@@ -28,7 +29,8 @@ def main(job: str, study: str, storage: str) -> int:
         if launch.get("job") != job or launch.get("stopped"):
             print(f"{study} was stopped, or is run by another job")
             return 0
-        before = sum(store.studies(study)["trials"].tolist())
+        seeds = asked_seeds(store.spec(study))
+        before = sum(store.summary(study, each, seeds).trials for each in store.optimizers(study))
         store.set_launch(study, {"started": time.time(), "before": before})
     from study.run import Report, run
     from study.spec import parse_spec

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
 import os
 import shlex
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -20,6 +17,7 @@ import anyio.to_thread
 
 from study.service.cluster import SLOT, Cluster, ClusterError, Endpoint
 from study.service.settings import Settings, without_password
+from study.service.shared import Shared
 
 TIMEOUT_SECONDS = {"GET": 10.0, "POST": 60.0}
 """A cluster that just started takes its time for the first job."""
@@ -84,9 +82,7 @@ class Jobs:
         self._settings = settings
         self._bare, self._password = without_password(settings.storage)
         self.cluster = Cluster(self._bare)
-        self._known: Mapping[str, Job] = {}
-        self._taken = -math.inf
-        self._taking: asyncio.Task[None] | None = None
+        self._table = Shared(self._take, FRESH_SECONDS)
         self.problem: str | None = None
 
     @property
@@ -102,25 +98,19 @@ class Jobs:
 
     async def table(self) -> Mapping[str, Job]:
         """Job id -> job, at most a second old; empty without a cluster, and `problem` says if it does not answer."""
-        if time.monotonic() - self._taken > FRESH_SECONDS:
-            if self._taking is None:
-                self._taking = asyncio.create_task(self._take())
-            await asyncio.shield(self._taking)
-        return self._known
+        return await self._table.get()
 
     def forget(self) -> None:
         """Ask the cluster again next time."""
-        self._taken = -math.inf
+        self._table.forget()
 
-    async def _take(self) -> None:
-        started = time.monotonic()
+    async def _take(self) -> Mapping[str, Job]:
         try:
-            self._known = await anyio.to_thread.run_sync(self.read)
+            known = await anyio.to_thread.run_sync(self.read)
             self.problem = None
         except JobsError as error:
-            self._known, self.problem = {}, str(error)
-        finally:
-            self._taken, self._taking = started, None
+            known, self.problem = {}, str(error)
+        return known
 
     def read(self) -> dict[str, Job]:
         """Job id -> job, as it is now. Raises JobsError when there is a cluster and it does not answer."""
@@ -139,7 +129,6 @@ class Jobs:
         if self._password is not None:
             self.cluster.keep_password(self._password)
         ask(endpoint, "POST", "", self._submission(job, study, endpoint))
-        self.forget()
 
     def _submission(self, job: str, study: str, endpoint: Endpoint) -> dict[str, Any]:
         arguments = ["-m", "study.service.job", job, study, self._bare]
@@ -158,7 +147,6 @@ class Jobs:
         endpoint = self.endpoint()
         if endpoint is not None:
             ask(endpoint, "POST", f"{quote(job)}/stop")
-        self.forget()
 
     def log(self, job: str) -> str:
         """What a job has said so far. Raises JobsError when it is not known, or the cluster is gone."""

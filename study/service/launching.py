@@ -91,7 +91,6 @@ class Launcher:
                 launch = store.launches().get(spec.name, {})
             if needed:
                 self._launch(spec.name, launch, {"spec": as_given(spec), "tune": tune, "estimate": seconds})
-        self._reads.forget()
         return spec.name, new
 
     def resume(self, study: str, tune: bool) -> None:
@@ -109,7 +108,6 @@ class Launcher:
                 return
             self._jobs_left()
             self._launch(study, launch, {"spec": as_given(spec), "tune": tune, "estimate": seconds})
-        self._reads.forget()
 
     def stop(self, study: str) -> None:
         """Stop a study's job, queued or running. Raises Problem when there is none."""
@@ -119,7 +117,6 @@ class Launcher:
                 raise Problem(409, f"{study} is neither queued nor running: there is nothing to stop")
             self._keep(study, {"stopped": True})  # first, so that a job that just starts sees it
             self._jobs.stop(launch["job"])
-        self._reads.forget()
 
     def delete(self, study: str, confirm: str | None) -> None:
         """Delete a study with all its trials. Raises Problem when that is not confirmed, or it is queued or running."""
@@ -133,7 +130,6 @@ class Launcher:
                 raise Problem(409, f"{study} is queued or running: stop it first")
             with open_store(self._settings.storage, create=True) as store:
                 store.delete(study)
-        self._reads.forget()
 
     def log(self, study: str) -> tuple[str, str]:
         """The last job of a study and its log."""

@@ -5,32 +5,68 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 import anyio.to_thread
 
 from analysis.stored import asked_seeds
-from storage.store import Store, Version
+from storage.store import Store, Summary, Version
+from study.service.cache import Answer
 from study.service.documents import OptimizerProgress, State, StudyDocument
 from study.service.jobs import Job, Jobs
-from study.service.reads import Reads, Snapshot, axes_of, number
+from study.service.reads import Reads, Snapshot, axes_of, encode, number
+from study.service.shared import Shared
 from study.service.toml import to_toml
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store alone says of a study; the fields are those of `StudyDocument`."""
+    """What the store alone says of a study; summaries by optimizer, in the order of their declaration."""
 
     metric: str
     seeds: int | None
     cells: int
-    optimizers: list[OptimizerProgress]
-    expected: int | None
-    last_finished: str | None
+    summaries: Mapping[str, Summary]
+
+    @property
+    def each(self) -> int | None:
+        """Trials that an optimizer should have; unknown of an imported study."""
+        return None if self.seeds is None else self.cells * self.seeds
+
+    @property
+    def expected(self) -> int | None:
+        return None if self.each is None else self.each * len(self.summaries)
 
     @property
     def trials(self) -> int:
-        return sum(each["trials"] for each in self.optimizers)
+        return sum(each.trials for each in self.summaries.values())
+
+    @property
+    def last_finished(self) -> str | None:
+        finished = [each.last_finished for each in self.summaries.values() if each.last_finished]
+        return max(finished).replace(tzinfo=UTC).isoformat() if finished else None
+
+    def optimizers(self) -> list[OptimizerProgress]:
+        return [
+            {
+                "name": name,
+                "trials": summary.trials,
+                "expected": self.each,
+                "diverged": summary.diverged,
+                "best": None if summary.best is None else number(summary.best),
+            }
+            for name, summary in self.summaries.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The documents, and what they were made of."""
+
+    snapshot: Snapshot
+    jobs: Mapping[str, Job]
+    documents: dict[str, StudyDocument]
 
 
 class Progress:
@@ -40,37 +76,66 @@ class Progress:
         self._reads = reads
         self._jobs = jobs
         self._stored: dict[str, tuple[Version, Stored]] = {}
+        self._documents = Shared(self._make, 0)
+        self._made: Made | None = None
+        self._listed: tuple[Made, Answer] | None = None
 
     async def documents(self) -> dict[str, StudyDocument]:
-        """Study name -> its progress, in the order of the studies' names."""
+        """Study name -> its progress, in the order of the studies' names; the same object while nothing is new."""
+        return (await self._documents.get()).documents
+
+    async def listed(self) -> Answer:
+        """All of them as a `StudyList`, written once for all who ask."""
+        made = await self._documents.get()
+        if self._listed is None or self._listed[0] is not made:
+            self._listed = made, Answer(encode({"studies": list(made.documents.values())}))
+        return self._listed[1]
+
+    async def _make(self) -> Made:
         snapshot = await self._reads.snapshot()
         jobs = await self._jobs.table()
+        made = self._made
+        if made is not None and made.snapshot is snapshot and made.jobs is jobs:
+            return made
+        known = self._stored
         fresh = {
             name: version
             for name, version in snapshot.versions.items()
-            if name not in self._stored or self._stored[name][0] != version
+            if name not in known or known[name][0] != version
         }
-        if fresh:
-            await anyio.to_thread.run_sync(self._read, fresh)
-        for name in self._stored.keys() - snapshot.versions.keys():
-            del self._stored[name]
-        return {name: self._document(name, snapshot, jobs) for name in sorted(snapshot.versions)}
+        read = await anyio.to_thread.run_sync(self._read, fresh, known) if fresh else {}
+        stored = {name: read.get(name) or known[name] for name in sorted(snapshot.versions)}
+        documents = {name: self._document(name, *each, snapshot, jobs) for name, each in stored.items()}
+        self._stored, self._made = stored, Made(snapshot, jobs, documents)
+        return self._made
 
     async def document(self, study: str) -> StudyDocument:
         """The progress of one study. Raises StoreError when there is none of that name."""
         found = (await self.documents()).get(study)
         if found is None:
             await anyio.to_thread.run_sync(lambda: self._reads.store().optimizers(study))
-            self._reads.forget()  # it was made just now
+            self.forget()  # it was made just now
             found = (await self.documents())[study]
         return found
 
-    def _read(self, versions: Mapping[str, Version]) -> None:
-        for name, version in versions.items():
-            self._stored[name] = version, read_stored(self._reads.store(), name)
+    def forget(self) -> None:
+        """Ask the store and the cluster again next time: something was just changed."""
+        self._reads.forget()
+        self._jobs.forget()
+        self._documents.forget()
 
-    def _document(self, name: str, snapshot: Snapshot, jobs: Mapping[str, Job]) -> StudyDocument:
-        version, stored = self._stored[name]
+    def _read(
+        self, versions: Mapping[str, Version], known: Mapping[str, tuple[Version, Stored]]
+    ) -> dict[str, tuple[Version, Stored]]:
+        store = self._reads.store()
+        return {
+            name: (version, read_stored(store, name, version, known.get(name)))
+            for name, version in versions.items()
+        }
+
+    def _document(
+        self, name: str, version: Version, stored: Stored, snapshot: Snapshot, jobs: Mapping[str, Job]
+    ) -> StudyDocument:
         launch = snapshot.launches.get(name, {})
         job = jobs.get(str(launch.get("job")))
         complete = stored.expected is None or stored.trials >= stored.expected
@@ -93,35 +158,26 @@ class Progress:
             "last_finished": stored.last_finished,
             "tuning_runs": version.runs,
             "job": job.id if job else None,
-            "optimizers": stored.optimizers,
+            "optimizers": stored.optimizers(),
         }
 
 
-def read_stored(store: Store, study: str) -> Stored:
-    frame, spec = store.studies(study), store.spec(study)
-    seeds, cells = asked_seeds(spec), store.space(study).size
-    expected = None if seeds is None else cells * seeds
-    rows = {row["optimizer"]: row for row in frame.to_dict("records")}
-    optimizers: list[OptimizerProgress] = [
-        {
-            "name": name,
-            "trials": int(rows[name]["trials"]),
-            "expected": expected,
-            "diverged": int(rows[name]["diverged"]),
-            "best": number(rows[name]["best"]),
+def read_stored(store: Store, study: str, version: Version, before: tuple[Version, Stored] | None) -> Stored:
+    """What the store says of a study's asked seeds; of one that was read before, only new trials are looked at."""
+    if before is not None and version.follows(before[0]):
+        (since, known), seeds = before, before[1].seeds
+        metric, cells, names = known.metric, known.cells, list(known.summaries)
+        summaries = {
+            name: known.summaries[name] + store.summary(study, name, seeds, after, upto)
+            for name, after, upto in zip(names, since.last_trials, version.last_trials, strict=True)
         }
-        for name in store.optimizers(study)
-        if name in rows
-    ]
-    last = frame["last_finished"].max()
-    return Stored(
-        metric=store.metric(study),
-        seeds=seeds,
-        cells=cells,
-        optimizers=optimizers,
-        expected=None if expected is None else expected * len(optimizers),
-        last_finished=None if last != last else last.isoformat(),
-    )
+    else:
+        metric, seeds, cells = store.metric(study), asked_seeds(store.spec(study)), store.space(study).size
+        summaries = {
+            name: store.summary(study, name, seeds, upto=upto)
+            for name, upto in zip(store.optimizers(study), version.last_trials, strict=True)
+        }
+    return Stored(metric, seeds, cells, summaries)
 
 
 def judge_state(complete: bool, launch: Mapping[str, Any], job: Job | None) -> tuple[State, str | None]:

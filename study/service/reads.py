@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +29,7 @@ from study.service.documents import (
     TrialDetails,
     TrialPage,
 )
+from study.service.shared import Shared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,9 +53,7 @@ class Reads:
     def __init__(self, storage: str) -> None:
         self._storage = storage
         self._store: Store | None = None
-        self._snapshot = Snapshot({}, {})
-        self._taken = -math.inf
-        self._taking: asyncio.Task[Snapshot] | None = None
+        self._snapshot = Shared(lambda: anyio.to_thread.run_sync(self._read_snapshot), FRESH_SECONDS)
         self._metrics: dict[str, tuple[Version | None, frozenset[str]]] = {}
         self.cache = Cache()
 
@@ -72,27 +69,11 @@ class Reads:
 
     def forget(self) -> None:
         """Ask the store again next time: something was just changed."""
-        self._taken = -math.inf
+        self._snapshot.forget()
 
     async def snapshot(self) -> Snapshot:
         """What there is, at most `FRESH_SECONDS` old; one question to the store for all who ask meanwhile."""
-        if time.monotonic() - self._taken > FRESH_SECONDS:
-            if self._taking is None:
-                self._taking = asyncio.create_task(self._take())
-                self._taking.add_done_callback(self._took)
-            await asyncio.shield(self._taking)
-        return self._snapshot
-
-    async def _take(self) -> Snapshot:
-        started = time.monotonic()
-        self._snapshot = await anyio.to_thread.run_sync(self._read_snapshot)
-        self._taken = started
-        return self._snapshot
-
-    def _took(self, task: asyncio.Task[Snapshot]) -> None:
-        self._taking = None
-        if not task.cancelled():
-            task.exception()
+        return await self._snapshot.get()
 
     def _read_snapshot(self) -> Snapshot:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import re
 import socket
@@ -62,13 +63,24 @@ def serve(storage: str, host: str, port: int, **options: Any) -> None:
         with contextlib.suppress(MissingDatabaseError):  # the first study makes it
             app.state.backend.reads.store()
         config = uvicorn.Config(
-            app, log_level="info", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
+            app,
+            log_config=logs(),
+            log_level="info",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
         logging.getLogger("uvicorn.access").addFilter(HideToken())
         print(f"open {settings.url}?token={settings.token}", flush=True)
         print(f"API: {settings.url}docs; stop with Ctrl-C", file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # which uvicorn passes on when it has shut down
             Server(config, app).run([listening])
+
+
+def logs() -> dict[str, Any]:
+    """Uvicorn's logging, all of it on standard error: a reader of the address need not read on."""
+    found = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    found["handlers"]["access"]["stream"] = "ext://sys.stderr"
+    return found
 
 
 def tell_what_goes_on(launcher: Launcher) -> None:

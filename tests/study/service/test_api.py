@@ -1,6 +1,7 @@
 """Reading over HTTP: the same numbers as the store and the command line."""
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from analysis.landscape import best_cell, landscape
 from storage.records import Trials
 from storage.store import open_store
 from study.service.app import create_app
+from study.service.reads import FRESH_SECONDS
 from study.service.settings import Settings
 
 MakeTrials = Callable[..., Trials]
@@ -199,13 +201,11 @@ def test_what_did_not_change_is_not_sent_again(client: TestClient) -> None:
     assert again.headers["etag"] == first.headers["etag"]
 
 
-def test_new_trials_are_seen(
-    client: TestClient, url: str, trials: MakeTrials, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("study.service.reads.FRESH_SECONDS", 0.0)
+def test_new_trials_are_seen(client: TestClient, url: str, trials: MakeTrials) -> None:
     before = client.get("/api/v1/studies/half/landscape").json()
     with open_store(url, create=True) as store:
         store.append("half", "adam", trials(1))
+    time.sleep(FRESH_SECONDS)
     after = client.get("/api/v1/studies/half/landscape").json()
     assert [each["optimizers"][0]["trials"] for each in (before, after)] == [45, 50]
     assert client.get("/api/v1/studies/half").json()["trials"] == 95
@@ -217,6 +217,11 @@ def test_seeds_added_for_a_verdict_count_for_it_alone(
     with open_store(url, create=True) as store:
         store.append("half", "adam", trials(2, slice(5)))
         store.append("small", "adam", trials(2))
+    half, small = client.get("/api/v1/studies").json()["studies"]
+    assert [(each["trials"], each["expected"], each["state"]) for each in (half, small)] == [
+        (90, 100, "stopped"),
+        (100, 100, "done"),
+    ]
     found = client.get("/api/v1/studies/half/landscape").json()["optimizers"][0]
     assert (found["trials"], found["expected"], found["complete"], found["seeds"]) == (45, 50, False, [0, 1])
     best = client.get("/api/v1/studies/small/landscape").json()["optimizers"][0]["best"]
