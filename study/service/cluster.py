@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Cluster:
     def __init__(self, database: str, base: Path | None = None) -> None:
         name = hashlib.sha256(database.encode()).hexdigest()[:16]
         self.folder = (base or state_home()) / "tunability" / name
+        self._starter = ThreadPoolExecutor(1, "cluster")
         self._in_use: int | None = None
         self._verified: int | None = None
 
@@ -73,6 +75,10 @@ class Cluster:
             return None
         token = (self.folder / "token").read_text(encoding="ascii")
         return Endpoint(found["url"], token, found["address"])
+
+    def keep_priority(self) -> None:
+        """Have a cluster start with the priority that this process has now: on Linux each thread has its own."""
+        self._starter.submit(os.getpid).result()
 
     def start(self, slots: int) -> Endpoint:
         """The cluster, started if none runs, which takes some seconds. Raises ClusterError when it cannot be."""
@@ -97,19 +103,22 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.folder / "token"),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # Ray's 15 would put training behind the service, see server.NICER
             "RAY_JOB_START_TIMEOUT_SECONDS": str(10**9),  # a job may wait for its turn for long
             "RAY_JOB_STOP_WAIT_TIME_S": "30",
+            "RAY_JOB_STOP_SIGNAL": "SIGINT",  # Ray in the job takes SIGTERM for itself, and dies of it
         }
         write_private(log, "")
         with log.open("w") as output:
-            process = subprocess.Popen(
+            process = self._starter.submit(
+                subprocess.Popen,
                 [sys.executable, "-m", HEAD, str(self.folder), str(slots)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the service alone
-            )
+            ).result()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             found = self.find()

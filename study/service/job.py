@@ -3,7 +3,7 @@
     python -m study.service.job JOB STUDY STORAGE
 
 Progress goes to standard output, which is the job's log; it ends with 1 when blocks failed for good, 2 when nothing
-could be run. SIGTERM stops it as Ctrl-C stops the command line.
+could be run. SIGINT stops it as it stops the command line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-from typing import NoReturn
 
 from analysis.stored import asked_seeds
 from storage.store import open_store
@@ -23,7 +22,8 @@ SECONDS_BETWEEN_LINES = 1.0
 
 def main(job: str, study: str, storage: str) -> int:
     """Run a study; returns the exit code."""
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who started it may ignore it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Ray has another handler
     with open_store(storage, create=True) as store:
         launch = store.launches().get(study, {})
         if launch.get("job") != job or launch.get("stopped"):
@@ -64,10 +64,6 @@ class Printer:
         if time.monotonic() >= self._next or done == total:
             print(f"{done:,} of {total:,} {self._what}", flush=True)
             self._next = time.monotonic() + SECONDS_BETWEEN_LINES
-
-
-def interrupt(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

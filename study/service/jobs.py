@@ -143,7 +143,7 @@ class Jobs:
         return document | {"entrypoint": command, "entrypoint_resources": {SLOT: 1}}
 
     def stop(self, job: str) -> None:
-        """Ask a job to stop: it is told with SIGTERM. Raises JobsError."""
+        """Ask a job to stop: it is told with SIGINT, on other clusters with what they have. Raises JobsError."""
         endpoint = self.endpoint()
         if endpoint is not None:
             ask(endpoint, "POST", f"{quote(job)}/stop")

@@ -32,6 +32,10 @@ class Launcher:
         self._changing = threading.Lock()
         self._planning = threading.Lock()  # estimates set torch's number of threads
 
+    def keep_priority(self) -> None:
+        """Have studies run with the priority that this process has now, also when it lowers its own."""
+        self._jobs.cluster.keep_priority()
+
     def parse(self, given: Mapping[str, Any]) -> StudySpec:
         """A checked spec; raises Problem or SpecError."""
         check_allowed(given, self._settings)

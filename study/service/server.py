@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import re
 import socket
 import sys
@@ -23,6 +24,8 @@ from study.service.settings import ServiceError, Settings
 
 TOKEN = re.compile(r"([?&]token=)[^&\s\"]*")
 GRACE_SECONDS = 3
+NICER = 10
+"""Studies that run on this machine come first: of a busy core, readers get a tenth of what training does."""
 
 
 class HideToken(logging.Filter):
@@ -62,6 +65,8 @@ def serve(storage: str, host: str, port: int, **options: Any) -> None:
         app = create_app(settings)
         with contextlib.suppress(MissingDatabaseError):  # the first study makes it
             app.state.backend.reads.store()
+        app.state.backend.launcher.keep_priority()
+        os.nice(NICER)
         config = uvicorn.Config(
             app,
             log_config=logs(),

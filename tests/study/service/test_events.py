@@ -20,6 +20,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.service.events.POLL_SECONDS", 0.1)
+
+
 Heard = list[tuple[str, dict[str, Any]]]
 
 
@@ -73,13 +78,13 @@ async def test_many_listeners_ask_the_store_as_one_does(app: Service) -> None:
     streams = [backend.events.listen(None) for _ in range(200)]
     await asyncio.gather(*(heard(stream) for stream in streams))
     asked.clear()
-    await asyncio.sleep(2)
-    assert 0 < len(asked) < 100
+    await asyncio.sleep(1.1)
+    assert 0 < len(asked) < 50
     for stream in streams:
         await stream.aclose()
-    await asyncio.sleep(0.5)  # what was being asked
+    await asyncio.sleep(0.2)  # what was being asked
     asked.clear()
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.8)
     assert asked == []  # and nobody asks when nobody listens
 
 
