@@ -38,6 +38,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/separability.py
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/service.py
 
 clean:
 	rm -rf .venv demo
