@@ -99,6 +99,8 @@ SURFACES = {
     "separable valley": known.valley(0.0, 0.3, 0.01),
     "separable quadratic": known.separable_quadratic(),
     "Rastrigin (separable)": known.rastrigin(),
+    "cliff (separable)": known.cliff(),
+    "widening cliff (slope 0)": known.cliff(widening=0.1),
     "constant": known.flat(),
     "mostly diverged, slope 0": known.mostly_diverged(0.0),
     "slope 0.25": known.valley(0.25, 0.3, 0.01),
