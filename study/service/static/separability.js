@@ -79,7 +79,7 @@ function numbersTable(verdict, metric) {
 }
 
 function adviceRows(advice, lost) {
-  const median = (each) => (each.estimate === null ? `more than ${advice.budget}` : interval(each, (value) => String(Math.round(value))));
+  const median = (each) => (each.estimate === null ? `more than ${advice.budget}` : interval(each, (value) => (value === null ? "…" : String(Math.round(value)))));
   const trials = Object.entries(advice.trials).map(([tuner, cost]) =>
     [`${tuner}: trials in ${advice.coordinate}, and before`, `${median(cost.after)}; ${median(cost.before)}`]);
   return [[`the same, tuning ${advice.coordinate}`, interval(advice.penalty, lost)], ...trials];
