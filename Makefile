@@ -2,6 +2,8 @@
 # into .venv first. A C++ compiler (g++) makes training several times faster; without one it still runs.
 PYTHON ?= python3
 STUDY ?= avagrad-figure-1
+# What `make test` runs: everything, or the files and folders given.
+TESTS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -23,7 +25,7 @@ demo: .venv/installed
 	$(BIN)/tunability separability $(STUDY) --storage sqlite:///demo/tunability.db
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --quiet
+	$(BIN)/python -m pytest --quiet $(TESTS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
