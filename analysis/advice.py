@@ -17,12 +17,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.estimate import Estimate, FloatArray, jackknife, quantile
+from analysis.estimate import Estimate, FloatArray, half_interval, jackknife, mean_of
 from analysis.landscape import axis_names
 from analysis.pairs import is_logarithmic, positions, whole_values
-from analysis.penalty import error_factor, over_left_out, penalties, regrets
+from analysis.penalty import SHARED, penalties, regrets
 from analysis.replay import Search
-from analysis.ridge import Ridge
+from analysis.ridge import COUPLED, Ridge
 from analysis.suboptimality import TrialsToTarget, compare, incumbent_suboptimality
 from analysis.tuning_runs import drawn_seeds, seen_losses
 from search_spaces import Axis, SearchSpace
@@ -106,8 +106,8 @@ class Advice:
         }
 
 
-def advise(pair: xr.DataArray, found: Ridge, coupled: list[bool], target: float | None = None) -> Advice:
-    """Find the coordinate for a ridge whose regimes are `coupled` or not, and check it by replaying tuners.
+def advise(pair: xr.DataArray, found: Ridge, target: float | None = None) -> Advice:
+    """Find the coordinate that levels a ridge in its coupled regimes, and check it by replaying tuners.
 
     `target` is in units of the metric, 1% of the landscape's range by default.
 
@@ -119,14 +119,16 @@ def advise(pair: xr.DataArray, found: Ridge, coupled: list[bool], target: float 
     values = whole_values(pair)
     own = pair[second].values
     logarithmic = is_logarithmic(pair, first) and is_logarithmic(pair, second)
-    unit = 1.0 if logarithmic else float(np.ptp(x) / np.ptp(y))
     exponents, used = [], []
-    for regime, one_is_coupled in zip(found.regimes, coupled, strict=True):
+    for regime, kind in zip(found.regimes, found.kinds, strict=True):
+        if kind != COUPLED:
+            exponents.append(Estimate(0.0, math.nan, math.nan))
+            used.append(0.0)
+            continue
         rows = (own >= regime.start) & (own <= regime.end)
-        level = Estimate(0.0, math.nan, math.nan)
-        each = best_exponent(values[:, :, rows], x, y[rows], regime.slope, unit) if one_is_coupled else level
+        each = best_exponent(values[:, :, rows], x, y[rows], regime.slope, found.unit)
         exponents.append(each)
-        used.append((simplest(each) if logarithmic else each.estimate) if one_is_coupled else 0.0)
+        used.append(simplest(each) if logarithmic else each.estimate)
     centre = float(y[~np.isnan(found.optima)].mean())
     places = sheared(x, shift_of(y, tuple(used), found.bend, centre))
     new = moved(values, places)
@@ -140,7 +142,7 @@ def advise(pair: xr.DataArray, found: Ridge, coupled: list[bool], target: float 
         _in_words(pair, found, tuple(used)),
         tuple(exponents),
         tuple(used),
-        over_left_out(penalties(new, values)),
+        mean_of(penalties(new, values), SHARED),
         remainder,
         wanted,
         min(BUDGET, mean.size),
@@ -185,16 +187,14 @@ def best_exponent(
     exponents, up to one `unit` from the slope, that cannot be told from the best by a paired t-test over seeds at 5%;
     the estimate is the one of them that is nearest to the ridge's slope. With one seed it is the slope itself.
     """
-    seeds = len(values)
-    if seeds == 1:
+    if len(values) == 1:
         return slope
     exponents = slope.estimate + unit * AROUND
     centre = float(y.mean())
     shears = [moved(values, sheared(x, shift_of(y, (each,), 0.0, centre))) for each in exponents]
     losses = np.array([regrets(each).mean(axis=(1, 2)) for each in shears])  # (exponents, seeds)
     excess = losses - losses[losses.mean(axis=1).argmin()]
-    error = quantile(seeds - 1) * excess.std(axis=1, ddof=1) * error_factor(seeds)
-    possible = exponents[excess.mean(axis=1) <= error + 1e-12]
+    possible = exponents[excess.mean(axis=1) <= half_interval(excess.T, SHARED) + 1e-12]
     nearest = float(np.clip(slope.estimate, possible.min(), possible.max()))
     margin = unit * (AROUND[1] - AROUND[0]) / 2  # the exponents are a grid
     return Estimate(nearest, float(possible.min()) - margin, float(possible.max()) + margin)
@@ -262,7 +262,7 @@ def _beyond_first(values: FloatArray, places: NDArray[np.int64]) -> Estimate:
 def _in_words(pair: xr.DataArray, found: Ridge, used: tuple[float, ...]) -> str:
     """Such as alpha/eps, or alpha/max(eps, 0.002)^0.5."""
     first, second = axis_names(pair)
-    logarithmic = [pair[name].attrs.get("scale") == "log" for name in (first, second)]
+    logarithmic = [is_logarithmic(pair, name) for name in (first, second)]
     parts = []
     for place, exponent in enumerate(used):
         if exponent == 0:

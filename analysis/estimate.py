@@ -49,13 +49,19 @@ def quantile(freedom: float) -> float:
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
-def mean_of(values: FloatArray) -> Estimate:
+def mean_of(values: FloatArray, correlation: float = 0.0) -> Estimate:
     """The mean of one number a seed (S,) with its t-interval; a single one has none."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Estimate(mean, math.nan, math.nan)
-    half = quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean, half = float(values.mean()), float(half_interval(values, correlation))
     return Estimate(mean, mean - half, mean + half)
+
+
+def half_interval(values: FloatArray, correlation: float = 0.0) -> FloatArray:
+    """Half the t-interval of the mean over seeds (S, ...), whose numbers may be correlated; NaN with one seed."""
+    seeds = len(values)
+    if seeds < 2:
+        return np.full(values.shape[1:], math.nan)
+    factor = math.sqrt(1 / seeds + correlation / (1 - correlation))
+    return np.asarray(quantile(seeds - 1) * values.std(axis=0, ddof=1) * factor)
 
 
 def jackknife(

@@ -99,6 +99,26 @@ def mean_over_seeds(landscape: xr.DataArray) -> xr.DataArray:
     return landscape.mean("seed", skipna=False, keep_attrs=True)
 
 
+def mean_of_known(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Mean over the seeds that each cell has of values (S, ...), NaN where it has none, and how many they are."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    sums = np.where(known, values, 0.0).sum(axis=0)
+    return np.divide(sums, count, out=np.full(count.shape, np.nan), where=count > 0), count
+
+
+def check_pair(landscape: xr.DataArray, first: str, second: str) -> None:
+    """Check that these are two axes of a landscape. Raises AnalysisError when they are not."""
+    names = axis_names(landscape)
+    for name in (first, second):
+        if name not in names:
+            raise AnalysisError(
+                f"the landscape has no axis {name!r}{nearest_name(name, names)}: it has {', '.join(names)}"
+            )
+    if first == second:
+        raise AnalysisError(f"a pair needs two axes, not {first!r} twice")
+
+
 def missing_trials(landscape: xr.DataArray) -> pd.DataFrame:
     """Return the trials that are NaN in the landscape, a row each: the columns ``seed`` and the axes."""
     columns = ("seed", *axis_names(landscape))
@@ -143,15 +163,8 @@ def best_along(landscape: xr.DataArray, axis: str, given: str) -> xr.DataArray:
     Raises:
         AnalysisError: `axis` or `given` is not an axis of the landscape, or both are the same.
     """
-    names = axis_names(landscape)
-    for name in (axis, given):
-        if name not in names:
-            raise AnalysisError(
-                f"the landscape has no axis {name!r}{nearest_name(name, names)}: it has {', '.join(names)}"
-            )
-    if axis == given:
-        raise AnalysisError(f"axis and given are both {axis!r}: give two different axes")
-    others = [name for name in names if name not in (axis, given)]
+    check_pair(landscape, axis, given)
+    others = [name for name in axis_names(landscape) if name not in (axis, given)]
     profile = mean_over_seeds(landscape).min(others).transpose(given, axis)
     values = landscape[axis].values
     best = [np.nan if np.isnan(row).all() else values[_middle_of_ties(row)] for row in profile.values]

@@ -7,14 +7,16 @@ seeds, everything else is about the others, the *whole* seeds.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.estimate import FloatArray
-from analysis.landscape import axis_names
-from search_spaces import nearest_name
+from analysis.landscape import axis_names, check_pair, mean_of_known
 
 ASKED = "asked_seeds"
 
@@ -25,21 +27,25 @@ def pair_of(landscape: xr.DataArray, first: str, second: str) -> xr.DataArray:
     Raises:
         AnalysisError: it lacks one of the axes, or they are the same.
     """
-    names = axis_names(landscape)
-    for name in (first, second):
-        if name not in names:
-            raise AnalysisError(
-                f"the landscape has no axis {name!r}{nearest_name(name, names)}: it has {', '.join(names)}"
-            )
-    if first == second:
-        raise AnalysisError(f"a pair needs two axes, not {first!r} twice")
-    ordered = landscape.transpose("seed", first, second, ...)
-    shape = ordered.shape[:3]
-    flat = ordered.values.reshape(*shape, -1)
-    best = _best_others(ordered)
-    values = np.take_along_axis(flat, np.broadcast_to(best[None, ..., None], (*shape, 1)), axis=-1)[..., 0]
-    coordinates = {"seed": landscape["seed"], first: landscape[first], second: landscape[second]}
-    return xr.DataArray(values, coordinates, ("seed", first, second), attrs=landscape.attrs)
+    check_pair(landscape, first, second)
+    return projected(landscape, (first, second))[0]
+
+
+def projected(
+    landscape: xr.DataArray, shown: Sequence[str]
+) -> tuple[xr.DataArray, dict[str, NDArray[np.float64]]]:
+    """The landscape over some of its axes, the others at their best value for each cell, and those values (*shown)."""
+    ordered = landscape.transpose("seed", *shown, ...)
+    best = _best_others(ordered, len(shown))
+    flat = ordered.values.reshape(
+        ordered.sizes["seed"], *best.shape, math.prod(ordered.shape[1 + len(shown) :])
+    )
+    values = np.take_along_axis(flat, best[None, ..., None], axis=-1)[..., 0]
+    coordinates = {name: landscape[name] for name in ("seed", *shown)}
+    others = ordered.dims[1 + len(shown) :]
+    places = np.unravel_index(best, ordered.shape[1 + len(shown) :]) if others else ()
+    held = {str(name): landscape[name].values[place] for name, place in zip(others, places, strict=True)}
+    return xr.DataArray(values, coordinates, ("seed", *shown), attrs=landscape.attrs), held
 
 
 def cells_of_pair(landscape: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray:
@@ -47,16 +53,19 @@ def cells_of_pair(landscape: xr.DataArray, chosen: xr.DataArray) -> xr.DataArray
     first, second = map(str, chosen.dims)
     ordered = landscape.transpose("seed", first, second, ...)
     cells = np.zeros((*chosen.shape, int(np.prod(ordered.shape[3:]))), dtype=bool)
-    np.put_along_axis(cells, _best_others(ordered)[..., None], chosen.values[..., None], axis=-1)
+    np.put_along_axis(cells, _best_others(ordered, 2)[..., None], chosen.values[..., None], axis=-1)
     return xr.DataArray(cells.reshape(ordered.shape[1:]), dims=ordered.dims[1:]).transpose(
         *axis_names(landscape)
     )
 
 
-def _best_others(ordered: xr.DataArray) -> NDArray[np.int64]:
-    """Index (A, B), flat over all further axes of ("seed", a, b, ...), of the least mean over whole seeds."""
+def _best_others(ordered: xr.DataArray, shown: int) -> NDArray[np.int64]:
+    """For each cell of the axes that come first after the seed, flat over all further ones: the least mean's index.
+
+    Means are over the whole seeds that there are.
+    """
     mean = mean_of_whole_seeds(ordered)
-    mean = mean.reshape(*mean.shape[:2], -1)
+    mean = mean.reshape(*mean.shape[:shown], -1)
     return np.asarray(np.where(np.isnan(mean), np.inf, mean).argmin(axis=-1))
 
 
@@ -68,10 +77,7 @@ def whole_seeds(landscape: xr.DataArray) -> xr.DataArray:
 
 def mean_of_whole_seeds(landscape: xr.DataArray) -> FloatArray:
     """The mean (*axes) over those whole seeds that a cell has; NaN where it has none."""
-    values = whole_seeds(landscape).values
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, values, 0).sum(axis=0) / known.sum(axis=0))
+    return mean_of_known(whole_seeds(landscape).values)[0]
 
 
 def whole_values(pair: xr.DataArray) -> FloatArray:

@@ -10,13 +10,11 @@ widened for that as Nadeau and Bengio (2003) propose, with the correlation that 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.estimate import Estimate, FloatArray, quantile
+from analysis.estimate import Estimate, FloatArray, half_interval, mean_of
 from analysis.landscape import axis_names
 from analysis.pairs import whole_values
 
@@ -38,10 +36,7 @@ def transfer_regret(pair: xr.DataArray) -> xr.Dataset:
     """
     second = axis_names(pair)[1]
     each = regrets(whole_values(pair))
-    half = np.full(each.shape[1:], np.nan)
-    if len(each) > 1:
-        half = quantile(len(each) - 1) * each.std(axis=0, ddof=1) * error_factor(len(each))
-    mean, labels = each.mean(axis=0), pair[second].values
+    mean, half, labels = each.mean(axis=0), half_interval(each, SHARED), pair[second].values
     tables = {"estimate": mean, "low": mean - half, "high": mean + half}
     return xr.Dataset(
         {name: (("tuned_at", "used_at"), table) for name, table in tables.items()},
@@ -60,21 +55,7 @@ def coordinate_penalty(pair: xr.DataArray) -> Estimate:
     Raises:
         AnalysisError: no cell has a trial of every seed.
     """
-    return over_left_out(penalties(whole_values(pair)))
-
-
-def over_left_out(values: FloatArray) -> Estimate:
-    """The mean of one number for each seed left out (S,), with its interval."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Estimate(mean, math.nan, math.nan)
-    half = quantile(len(values) - 1) * float(values.std(ddof=1)) * error_factor(len(values))
-    return Estimate(mean, mean - half, mean + half)
-
-
-def error_factor(seeds: int) -> float:
-    """Standard error of a mean over seeds left out, in standard deviations."""
-    return math.sqrt(1 / seeds + SHARED / (1 - SHARED))
+    return mean_of(penalties(whole_values(pair)), SHARED)
 
 
 def penalties(values: FloatArray, against: FloatArray | None = None) -> FloatArray:

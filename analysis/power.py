@@ -4,47 +4,30 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import xarray as xr
 
 from analysis.bands import near_optimal
-from analysis.estimate import Estimate, quantile
+from analysis.estimate import quantile
 from analysis.landscape import axis_names
 from analysis.pairs import cells_of_pair, pair_of
-from analysis.ridge import Regime, Ridge, ridge
+from analysis.ridge import UNDECIDED, Regime, Ridge, ridge
 
-COUPLED, DECOUPLED, UNDECIDED = "coupled", "decoupled", "undecided"
 MOST_SEEDS = 1000
 """More seeds than this are no plan."""
 FEWEST_SEEDS = 3
 """Seeds from which their spread is known well enough to plan with."""
 
 
-def verdict_on(pair: xr.DataArray) -> tuple[Ridge, list[str], str]:
-    """The ridge of a landscape of two axes, the verdict on each of its regimes, and on the whole."""
-    found = ridge(pair)
-    kinds = [_kind(regime.slope, found.negligible) for regime in found.regimes]
-    if COUPLED in kinds:
-        return found, kinds, COUPLED
-    return found, kinds, DECOUPLED if kinds and set(kinds) == {DECOUPLED} else UNDECIDED
-
-
-def _kind(slope: Estimate, negligible: float) -> str:
-    if slope.low > negligible or slope.high < -negligible:
-        return COUPLED
-    return DECOUPLED if slope.low >= -negligible and slope.high <= negligible else UNDECIDED
-
-
-def seeds_to_decide(found: Ridge, kinds: Sequence[str], verdict: str) -> int | None:
+def seeds_to_decide(found: Ridge) -> int | None:
     """How many seeds make the intervals narrow enough, at today's slopes and spread; those there are if they are.
 
     None if no number does, or there is only one, which tells nothing of the spread.
     """
-    if verdict != UNDECIDED:
-        return min((regime.seeds for regime in found.regimes), default=None)
-    undecided = [regime for regime, kind in zip(found.regimes, kinds, strict=True) if kind == UNDECIDED]
+    if found.verdict != UNDECIDED:
+        return found.seeds
+    undecided = [regime for regime, kind in zip(found.regimes, found.kinds, strict=True) if kind == UNDECIDED]
     needed = [_seeds_of(regime, found.negligible) for regime in undecided]
     known = [count for count in needed if count is not None]
     beyond = [
@@ -90,16 +73,16 @@ def further_trials(landscape: xr.DataArray) -> Further | None:
     names = [name for name in axis_names(landscape) if landscape.sizes[name] > 1]
     for axes in itertools.combinations(names, 2):
         pair = pair_of(landscape, *axes)
-        found, kinds, verdict = verdict_on(pair)
-        if verdict != UNDECIDED or not kinds:
+        found = ridge(pair)
+        if found.verdict != UNDECIDED or not found.regimes:
             continue
-        there = min(regime.seeds for regime in found.regimes)
-        needed = FEWEST_SEEDS if there < 2 else seeds_to_decide(found, kinds, verdict)
+        there = found.seeds
+        needed = FEWEST_SEEDS if there < 2 else seeds_to_decide(found)
         if needed is None:
             continue
         second = pair[axes[1]]
         rows = xr.zeros_like(second, dtype=bool)
-        for regime, kind in zip(found.regimes, kinds, strict=True):
+        for regime, kind in zip(found.regimes, found.kinds, strict=True):
             rows |= ((second >= regime.start) & (second <= regime.end)) & (kind == UNDECIDED)
         bands = xr.DataArray(near_optimal(pair).cells(pair.sizes[axes[0]], wider=1), dims=axes)
         chosen = cells_of_pair(landscape, bands & rows.drop_vars(axes[1]))

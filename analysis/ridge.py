@@ -24,6 +24,7 @@ from analysis.estimate import CONFIDENCE, Estimate, FloatArray, mean_of, quantil
 from analysis.landscape import axis_names
 from analysis.pairs import is_logarithmic, own_unit, positions
 
+COUPLED, DECOUPLED, UNDECIDED = "coupled", "decoupled", "undecided"
 NEGLIGIBLE = 0.1
 """Slopes up to this size change the best value by a tenth of a decade a decade: not worth tuning together.
 
@@ -65,7 +66,7 @@ class Ridge:
         regimes: one, or two when the ridge bends; none when there are too few rows.
         transition: where it bends, in the second axis's own unit, or None.
         optima: the best position of every row (B,), log10 on a logarithmic axis; NaN where there is none.
-        negligible: the slope up to which the axes count as decoupled.
+        unit: of slopes: 1 on two logarithmic axes, else the first axis's range over the second's.
         problem: why there is no ridge, if there is none.
         line: coefficients of the fit, see `Ridge.at`.
         bend: position of the transition, or of the middle of a straight line.
@@ -75,14 +76,49 @@ class Ridge:
     regimes: tuple[Regime, ...]
     transition: Estimate | None
     optima: FloatArray
-    negligible: float
+    unit: float
     problem: str | None = None
     line: tuple[float, ...] = ()
     bend: float = math.nan
 
+    @property
+    def negligible(self) -> float:
+        """The slope up to which the axes count as decoupled."""
+        return NEGLIGIBLE * self.unit
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The verdict on each regime."""
+        return tuple(self._kind(regime.slope) for regime in self.regimes)
+
+    def _kind(self, slope: Estimate) -> str:
+        if slope.low > self.negligible or slope.high < -self.negligible:
+            return COUPLED
+        within = slope.low >= -self.negligible and slope.high <= self.negligible
+        return DECOUPLED if within else UNDECIDED
+
+    @property
+    def verdict(self) -> str:
+        """``"coupled"`` if any regime is, ``"decoupled"`` if all are, else ``"undecided"``."""
+        kinds = set(self.kinds)
+        return COUPLED if COUPLED in kinds else DECOUPLED if kinds == {DECOUPLED} else UNDECIDED
+
+    @property
+    def seeds(self) -> int:
+        """How many it rests on; 0 without regimes."""
+        return min((regime.seeds for regime in self.regimes), default=0)
+
     def at(self, places: FloatArray) -> FloatArray:
         """The fitted best position of the first axis at positions of the second."""
         return np.asarray(_design(places, self.bend, len(self.line) - 1) @ np.array(self.line))
+
+    def half_width(self, places: FloatArray) -> FloatArray:
+        """How far the line opens with the slopes' intervals, away from the bend or the middle."""
+        offset = places - self.bend
+        before, after = (
+            (slope.high - slope.low) / 2 for slope in (self.regimes[0].slope, self.regimes[-1].slope)
+        )
+        return np.asarray(np.abs(offset) * np.where(offset < 0, before, after))
 
 
 def ridge(pair: xr.DataArray) -> Ridge:
@@ -100,15 +136,16 @@ def ridge(pair: xr.DataArray) -> Ridge:
     optima = vertices(mean, x, bands)
     rows = ~np.isnan(optima)
     logarithmic = is_logarithmic(pair, first) and is_logarithmic(pair, second)
-    negligible = NEGLIGIBLE if logarithmic else NEGLIGIBLE * float(np.ptp(x) / np.ptp(y))
+    unit = 1.0 if logarithmic else float(np.ptp(x) / np.ptp(y))
     if rows.sum() < FEWEST_ROWS:
         none = Estimate(math.nan, math.nan, math.nan)
-        return Ridge(none, (), None, optima, negligible, _problem(pair, bands.range, int(rows.sum())))
+        return Ridge(none, (), None, optima, unit, _problem(pair, bands.range, int(rows.sum())))
     shaped = vertices(mean, x, bands, degree=3)
     shaped = np.where(np.isnan(shaped), optima, shaped)
     step = float(np.median(np.diff(x)))
-    rounded = _Optima(optima, [vertices(known_on_bands(each, bands), x, bands) for each in values])
-    cubic = _Optima(shaped, [vertices(known_on_bands(each, bands), x, bands, degree=3) for each in values])
+    of_seeds = [known_on_bands(each, bands) for each in values]
+    rounded = _Optima(optima, [vertices(each, x, bands) for each in of_seeds])
+    cubic = _Optima(shaped, [vertices(each, x, bands, degree=3) for each in of_seeds])
     straight = _line(y, rounded, cubic, None, step)
     bend = _bend(y[rows], optima[rows], float(np.median(np.diff(y))))
     broken = _line(y, rounded, cubic, bend[0], step) if bend else straight
@@ -116,13 +153,13 @@ def ridge(pair: xr.DataArray) -> Ridge:
     slope = straight.slopes[0]
     if bend is None or not broken.bends:
         whole = Regime(start, end, slope, straight.seeds[0], straight.lack[0])
-        return Ridge(slope, (whole,), None, optima, negligible, None, straight.fit, straight.bend)
+        return Ridge(slope, (whole,), None, optima, unit, None, straight.fit, straight.bend)
     at, low, high = (own_unit(pair, second, place) for place in bend)
     regimes = (
         Regime(start, at, broken.slopes[0], broken.seeds[0], broken.lack[0]),
         Regime(at, end, broken.slopes[1], broken.seeds[1], broken.lack[1]),
     )
-    return Ridge(slope, regimes, Estimate(at, low, high), optima, negligible, None, broken.fit, broken.bend)
+    return Ridge(slope, regimes, Estimate(at, low, high), optima, unit, None, broken.fit, broken.bend)
 
 
 def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:

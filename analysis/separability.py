@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,42 +20,68 @@ from analysis.estimate import Estimate
 from analysis.interaction import interaction_share, sobol_indices
 from analysis.landscape import axis_names
 from analysis.pairs import pair_of
-from analysis.penalty import coordinate_penalty
-from analysis.power import COUPLED, FEWEST_SEEDS, UNDECIDED, seeds_to_decide, verdict_on
-from analysis.ridge import Ridge
+from analysis.penalty import coordinate_penalty, transfer_regret
+from analysis.power import FEWEST_SEEDS, seeds_to_decide
+from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge
 from analysis.suboptimality import check_suboptimality_target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """Whether two axes can be tuned one at a time.
 
     Attributes:
-        axes: the pair; slopes are of the first against the second.
-        verdict: ``"coupled"`` if the ridge has a slope in any regime (its interval is beyond `NEGLIGIBLE`),
-            ``"decoupled"`` if it has none in all of them (intervals within it), else ``"undecided"``.
-        kinds: the verdict on each regime.
-        sentence: the verdict in words, with the numbers.
+        pair: the landscape over the two axes; slopes are of the first against the second.
+        ridge: what the verdict is by: ``"coupled"`` if it has a slope in any regime (its interval is beyond
+            `NEGLIGIBLE`), ``"decoupled"`` if it has none in all of them (intervals within it), else ``"undecided"``.
+        regret: what a first value tuned at one value of the second loses at another, see `transfer_regret`.
         interaction: variance share of the ranks that no additive model explains.
         sobol: the second-order Sobol' index of the pair.
-        seeds: how many the verdict rests on.
-        seeds_to_decide: seeds after which it should be decided, those there are if it is; None when more seeds will
-            not do it, as the rest of the interval is scatter of the rows and the grid's resolution.
         advice: what to tune instead, for coupled pairs.
     """
 
     optimizer: str
-    axes: tuple[str, str]
-    verdict: str
-    kinds: tuple[str, ...]
-    sentence: str
+    pair: xr.DataArray
     ridge: Ridge
+    regret: xr.Dataset
     penalty: Estimate
     interaction: Estimate
     sobol: Estimate
-    seeds: int
-    seeds_to_decide: int | None
     advice: Advice | None
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """The pair's names."""
+        first, second = axis_names(self.pair)
+        return first, second
+
+    @property
+    def verdict(self) -> str:
+        """``"coupled"``, ``"decoupled"`` or ``"undecided"``."""
+        return self.ridge.verdict
+
+    @property
+    def seeds_to_decide(self) -> int | None:
+        """Seeds after which it should be decided, those there are if it is.
+
+        None when more seeds will not do it: the rest of the interval is scatter of the rows and the grid's resolution.
+        """
+        return seeds_to_decide(self.ridge)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with the numbers."""
+        said = f"{self.optimizer}: {_in_words(self.ridge, self.axes[1])}"
+        if self.advice:
+            said += f"; {_advice_in_words(self.advice)}"
+        if self.verdict != UNDECIDED:
+            return said
+        needed = self.seeds_to_decide
+        if needed is not None:
+            return f"{said}; about {needed} seeds would decide it"
+        if self.ridge.regimes and self.ridge.seeds < 2:
+            return f"{said}; {FEWEST_SEEDS} seeds are needed to tell how many would decide it"
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types: null for NaN, and for what does not apply."""
@@ -67,12 +94,12 @@ class Verdict:
             "slope": self.ridge.slope.to_json(),
             "regimes": [
                 {"from": regime.start, "to": regime.end, "verdict": kind, "slope": regime.slope.to_json()}
-                for regime, kind in zip(self.ridge.regimes, self.kinds, strict=True)
+                for regime, kind in zip(self.ridge.regimes, self.ridge.kinds, strict=True)
             ],
             "transition": bend.to_json() if bend else None,
             "penalty": self.penalty.to_json(),
             "interaction": {**self.interaction.to_json(), "sobol": self.sobol.to_json()},
-            "seeds": self.seeds,
+            "seeds": self.ridge.seeds,
             "seeds_to_decide": self.seeds_to_decide,
             "advice": self.advice.to_json() if self.advice else None,
         }
@@ -96,28 +123,28 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
     verdicts = []
     for axes in itertools.combinations(names, 2):
         pair = pair_of(landscape, *axes)
-        found, kinds, verdict = verdict_on(pair)
-        coupled = [kind == COUPLED for kind in kinds]
-        advice = advise(pair, found, coupled, target) if any(coupled) else None
-        needed = seeds_to_decide(found, kinds, verdict)
-        sentence = f"{optimizer}: {_in_words(found, kinds, axes[1])}" + (
-            f"; {_advice_in_words(advice)}" if advice else ""
+        found = ridge(pair)
+        verdict = Verdict(
+            optimizer,
+            pair,
+            found,
+            regret=transfer_regret(pair),
+            penalty=coordinate_penalty(pair),
+            interaction=interaction_share(pair),
+            sobol=sobol[axes],
+            advice=advise(pair, found, target) if found.verdict == COUPLED else None,
         )
-        if verdict == UNDECIDED and needed is not None:
-            sentence += f"; about {needed} seeds would decide it"
-        elif verdict == UNDECIDED and found.regimes and found.regimes[0].seeds < 2:
-            sentence += f"; {FEWEST_SEEDS} seeds are needed to tell how many would decide it"
-        penalty, interaction = coordinate_penalty(pair), interaction_share(pair)
-        verdicts.append(
-            Verdict(
-                optimizer, axes, verdict, tuple(kinds), sentence, found, penalty, interaction, sobol[axes],
-                min((regime.seeds for regime in found.regimes), default=0), needed, advice,
-            )
-        )  # fmt: skip
+        verdicts.append(verdict)
     return verdicts
 
 
-def _in_words(found: Ridge, kinds: list[str], second: str) -> str:
+def judge_all(landscapes: Mapping[str, xr.DataArray], target: float | None = None) -> list[Verdict]:
+    """The verdicts on several optimizers' landscapes, see `judge`."""
+    return [verdict for name, values in landscapes.items() for verdict in judge(name, values, target)]
+
+
+def _in_words(found: Ridge, second: str) -> str:
+    kinds = found.kinds
     if not kinds:
         return f"undecided: {found.problem}"
     slopes = [f"(slope {regime.slope.text('z.2f')})" for regime in found.regimes]

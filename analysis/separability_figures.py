@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
@@ -16,13 +15,12 @@ from matplotlib.patheffects import Normal, Stroke
 from analysis.advice import REPLICATES
 from analysis.curves import COLOURS
 from analysis.errors import AnalysisError
-from analysis.estimate import Estimate, FloatArray
+from analysis.estimate import Estimate
 from analysis.heatmap import COLOUR_MAP, cell_edges, draw_cells
 from analysis.labels import symbol
-from analysis.landscape import axis_names, mean_over_seeds
+from analysis.landscape import mean_over_seeds
 from analysis.metric_scale import MetricScale
-from analysis.pairs import own_unit, pair_of, positions, whole_seeds
-from analysis.penalty import transfer_regret
+from analysis.pairs import own_unit, positions, whole_seeds
 from analysis.separability import Verdict
 
 ROW_INCHES = (15.0, 4.6)
@@ -32,8 +30,8 @@ LEAST_RANGE = 0.1
 OUTLINE = [Stroke(linewidth=4, foreground="black"), Normal()]
 
 
-def separability_figure(verdicts: Sequence[tuple[Verdict, xr.DataArray]]) -> Figure:
-    """Draw a row for each verdict, which comes with the landscape that it is about.
+def separability_figure(verdicts: Sequence[Verdict]) -> Figure:
+    """Draw a row for each verdict.
 
     Left: the landscape with each row's best value (dots), the fitted ridge with its 95% band, and the transition with
     its interval. Middle: what the best value found at one value of the second axis loses at another. Right: trials
@@ -48,17 +46,17 @@ def separability_figure(verdicts: Sequence[tuple[Verdict, xr.DataArray]]) -> Fig
     figure = Figure((width, height * len(verdicts)), layout="constrained")
     FigureCanvasAgg(figure)
     rows = figure.subfigures(len(verdicts), 1, squeeze=False)[:, 0]
-    for row, (verdict, landscape) in zip(rows, verdicts, strict=True):
-        pair = pair_of(landscape, *verdict.axes)
+    for row, verdict in zip(rows, verdicts, strict=True):
         row.suptitle(textwrap.fill(verdict.sentence, SENTENCE_WIDTH), fontsize=10, fontweight="bold")
         left, middle, right = row.subplots(1, 3, width_ratios=(1.15, 1.15, 0.8))
-        _ridge(row, left, verdict, pair)
-        _regret(row, middle, pair)
+        _ridge(row, left, verdict)
+        _regret(row, middle, verdict)
         _advice(right, verdict)
     return figure
 
 
-def _ridge(figure: SubFigure, ax: Axes, verdict: Verdict, pair: xr.DataArray) -> None:
+def _ridge(figure: SubFigure, ax: Axes, verdict: Verdict) -> None:
+    pair, found = verdict.pair, verdict.ridge
     first, second = verdict.axes
     whole = whole_seeds(pair)
     scale = MetricScale(pair.attrs["metric"], mean_over_seeds(whole).values)
@@ -67,7 +65,6 @@ def _ridge(figure: SubFigure, ax: Axes, verdict: Verdict, pair: xr.DataArray) ->
     bar.set_ticks(scale.ticks(), labels=[scale.text(tick) for tick in scale.ticks()], minor=False)
     bar.minorticks_off()
     ax.set_title("landscape and ridge", fontsize=9)
-    found = verdict.ridge
     rows = ~np.isnan(found.optima)
     if not found.regimes:
         return
@@ -76,7 +73,7 @@ def _ridge(figure: SubFigure, ax: Axes, verdict: Verdict, pair: xr.DataArray) ->
     along = np.unique(np.append(np.linspace(start, end, 200), found.bend))
     across = [own_unit(pair, second, place) for place in along]
     up = np.array([own_unit(pair, first, place) for place in found.at(along)])
-    band = _half_width(verdict, along)
+    band = found.half_width(along)
     low, high = (
         [own_unit(pair, first, place) for place in found.at(along) + sign * band] for sign in (-1, 1)
     )
@@ -95,22 +92,11 @@ def _ridge(figure: SubFigure, ax: Axes, verdict: Verdict, pair: xr.DataArray) ->
         )  # fmt: skip
 
 
-def _half_width(verdict: Verdict, along: FloatArray) -> FloatArray:
-    """How far the line with the slope's interval opens, away from the bend or the middle."""
-    found = verdict.ridge
-    slopes = [regime.slope for regime in found.regimes]
-    before, after = slopes[0], slopes[-1]
-    offset = along - found.bend
-    halves = np.where(offset < 0, (before.high - before.low) / 2, (after.high - after.low) / 2)
-    return np.asarray(np.abs(offset) * halves)
-
-
-def _regret(figure: SubFigure, ax: Axes, pair: xr.DataArray) -> None:
-    first, second = axis_names(pair)
-    regret = transfer_regret(pair)["estimate"]
+def _regret(figure: SubFigure, ax: Axes, verdict: Verdict) -> None:
+    pair, (first, second) = verdict.pair, verdict.axes
     scale = pair[second].attrs["scale"]
     edges = cell_edges(pair[second].values, scale)
-    values = regret.values
+    values = verdict.regret["estimate"].values
     known = pair.values[np.isfinite(pair.values)]
     # losses that are nothing beside the landscape's range look like nothing
     top = max(np.nanmax(values, initial=0.0), LEAST_RANGE * float(np.ptp(known)), 1e-12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,12 @@ import xarray as xr
 from analysis.landscape import landscape, occurring_space
 from analysis.pairs import ASKED
 from storage.store import Store
+
+Tell = Callable[[str], None]
+
+
+def ignore(note: str) -> None:
+    """Tell nobody."""
 
 
 def asked_seeds(spec: Mapping[str, Any]) -> int | None:
@@ -38,11 +44,17 @@ def stored_values(
 
 
 def stored_landscapes(
-    store: Store, names: Sequence[str], where: str | None = None, *, extra: bool = False
+    store: Store,
+    names: Sequence[str],
+    where: str | None = None,
+    *,
+    extra: bool = False,
+    tell: Tell = ignore,
 ) -> dict[str, xr.DataArray]:
     """The landscapes that have trials, of studies (STUDY or STUDY/OPTIMIZER), by optimizer; of several, by both names.
 
-    Over the whole grid, with a filter over the values that it leaves. Seeds as for `stored_values`.
+    Over the whole grid, with a filter over the values that it leaves. Seeds as for `stored_values`. `tell` is called
+    with who was left out.
 
     Raises:
         AnalysisError: a study has no trials, or none that the filter selects.
@@ -53,6 +65,8 @@ def stored_landscapes(
         frames = stored_values(store, study, optimizer or None, where, extra=extra)
         space, metric = store.space(study), store.metric(study)
         found = {each: frame for each, frame in frames.items() if len(frame)} or frames
+        for each in frames.keys() - found.keys():
+            tell(f"no trials of {study}/{each}: left out")
         for each, frame in found.items():
             grid = occurring_space(space, frame) if where and len(frame) else space
             values = landscape(frame, grid, metric).assign_attrs({ASKED: asked_seeds(store.spec(study))})

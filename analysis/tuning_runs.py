@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.landscape import landscape
+from analysis.stored import Tell, ignore
 from analysis.suboptimality import incumbent_suboptimality
 from storage.records import TuningRun
 from storage.store import Store
@@ -62,12 +63,16 @@ class Choice:
 
 
 def stored_curves(
-    store: Store, study: str, optimizer: str | None = None, choice: Choice = Choice()
+    store: Store,
+    study: str,
+    optimizer: str | None = None,
+    choice: Choice = Choice(),
+    tell: Tell = ignore,
 ) -> xr.DataArray:
     """Suboptimality of the stored runs, ``("optimizer", "tuner", "replicate", "trial")``.
 
     The coordinate ``spent`` has the trials of each run. Of a landscape that is not complete, suboptimality is relative
-    to the best cell known: ``attrs["incomplete"]`` tells for which optimizers, as text.
+    to the best cell known: ``attrs["incomplete"]`` has for which optimizers, as text, and `tell` is called with it.
 
     Raises AnalysisError, with the reason, when there is nothing to look at.
     """
@@ -129,6 +134,8 @@ def stored_curves(
         for name, table in tables.items()
         if known[name] < len(table)
     ]
+    if notes:
+        tell(f"note: suboptimality of {'; '.join(notes)} known")
     dimensions = ("optimizer", "tuner", "replicate", "trial")
     return xr.DataArray(
         curves,

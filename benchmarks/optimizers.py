@@ -27,9 +27,9 @@ from torch.func import grad_and_value, vmap
 from trainer import chosen_lanes
 
 from study.block import Block, Recipe
-from study.cli import show_table
 from study.named import optimizer_named
 from study.optimizers import OPTIMIZERS, Rule
+from study.shown import show_table
 from study.train import Lanes, Trainer, prepare_process, random_signs, step_function
 from study.workloads import WORKLOADS
 

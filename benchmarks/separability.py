@@ -24,8 +24,8 @@ import known_landscapes as known
 
 from analysis.interaction import interaction_share, sobol_indices
 from analysis.penalty import coordinate_penalty
-from analysis.power import UNDECIDED, seeds_to_decide, verdict_on
-from analysis.ridge import ridge
+from analysis.power import seeds_to_decide
+from analysis.ridge import UNDECIDED, ridge
 from analysis.separability import judge
 
 CONSOLE = Console(width=120)
@@ -116,7 +116,7 @@ def verdicts(count: int, seeds: int) -> None:
     for name, surface in SURFACES.items():
         for noise in known.NOISE:
             rng = np.random.default_rng(3)
-            given = Counter(verdict_on(known.landscape(surface, noise, seeds, rng))[2] for _ in range(count))
+            given = Counter(ridge(known.landscape(surface, noise, seeds, rng)).verdict for _ in range(count))
             shares = (f"{given[kind] / count:.1%}" for kind in ("coupled", "decoupled", "undecided"))
             rows.append((name, f"{noise:g}", *shares))
     header = ("landscape", "noise", "coupled", "decoupled", "undecided")
@@ -151,13 +151,13 @@ def power(count: int) -> None:
         surface, rng = known.valley(slope, 0.3, 0.02), np.random.default_rng(5)
         asked, decided, tries = [], 0, 0
         for _ in range(count):
-            found, kinds, verdict = verdict_on(known.landscape(surface, 0.35, 3, rng))
-            needed = seeds_to_decide(found, kinds, verdict)
-            if verdict != UNDECIDED or needed is None or needed > 100:
+            found = ridge(known.landscape(surface, 0.35, 3, rng))
+            needed = seeds_to_decide(found)
+            if found.verdict != UNDECIDED or needed is None or needed > 100:
                 continue
             asked.append(needed)
             tries += 1
-            decided += verdict_on(known.landscape(surface, 0.35, needed, rng))[2] != UNDECIDED
+            decided += ridge(known.landscape(surface, 0.35, needed, rng)).verdict != UNDECIDED
         median = f"{np.median(asked):g}" if asked else "-"
         rows.append((f"{slope:g}", str(tries), median, f"{decided / max(tries, 1):.1%}"))
     header = ("slope", "undecided with 3 seeds", "median seeds asked for", "decided with as many")

@@ -49,9 +49,9 @@ from plain_torch import PlainTraining
 from search_spaces import get_space
 from storage.store import open_store
 from study import launch
-from study.cli import show_table
 from study.run import plan
 from study.run import run as run_study
+from study.shown import show_table
 from study.spec import StudySpec, parse_spec
 
 from ray import tune  # isort: skip  # after study.launch, which sets Ray's switches for both sides

@@ -37,9 +37,9 @@ from plain_torch import PlainTraining
 
 from search_spaces import get_space
 from study.block import Block, Recipe
-from study.cli import show_table
 from study.optimizers import OPTIMIZERS
 from study.run import lanes_per_block
+from study.shown import show_table
 from study.spec import parse_spec
 from study.train import Trainer, prepare_process
 from study.workloads import WORKLOADS

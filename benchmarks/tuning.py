@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from search_spaces import get_space
 from study import launch
-from study.cli import show_table
+from study.shown import show_table
 from study.spec import TuningSpec
 from study.tuning import Job, Search, replay
 from tuners import make_tuner

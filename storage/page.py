@@ -100,6 +100,18 @@ def read_one(
     return frame, ids[0] if len(frame) else None
 
 
+def read_curve(connection: Connection, tables: Mapping[str, Table], trial_id: int) -> list[tuple[int, float]]:
+    """Return a trial's learning curve: steps and the metric there, which may be NaN or infinite."""
+    curves = tables["trial_intermediate_values"]
+    rows = connection.execute(
+        select(curves.c.step, curves.c.intermediate_value, curves.c.intermediate_value_type)
+        .where(curves.c.trial_id == trial_id)
+        .order_by(curves.c.step)
+    )
+    special = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}
+    return [(step, special.get(kind, value)) for step, value, kind in rows]
+
+
 def _rows(
     connection: Connection,
     tables: Mapping[str, Table],

@@ -1,18 +1,15 @@
 """The trial store: studies are declared, finished trials appended exactly once, and read back as tables."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, and_, func, insert, inspect, select, update
+from sqlalchemy import Connection, select
 
 from search_spaces import SearchSpace, nearest_name
 from storage.database import Database, open_database
 from storage.declare import (
-    LAUNCH,
     METRIC,
     PROVENANCE,
     SPACE,
@@ -26,11 +23,13 @@ from storage.declare import (
 from storage.delete import delete_studies
 from storage.errors import StoreError, UnknownStudyError
 from storage.insert import insert_trials
-from storage.page import PageRequest, read_one, read_page
-from storage.query import Selection, further_metrics, read_trials
+from storage.launches import change_launch, read_launches
+from storage.page import PageRequest, read_curve, read_one, read_page
+from storage.query import Selection, further_metrics, read_trials, read_values
 from storage.records import Trials, TuningRun
 from storage.runs import read_runs, replace_runs
-from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all, own_trials
+from storage.schema import OWN_TABLE, lock_all, own_trials
+from storage.summaries import Summary, Version, read_studies, read_versions, summarize
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,50 +48,6 @@ def open_store(url: str, *, create: bool) -> "Store":
             is not an Optuna database of the schema we know. Nothing was written then.
     """
     return Store(open_database(url, create=create))
-
-
-@dataclass(frozen=True)
-class Version:
-    """What differs after trials or tuning runs were added to a study, or it was deleted and made anew.
-
-    Attributes:
-        study_ids: the Optuna study id of each optimizer.
-        last_trials: the largest trial id of each, 0 without trials.
-        runs: how many tuning runs there are.
-        budget: the sum of their budgets.
-    """
-
-    study_ids: tuple[int, ...]
-    last_trials: tuple[int, ...]
-    runs: int
-    budget: int
-
-    def follows(self, earlier: "Version") -> bool:
-        """Whether it is the same study later, with further trials at most."""
-        return self.study_ids == earlier.study_ids and all(
-            last >= before for last, before in zip(self.last_trials, earlier.last_trials, strict=True)
-        )
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Counts of trials and of diverged ones, the least metric, and when the last one finished (UTC, naive)."""
-
-    trials: int = 0
-    diverged: int = 0
-    best: float | None = None
-    last_finished: datetime | None = None
-
-    def __add__(self, other: "Summary") -> "Summary":
-        """Of both together."""
-        best = [each for each in (self.best, other.best) if each is not None]
-        last = [each for each in (self.last_finished, other.last_finished) if each is not None]
-        return Summary(
-            self.trials + other.trials,
-            self.diverged + other.diverged,
-            min(best, default=None),
-            max(last, default=None),
-        )
 
 
 @dataclass(frozen=True)
@@ -268,66 +223,26 @@ class Store:
         Raises:
             UnknownStudyError: the trial is not stored.
         """
-        curves = self.database.tables["trial_intermediate_values"]
         with self.database.reading() as connection:
             request = self._request(connection, study, optimizer, metrics)
             frame, trial_id = read_one(connection, self.database.tables, request, number)
             if trial_id is None:
                 raise UnknownStudyError(f"{study}/{optimizer} has no trial {number}: list its trials")
-            rows = connection.execute(
-                select(curves.c.step, curves.c.intermediate_value, curves.c.intermediate_value_type)
-                .where(curves.c.trial_id == trial_id)
-                .order_by(curves.c.step)
-            )
-            special = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}
-            return frame, [(step, special.get(kind, value)) for step, value, kind in rows]
+            return frame, read_curve(connection, self.database.tables, trial_id)
 
     def values(self, study: str, optimizer: str) -> "DataFrame":
         """Return seed, axes and metric of an optimizer's trials: all that a landscape needs, read fast."""
-        import pandas as pd
-
         tables = self.database.tables
-        own, values = tables[OWN_TABLE], tables["trial_values"]
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
             metric = str(attribute(connection, tables, study_id, METRIC))
             axes = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE)).names
-            rows = connection.execute(
-                select(own.c.cell, own.c.seed, values.c.value)
-                .select_from(own_trials(tables).join(values, values.c.trial_id == own.c.trial_id))
-                .where(own.c.study_id == study_id, values.c.objective == 0)
-            ).all()
-        texts, seeds, found = zip(*rows, strict=True) if rows else ((), (), ())
-        places, cells = pd.factorize(pd.Series(texts, dtype="object"))
-        # `cell_key` writes numbers so that they read back exactly
-        read = [
-            {name: float(number) for name, number in (part.split("=") for part in cell.split(","))}
-            for cell in cells
-        ]
-        columns = {
-            axis: pd.Series([cell[axis] for cell in read], dtype="float64").to_numpy()[places]
-            for axis in axes
-        }
-        return pd.DataFrame(
-            {"seed": pd.Series(seeds, dtype="int64"), **columns, metric: pd.Series(found, dtype="float64")}
-        )
+            return read_values(connection, tables, study_id, axes, metric)
 
     def versions(self) -> dict[str, Version]:
         """Return the version of each study. Cheap, however many trials there are."""
-        tables = self.database.tables
-        trials, runs = tables["trials"], tables[RUNS_TABLE]
-        last = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(1)
-        tuned = select(func.count(), func.coalesce(func.sum(runs.c.budget), 0))
-        versions = {}
         with self.database.reading() as connection:
-            has_runs = inspect(connection).has_table(RUNS_TABLE)
-            for study, optimizers in declared_studies(connection, tables).items():
-                ids = tuple(optimizers.values())
-                lasts = tuple(connection.scalar(last.where(trials.c.study_id == each)) or 0 for each in ids)
-                of_study = tuned.where(runs.c.study_id.in_(ids))
-                count, budget = connection.execute(of_study).one() if has_runs else (0, 0)
-                versions[study] = Version(ids, lasts, count, int(budget))
-        return versions
+            return read_versions(connection, self.database.tables)
 
     def delete(self, study: str) -> None:
         """Delete a study with its trials and tuning runs, in one transaction.
@@ -347,35 +262,17 @@ class Store:
 
     def launches(self) -> dict[str, dict[str, Any]]:
         """Return what `set_launch` last kept of each study, for those where it was called."""
-        studies, attributes = (self.database.tables[name] for name in ("studies", "study_user_attributes"))
         with self.database.reading() as connection:
-            rows = connection.execute(
-                select(studies.c.study_name, attributes.c.value_json)
-                .join(attributes, attributes.c.study_id == studies.c.study_id)
-                .where(attributes.c.key == LAUNCH)
-            )
-            return {name.partition("/")[0]: json.loads(text) for name, text in rows}
+            return read_launches(connection, self.database.tables)
 
     def set_launch(self, study: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change entries of what is kept about running a study, and return all of them.
 
         For who launches studies: which job runs it, with what, whether it was stopped. JSON types.
         """
-        studies, attributes = (self.database.tables[name] for name in ("studies", "study_user_attributes"))
         with self.database.writing() as connection:
             first = next(iter(self._optimizers(connection, study).values()))
-            connection.execute(
-                select(studies.c.study_id).where(studies.c.study_id == first).with_for_update()
-            )
-            here = (attributes.c.study_id == first) & (attributes.c.key == LAUNCH)
-            text = connection.scalar(select(attributes.c.value_json).where(here))
-            launch: dict[str, Any] = {**(json.loads(text) if text else {}), **changes}
-            stored = json.dumps(launch, allow_nan=False)
-            if text is None:
-                connection.execute(insert(attributes).values(study_id=first, key=LAUNCH, value_json=stored))
-            else:
-                connection.execute(update(attributes).where(here).values(value_json=stored))
-            return launch
+            return change_launch(connection, self.database.tables, first, changes)
 
     def studies(self) -> "DataFrame":
         """Return one row for each study and optimizer, ordered by both.
@@ -383,32 +280,8 @@ class Store:
         The columns are study, optimizer, metric, trials and diverged (counts), best (the least metric, NaN
         without trials) and last_finished (UTC).
         """
-        import pandas as pd
-
-        tables = self.database.tables
         with self.database.reading() as connection:
-            rows = sorted(
-                (
-                    study,
-                    optimizer,
-                    attribute(connection, tables, study_id, METRIC),
-                    *astuple(self._summary(connection, study_id)),
-                )
-                for study, optimizers in declared_studies(connection, tables).items()
-                for optimizer, study_id in optimizers.items()
-            )
-        types = {
-            "study": "str",
-            "optimizer": "str",
-            "metric": "str",
-            "trials": "int64",
-            "diverged": "int64",
-            "best": "float64",
-            "last_finished": "datetime64[us, UTC]",
-        }
-        frame = pd.DataFrame(rows, columns=list(types))
-        frame["last_finished"] = pd.to_datetime(frame["last_finished"], utc=True)
-        return frame.astype(types)
+            return read_studies(connection, self.database.tables)
 
     def summary(
         self, study: str, optimizer: str, seeds: int | None = None, after: int = 0, upto: int | None = None
@@ -416,7 +289,7 @@ class Store:
         """Return what there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto]."""
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
-            return self._summary(connection, study_id, seeds, after, upto)
+            return summarize(connection, self.database.tables, study_id, seeds, after, upto)
 
     def optimizers(self, study: str) -> list[str]:
         """Return the optimizers of a study in the order of their declaration."""
@@ -477,38 +350,6 @@ class Store:
                 f"it has {', '.join(optimizers)}"
             )
         return optimizers[optimizer]
-
-    def _summary(
-        self,
-        connection: Connection,
-        study_id: int,
-        seeds: int | None = None,
-        after: int = 0,
-        upto: int | None = None,
-    ) -> Summary:
-        tables = self.database.tables
-        own, trials = tables[OWN_TABLE], tables["trials"]
-        values, attributes = tables["trial_values"], tables["trial_user_attributes"]
-        source = (
-            own_trials(tables)
-            .join(values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0))
-            .outerjoin(
-                attributes,
-                and_(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == "diverged_at"),
-            )
-        )
-        summary = select(
-            func.count(),
-            func.count(attributes.c.trial_id),
-            func.min(values.c.value),
-            func.max(trials.c.datetime_complete),
-        ).select_from(source)
-        here = summary.where(own.c.study_id == study_id, own.c.trial_id > after)
-        if seeds is not None:
-            here = here.where(own.c.seed < seeds)
-        if upto is not None:
-            here = here.where(own.c.trial_id <= upto)
-        return Summary(*connection.execute(here).one())
 
 
 def _check_trials(trials: Trials, space: SearchSpace, metric: str) -> None:

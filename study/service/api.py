@@ -12,8 +12,10 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
+from analysis.stored_figures import FIGURES, OF_SEVERAL, FigureRequest
 from study.service import reads
 from study.service.cache import Answer
+from study.service.documentation import PROBLEMS, SPEC_BODY
 from study.service.documents import (
     CostDocument,
     LandscapeDocument,
@@ -27,16 +29,16 @@ from study.service.documents import (
     TrialPage,
 )
 from study.service.events import Events
-from study.service.figures import FIGURES, MEDIA_TYPES, OF_SEVERAL, FigureRequest
 from study.service.incoming import read_mapping
 from study.service.launching import Launcher
-from study.service.problems import MEDIA_TYPE, Problem
+from study.service.problems import Problem
 from study.service.progress import Progress, fixed_details
 from study.service.reads import Reads, TrialQuery, encode
 from study.service.settings import Settings
 
 MOST_PER_PAGE = 1_000
 LONGEST = 200
+FIGURE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 DRAWING = threading.Lock()
 """Matplotlib's fonts and settings are the process's: one figure at a time."""
 
@@ -73,53 +75,6 @@ TrialFormat = Literal["json", "csv", "parquet"]
 ACCEPTED: dict[str, TrialFormat] = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
-}
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": about,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
-    }
-    for status, about in {
-        400: "A filter, cursor, order, body or Host that is not understood.",
-        401: "The token is missing or wrong.",
-        403: "A change that does not come from a page of this service.",
-        404: "There is no such study, optimizer, trial or page.",
-        409: "The study is in no state for this.",
-        413: "The request is too large.",
-        415: "The study is neither JSON nor TOML.",
-        422: "An argument or a key of the study is not allowed; `errors` says which.",
-        429: "As many studies as are allowed are queued or running.",
-        503: "The database or the cluster does not answer.",
-    }.items()
-}
-SPEC_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "What a study file says, see the README.",
-    "properties": {
-        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 200},
-        "workload": {"type": ["string", "object"], "examples": ["digits-mlp"]},
-        "optimizers": {
-            "type": "array",
-            "items": {"type": ["string", "object"]},
-            "examples": [["adam", "avagrad"]],
-        },
-        "space": {"type": ["string", "object"], "examples": ["avagrad-cifar"]},
-        "seeds": {"type": "integer", "minimum": 1},
-        "dtype": {"enum": ["float32", "float64"]},
-        "device": {"enum": ["cpu", "cuda"]},
-        "lanes": {"type": "integer", "minimum": 1},
-        "tuning": {"type": "object"},
-    },
-    "required": ["name", "workload", "optimizers", "space", "seeds"],
-}
-SPEC_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": SPEC_SCHEMA},
-            "application/toml": {"schema": {"type": "string"}},
-        },
-    }
 }
 Tune = Annotated[bool, Query(description="Run the spec's tuners too, when every trial is there.")]
 router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
@@ -336,7 +291,9 @@ async def get_cost(
 @router.get(
     "/figures/{kind}.{format}",
     response_class=Response,
-    responses={200: {"content": {media: {} for media in MEDIA_TYPES.values()}, "description": "The figure."}},
+    responses={
+        200: {"content": {media: {} for media in FIGURE_TYPES.values()}, "description": "The figure."}
+    },
 )
 async def get_figure(
     request: Request,
@@ -361,7 +318,7 @@ async def get_figure(
         raise Problem(
             422, f"the figure {kind!r} is of one study: give one, or ask for {' or '.join(OF_SEVERAL)}"
         )
-    wanted = FigureRequest(tuple(study), where, target, noise)
+    wanted = FigureRequest(tuple(study), where=where, target=target, noise=noise)
     snapshot = await service.reads.snapshot()
     others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)
 
@@ -371,7 +328,7 @@ async def get_figure(
 
     first = study[0].partition("/")[0]
     answer = await service.reads.of_study(
-        first, ("figure", kind, format, wanted, others), draw, MEDIA_TYPES[format]
+        first, ("figure", kind, format, wanted, others), draw, FIGURE_TYPES[format]
     )
     return reply(request, answer)
 

@@ -7,9 +7,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
-
-from study.service.problems import Problem
+from fastapi import APIRouter, HTTPException, Request, Response
 
 FOLDER = Path(__file__).parent / "static"
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -22,7 +20,7 @@ router = APIRouter(include_in_schema=False)
 def asset(request: Request, digest: str, name: str) -> Response:
     """A file; of another digest too, for a page that was open while the service was renewed."""
     if name not in contents():
-        raise Problem(404, f"there is no file {name!r}")
+        raise HTTPException(404)
     headers = {"cache-control": LONG if digest == version() else "no-cache", "vary": "accept-encoding"}
     content = contents()[name]
     if "gzip" in request.headers.get("accept-encoding", ""):

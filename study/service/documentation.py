@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from starlette.responses import HTMLResponse
 
 from study.service.documents import ProblemDocument
+from study.service.problems import MEDIA_TYPE
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 PAGE = """<!doctype html>
@@ -23,6 +24,53 @@ PAGE = """<!doctype html>
 START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset]});
 """
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": about,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+    for status, about in {
+        400: "A filter, cursor, order, body or Host that is not understood.",
+        401: "The token is missing or wrong.",
+        403: "A change that does not come from a page of this service.",
+        404: "There is no such study, optimizer, trial or page.",
+        409: "The study is in no state for this.",
+        413: "The request is too large.",
+        415: "The study is neither JSON nor TOML.",
+        422: "An argument or a key of the study is not allowed; `errors` says which.",
+        429: "As many studies as are allowed are queued or running.",
+        503: "The database or the cluster does not answer.",
+    }.items()
+}
+SPEC_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "What a study file says, see the README.",
+    "properties": {
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 200},
+        "workload": {"type": ["string", "object"], "examples": ["digits-mlp"]},
+        "optimizers": {
+            "type": "array",
+            "items": {"type": ["string", "object"]},
+            "examples": [["adam", "avagrad"]],
+        },
+        "space": {"type": ["string", "object"], "examples": ["avagrad-cifar"]},
+        "seeds": {"type": "integer", "minimum": 1},
+        "dtype": {"enum": ["float32", "float64"]},
+        "device": {"enum": ["cpu", "cuda"]},
+        "lanes": {"type": "integer", "minimum": 1},
+        "tuning": {"type": "object"},
+    },
+    "required": ["name", "workload", "optimizers", "space", "seeds"],
+}
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": SPEC_SCHEMA},
+            "application/toml": {"schema": {"type": "string"}},
+        },
+    }
+}
 router = APIRouter(include_in_schema=False)
 
 

@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.routing import APIRoute
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
-from study.service import assets, choices, show
+from study.service import choices
 from study.service.api import LONGEST, Service, StudyName, reply
 from study.service.panels import PanelsRequest, cell, panels
-from study.service.problems import STATUS, Problem, of_error
+from study.service.problems import Problem
+from study.service.rendering import page
 from study.service.ridges import ridges
-from study.service.security import content_security_policy
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-TEMPLATES.filters |= show.FILTERS
 MOST_COMPARED = 12
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-
-class PageRoute(APIRoute):
-    """A route whose errors are pages, with the status and the text that the API gives."""
-
-    def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-
-        async def shown(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except tuple(STATUS) as error:
-                problem = json.loads(bytes(of_error(error).body))
-                return page(
-                    request,
-                    "problem.html",
-                    problem["status"],
-                    status=problem["status"],
-                    detail=problem["detail"],
-                )
-
-        return shown
-
-
-router = APIRouter(include_in_schema=False, route_class=PageRoute)
+router = APIRouter(include_in_schema=False)
 data = APIRouter(prefix="/pages", include_in_schema=False)
-
-
-def page(request: Request, template: str, code: int = 200, **values: Any) -> Response:
-    """A page under a policy that allows inline styles: Plotly makes style elements and attributes for its charts."""
-    html = TEMPLATES.get_template(template).render(
-        static=f"/static/{assets.version()}", path=request.url.path, **values
-    )
-    policy = content_security_policy(request.state.nonce, inline_styles=True)
-    return HTMLResponse(html, code, {"content-security-policy": policy})
 
 
 @router.get("/")

@@ -10,10 +10,12 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names, best_along, best_cell, landscape
+from analysis.landscape import axis_names, best_along, landscape, mean_of_known
+from analysis.pairs import projected
 from analysis.stored import asked_seeds, stored_values
 from storage.store import Store
-from study.service.reads import nested, number, records
+from study.service.documents import BestDocument
+from study.service.reads import best_document, nested, number, records
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +60,7 @@ class Panel(TypedDict):
     mean: list[Any]
     count: list[Any]
     values: list[Any] | None
-    best: dict[str, Any] | None
+    best: BestDocument | None
     along: list[float | None] | None
 
 
@@ -158,12 +160,9 @@ def panel(
 ) -> Panel:
     """One landscape over the axes to show, the others at their best in each cell."""
     shown = shown_axes(whole, wanted)
-    flat, held = project(whole, shown)
-    known = ~np.isnan(flat.values)
-    count = known.sum(axis=0)
-    sums = np.where(known, flat.values, 0.0).sum(axis=0)
-    mean = np.divide(sums, count, out=np.full(count.shape, np.nan), where=count > 0)
-    complete = bool(flat.sizes["seed"]) and bool(known.all(axis=0).any())
+    flat, held = projected(whole, shown)
+    mean, count = mean_of_known(flat.values)
+    best = best_document(flat)
     return {
         "study": study,
         "optimizer": optimizer,
@@ -177,8 +176,8 @@ def panel(
         "mean": nested(mean),
         "count": count.tolist(),
         "values": nested(flat.values) if flat.size <= MOST_VALUES else None,
-        "best": best_of(flat) if complete else None,
-        "along": along_of(flat, shown) if complete and len(shown) == 2 else None,
+        "best": best,
+        "along": along_of(flat, shown) if best and len(shown) == 2 else None,
     }
 
 
@@ -190,31 +189,6 @@ def shown_axes(whole: xr.DataArray, wanted: Sequence[str]) -> tuple[str, ...]:
             raise AnalysisError(f"cannot show the axes {', '.join(wanted)}: choose two of {', '.join(names)}")
     varying = [name for name in names if whole.sizes[name] > 1]
     return tuple(wanted[:2]) or tuple(varying[:2]) or names[:1]
-
-
-def project(whole: xr.DataArray, shown: Sequence[str]) -> tuple[xr.DataArray, dict[str, NDArray[np.float64]]]:
-    """The landscape over some axes, and the values of the others in each cell: those of the least mean.
-
-    Unlike `analysis.separability.pair_of` it takes the mean over the seeds there are, as a picture that fills in does.
-    """
-    import xarray as xr
-
-    others = [name for name in axis_names(whole) if name not in shown]
-    if not others:
-        return whole.transpose("seed", *shown), {}
-    ordered = whole.transpose("seed", *shown, *others)
-    shape = ordered.shape[: 1 + len(shown)]
-    flat = ordered.values.reshape(*shape, -1)
-    known = ~np.isnan(flat)
-    count = known.sum(axis=0)
-    sums = np.where(known, flat, 0.0).sum(axis=0)
-    mean = np.divide(sums, count, out=np.full(count.shape, np.inf), where=count > 0)
-    best = mean.argmin(axis=-1)
-    values = np.take_along_axis(flat, np.broadcast_to(best, shape)[..., None], axis=-1)[..., 0]
-    places = np.unravel_index(best, ordered.shape[1 + len(shown) :])
-    held = {name: whole[name].values[place] for name, place in zip(others, places, strict=True)}
-    coordinates = {name: whole[name] for name in ("seed", *shown)}
-    return xr.DataArray(values, coordinates, ("seed", *shown), attrs=whole.attrs), held
 
 
 def panel_axis(whole: xr.DataArray, name: str) -> PanelAxis:
@@ -231,16 +205,6 @@ def panel_axis(whole: xr.DataArray, name: str) -> PanelAxis:
         "scale": scale,
         "values": values.tolist(),
         "edges": edges,
-    }
-
-
-def best_of(flat: xr.DataArray) -> dict[str, Any]:
-    best = best_cell(flat)
-    return {
-        "coordinates": best.coordinates,
-        "mean": best.mean,
-        "standard_error": number(best.standard_error),
-        "seeds": best.seeds,
     }
 
 

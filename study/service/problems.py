@@ -15,6 +15,7 @@ from analysis.errors import AnalysisError
 from storage.errors import MissingDatabaseError, OtherStudyError, PageError, StoreError, UnknownStudyError
 from storage.where import WhereError
 from study.errors import is_ours
+from study.service.rendering import page, wants_page
 from study.service.settings import ServiceError
 
 MEDIA_TYPE = "application/problem+json"
@@ -62,20 +63,30 @@ def of_error(error: Exception) -> Response:
     return problem_response(status, str(error), **({"errors": errors} if errors else {}))
 
 
+def shown(request: Request, problem: Response) -> Response:
+    """A problem as it is, or as a page for a browser that asks for one."""
+    if not wants_page(request):
+        return problem
+    document = json.loads(bytes(problem.body))
+    return page(
+        request, "problem.html", problem.status_code, status=document["status"], detail=document["detail"]
+    )
+
+
 def add_handlers(app: FastAPI) -> None:
-    """Make every error of the application a problem details document."""
+    """Make every error of the application a problem details document, or a page that says the same."""
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> Response:
+    async def http(request: Request, error: HTTPException) -> Response:
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
         detail = {
             404: "there is no such page: the API is under /api/v1, its description at /docs",
             405: f"that method is not allowed here: allowed is {headers.get('allow', 'another one')}",
         }.get(error.status_code, str(error.detail))
-        return problem_response(error.status_code, detail, headers)
+        return shown(request, problem_response(error.status_code, detail, headers))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         errors = [
             {
                 "location": ".".join(str(part) for part in each["loc"][1:]),
@@ -84,23 +95,23 @@ def add_handlers(app: FastAPI) -> None:
             for each in error.errors()
         ]
         detail = "; ".join(f"{each['location']}: {each['detail']}" for each in errors)
-        return problem_response(422, detail, errors=errors)
+        return shown(request, problem_response(422, detail, errors=errors))
 
-    async def ours(_request: Request, error: Exception) -> Response:
-        return of_error(error)
+    async def ours(request: Request, error: Exception) -> Response:
+        return shown(request, of_error(error))
 
     for kind in STATUS:
         app.add_exception_handler(kind, ours)
 
-    async def other_value(_request: Request, error: Exception) -> Response:
+    async def other_value(request: Request, error: Exception) -> Response:
         # Errors of a spec are; their module imports torch, and so is not named above.
         if not is_ours(error):
             raise error
-        return of_error(error)
+        return shown(request, of_error(error))
 
     app.add_exception_handler(ValueError, other_value)
 
     @app.exception_handler(Exception)
-    async def unknown(_request: Request, _error: Exception) -> Response:
+    async def unknown(request: Request, _error: Exception) -> Response:
         # Starlette logs it with its traceback, on the server's side only.
-        return problem_response(500, "the service failed to answer: its log says why")
+        return shown(request, problem_response(500, "the service failed to answer: its log says why"))

@@ -12,7 +12,8 @@ import anyio.to_thread
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.landscape import best_cell, landscape
+from analysis.landscape import best_cell, landscape, mean_of_known
+from analysis.separability import Verdict, judge
 from analysis.stored import asked_seeds, stored_landscapes, stored_values
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
@@ -33,6 +34,7 @@ from study.service.shared import Shared
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 FRESH_SECONDS = 0.5
 """For how long the store is not asked again whether it has something new."""
@@ -161,26 +163,16 @@ def landscapes(store: Store, study: str, optimizer: str | None, where: str | Non
 def one_landscape(
     name: str, frame: pd.DataFrame, space: SearchSpace, metric: str, seeds: int | None
 ) -> OptimizerLandscape:
-    best: BestDocument | None = None
+    best = None
     if frame.empty:
         values = np.full((0, *space.shape), np.nan)
         present: list[int] = []
     else:
         array = landscape(frame, space, metric)
         values, present = array.values, array["seed"].values.tolist()
-        if not np.isnan(values).any(axis=0).all():
-            cell = best_cell(array)
-            best = {
-                "coordinates": cell.coordinates,
-                "mean": cell.mean,
-                "standard_error": number(cell.standard_error),
-                "seeds": cell.seeds,
-            }
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    sums = np.where(known, values, 0.0).sum(axis=0)
-    mean = np.divide(sums, count, out=np.full(space.shape, np.nan), where=count > 0)
-    squares = (np.where(known, values - mean, 0.0) ** 2).sum(axis=0)
+        best = best_document(array)
+    mean, count = mean_of_known(values)
+    squares = np.nansum((values - mean) ** 2, axis=0)
     variance = np.divide(squares, count - 1, out=np.full(space.shape, np.nan), where=count > 1)
     expected = space.size * (seeds or len(present))
     return {
@@ -196,19 +188,37 @@ def one_landscape(
     }
 
 
-def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
-    """Verdicts, also by seeds that were added for them, and why there is none where there is none."""
-    from analysis.separability import judge
+def best_document(values: xr.DataArray) -> BestDocument | None:
+    """The best cell of those that have all seeds, if there are any."""
+    if not values.sizes["seed"] or np.isnan(values.values).any(axis=0).all():
+        return None
+    cell = best_cell(values)
+    return {
+        "coordinates": cell.coordinates,
+        "mean": cell.mean,
+        "standard_error": number(cell.standard_error),
+        "seeds": cell.seeds,
+    }
 
-    verdicts: list[dict[str, Any]] = []
+
+def judged(
+    store: Store, study: str, optimizer: str | None, where: str | None = None
+) -> tuple[list[Verdict], list[OptimizerProblem]]:
+    """Verdicts, also by seeds that were added for them, and why there is none where there is none."""
+    verdicts: list[Verdict] = []
     problems: list[OptimizerProblem] = []
     names = [study if optimizer is None else f"{study}/{optimizer}"]
     for name, values in stored_landscapes(store, names, where, extra=True).items():
         try:
-            verdicts += [verdict.to_json() for verdict in judge(name, values)]
+            verdicts += judge(name, values)
         except AnalysisError as error:
             problems.append({"optimizer": name, "detail": str(error)})
-    return {"study": study, "verdicts": verdicts, "problems": problems}
+    return verdicts, problems
+
+
+def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
+    verdicts, problems = judged(store, study, optimizer, where)
+    return {"study": study, "verdicts": [verdict.to_json() for verdict in verdicts], "problems": problems}
 
 
 def cost(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from analysis.errors import AnalysisError
-from analysis.stored import stored_landscapes
+from analysis.pairs import own_unit, positions
+from analysis.separability import Verdict
 from storage.store import Store
 from study.service.panels import panel_axis
-from study.service.reads import number
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from analysis.separability import Verdict
+from study.service.reads import judged, number
 
 
 def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, Any]:
@@ -25,32 +20,20 @@ def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, 
     Raises:
         AnalysisError: there are no trials yet.
     """
-    from analysis.separability import judge
-
-    verdicts: list[dict[str, Any]] = []
-    problems: list[dict[str, str]] = []
-    names = [study if optimizer is None else f"{study}/{optimizer}"]
-    for name, values in stored_landscapes(store, names, extra=True).items():
-        try:
-            verdicts += [
-                verdict.to_json() | {"drawn": drawn(values, verdict)} for verdict in judge(name, values)
-            ]
-        except AnalysisError as error:
-            problems.append({"optimizer": name, "detail": str(error)})
-    return {"study": study, "metric": store.metric(study), "verdicts": verdicts, "problems": problems}
+    verdicts, problems = judged(store, study, optimizer)
+    documents = [verdict.to_json() | {"drawn": drawn(verdict)} for verdict in verdicts]
+    return {"study": study, "metric": store.metric(study), "verdicts": documents, "problems": problems}
 
 
-def drawn(whole: xr.DataArray, verdict: Verdict) -> dict[str, Any]:
+def drawn(verdict: Verdict) -> dict[str, Any]:
     """Axes, a dot (second, first) a row whose optimum counts, and the fitted lines' ends, in the axes' own units."""
-    from analysis.pairs import own_unit, positions
-
-    first, second = verdict.axes
-    found, y = verdict.ridge, positions(whole, second)
+    (first, second), pair, found = verdict.axes, verdict.pair, verdict.ridge
+    y = positions(pair, second)
     rows = np.flatnonzero(~np.isnan(found.optima))
 
     def points(places: list[float], best: Any) -> list[list[float | None]]:
         return [
-            [number(own_unit(whole, second, place)), number(own_unit(whole, first, value))]
+            [number(own_unit(pair, second, place)), number(own_unit(pair, first, value))]
             for place, value in zip(places, best, strict=True)
         ]
 
@@ -59,7 +42,7 @@ def drawn(whole: xr.DataArray, verdict: Verdict) -> dict[str, Any]:
         corners = [y[rows[0]], *([found.bend] if found.transition else []), y[rows[-1]]]
         lines = [points(list(part), found.at(np.array(part))) for part in itertools.pairwise(corners)]
     return {
-        "axes": [panel_axis(whole, name) for name in verdict.axes],
+        "axes": [panel_axis(pair, name) for name in verdict.axes],
         "dots": points(y[rows].tolist(), found.optima[rows]),
         "lines": lines,
     }

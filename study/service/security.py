@@ -11,10 +11,12 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from study.service.problems import Problem, of_error, problem_response
+from study.service.rendering import content_security_policy, page, wants_page
 from study.service.settings import Settings
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -28,18 +30,6 @@ HEADERS = {
     "cache-control": "no-store",
 }
 """On every response that does not set them itself; only pages' own assets say that they may be cached."""
-
-
-def content_security_policy(nonce: str, *, inline_styles: bool = False) -> str:
-    """The policy of a page: everything from here, scripts also inline with the request's nonce.
-
-    `inline_styles` allows style elements and attributes, for pages with libraries that make them.
-    """
-    styles = "'self' 'unsafe-inline'" if inline_styles else f"'self' 'nonce-{nonce}'"
-    return (
-        f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; style-src {styles}; img-src 'self' data: blob:; "
-        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    )
 
 
 class Guard:
@@ -106,11 +96,10 @@ class Guard:
             return self.sign_in(scope, token, [(key, value) for key, value in query if key != "token"])
         by_cookie = self.has_cookie(headers)
         if not by_cookie and not self.has_header(headers):
-            return problem_response(
-                401,
+            return self.not_signed_in(
+                scope,
                 "the token is missing or wrong: open the URL that tunability serve printed, "
                 "or send the header 'Authorization: Bearer TOKEN'",
-                {"www-authenticate": 'Bearer realm="tunability"'},
             )
         size = headers.get("content-length", "0")
         if size.isdigit() and int(size) > self.settings.max_body:
@@ -143,7 +132,9 @@ class Guard:
     def sign_in(self, scope: Scope, token: str, query: list[tuple[str, str]]) -> Response:
         """A cookie for the token, and the same page again without it in the URL."""
         if not same(token, self.settings.token):
-            return problem_response(401, "the token is wrong: open the URL that tunability serve printed")
+            return self.not_signed_in(
+                scope, "the token is wrong: open the URL that tunability serve printed", query
+            )
         path = "/" + scope["path"].lstrip("/\\")  # never //elsewhere
         response = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303)
         secure = scope.get("scheme") == "https"
@@ -151,6 +142,16 @@ class Guard:
             self.cookie, self.session, httponly=True, samesite="strict", secure=secure, path="/"
         )
         return response
+
+    def not_signed_in(
+        self, scope: Scope, detail: str, query: list[tuple[str, str]] | None = None
+    ) -> Response:
+        """A refusal: for browsers a page that asks for the token, and then goes on to where one wanted to be."""
+        request = Request(scope)
+        if request.method == "GET" and wants_page(request):
+            wanted = request.query_params.multi_items() if query is None else query
+            return page(request, "sign-in.html", 401, detail=detail, query=wanted, wrong=query is not None)
+        return problem_response(401, detail, {"www-authenticate": 'Bearer realm="tunability"'})
 
     def has_cookie(self, headers: Headers) -> bool:
         try:

@@ -12,11 +12,9 @@ from analysis.pairs import whole_values
 from analysis.ridge import ridge
 
 
-def advice_on(
-    surface: np.ndarray, noise: float = 0.01, coupled: tuple[bool, ...] = (True,), **options: float
-):
+def advice_on(surface: np.ndarray, noise: float = 0.01):
     landscape = known.landscape(surface, noise)
-    return advise(landscape, ridge(landscape), list(coupled), **options)
+    return advise(landscape, ridge(landscape))
 
 
 def test_a_shear_takes_the_nearest_measured_cell() -> None:
@@ -100,7 +98,7 @@ def test_two_parameters_that_are_one() -> None:
 
 
 def test_coordinates_in_words() -> None:
-    bent = advice_on(known.two_regimes(-1.5), coupled=(False, True))
+    bent = advice_on(known.two_regimes(-1.5))
     assert bent.coordinate.startswith("alpha/max(eps, 0.03")
     assert bent.exponents[0].estimate == 0
     assert advice_on(known.valley(-1.0)).coordinate == "alpha*eps"
@@ -114,7 +112,7 @@ def test_coordinates_in_words() -> None:
         for axis, scale in zip(("alpha", "eps"), scales, strict=True):
             if scale == "linear":
                 landscape = landscape.assign_coords({axis: (axis, known.DECADES, {"scale": "linear"})})
-        assert advise(landscape, ridge(landscape), [True]).coordinate == words
+        assert advise(landscape, ridge(landscape)).coordinate == words
 
 
 def test_a_target_that_is_never_reached_has_no_median() -> None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.power import UNDECIDED, further_trials, seeds_to_decide, verdict_on
+from analysis.power import further_trials, seeds_to_decide
+from analysis.ridge import UNDECIDED, ridge
 
 NOISE = 0.35
 
@@ -15,11 +16,11 @@ def test_as_many_seeds_as_asked_for_decide_more_often_than_not(slope: float) -> 
     surface, rng = known.valley(slope, 0.3, 0.02), np.random.default_rng(5)
     decided = []
     for _ in range(60):
-        found, kinds, verdict = verdict_on(known.landscape(surface, NOISE, 3, rng))
-        needed = seeds_to_decide(found, kinds, verdict)
-        if verdict == UNDECIDED and needed is not None and needed <= 60:
+        found = ridge(known.landscape(surface, NOISE, 3, rng))
+        needed = seeds_to_decide(found)
+        if found.verdict == UNDECIDED and needed is not None and needed <= 60:
             assert needed > 3
-            decided.append(verdict_on(known.landscape(surface, NOISE, needed, rng))[2] != UNDECIDED)
+            decided.append(ridge(known.landscape(surface, NOISE, needed, rng)).verdict != UNDECIDED)
     assert len(decided) >= 20
     assert np.mean(decided) > 0.5
 
@@ -28,32 +29,32 @@ def test_no_number_of_seeds_decides_what_scatter_leaves_open() -> None:
     """Rows that scatter about the line for good, with hardly any noise."""
     jagged = known.ALPHA - 0.1 * known.EPS - np.where(np.arange(21) % 2, 0.8, -0.8)
     landscape = known.landscape(0.02 + 0.9 * np.tanh(0.15 * jagged**2), 0.001)
-    found, kinds, verdict = verdict_on(landscape)
-    assert verdict == UNDECIDED
-    assert seeds_to_decide(found, kinds, verdict) is None
+    found = ridge(landscape)
+    assert found.verdict == UNDECIDED
+    assert seeds_to_decide(found) is None
     assert further_trials(landscape) is None
 
 
 def test_what_is_decided_needs_no_more() -> None:
     landscape = known.landscape(known.valley(1.0), 0.01)
-    assert seeds_to_decide(*verdict_on(landscape)) == 5
+    assert seeds_to_decide(ridge(landscape)) == 5
     assert further_trials(landscape) is None
 
 
 def test_nothing_is_asked_for_where_there_is_no_ridge() -> None:
-    found, kinds, verdict = verdict_on(known.landscape(known.flat()))
-    assert (kinds, verdict) == ([], UNDECIDED)
-    assert seeds_to_decide(found, kinds, verdict) is None
+    found = ridge(known.landscape(known.flat()))
+    assert (found.kinds, found.verdict) == ((), UNDECIDED)
+    assert seeds_to_decide(found) is None
     assert further_trials(known.landscape(known.flat())) is None
 
 
 def test_one_seed_asks_for_three() -> None:
     landscape = known.landscape(known.valley(0.1, 0.3), 0.3, seeds=1, rng=1)
-    assert verdict_on(landscape)[2] == UNDECIDED
+    assert ridge(landscape).verdict == UNDECIDED
     further = further_trials(landscape)
     assert further is not None
     assert further.seeds == 3
-    assert seeds_to_decide(*verdict_on(landscape)) is None
+    assert seeds_to_decide(ridge(landscape)) is None
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
@@ -71,7 +72,7 @@ def test_further_seeds_near_the_ridge_decide(slope: float) -> None:
             wanted = (reserve["seed"] < 3) | (further.cells & (reserve["seed"] < further.seeds))
             known_before = have.notnull().reindex(seed=reserve["seed"], fill_value=False)
             have = reserve.where(known_before | wanted).dropna("seed", how="all")
-        verdict = verdict_on(have)[2]
+        verdict = ridge(have).verdict
         decided += verdict != UNDECIDED
         right += verdict == ("coupled" if slope else "decoupled")
         seeds.append(have.sizes["seed"])
@@ -90,8 +91,8 @@ def test_only_rows_of_undecided_regimes_are_asked_about_and_their_seeds_count() 
     for simulation in range(40):
         reserve = known.landscape(surface, 0.12, 40, simulation, asked=3)
         have = reserve.isel(seed=slice(0, 3))
-        _, kinds, verdict = verdict_on(have)
-        if verdict != UNDECIDED or len(kinds) < 2:
+        found = ridge(have)
+        if found.verdict != UNDECIDED or len(found.regimes) < 2:
             continue
         asked += 1
         for _ in range(12):
@@ -104,7 +105,7 @@ def test_only_rows_of_undecided_regimes_are_asked_about_and_their_seeds_count() 
                 "seed", how="all"
             )
             assert have.notnull().sum() > before
-        decided += verdict_on(have)[2] != UNDECIDED
+        decided += ridge(have).verdict != UNDECIDED
     assert asked >= 5
     assert decided >= 0.5 * asked
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from analysis.errors import AnalysisError
-from analysis.power import UNDECIDED, verdict_on
+from analysis.ridge import UNDECIDED, ridge
 from analysis.separability import judge
 
 SEPARABLE = {
@@ -36,12 +36,12 @@ def test_separable_landscapes_are_called_coupled_in_at_most_one_of_twenty(seeds:
         surface = [*SEPARABLE.values(), known.valley(0.0, rng.uniform(-1.5, 1.5), rng.uniform(0, 0.05))][
             simulation % 5
         ]
-        wrong += verdict_on(known.landscape(surface, rng.choice(known.NOISE), seeds, rng))[2] == "coupled"
+        wrong += ridge(known.landscape(surface, rng.choice(known.NOISE), seeds, rng)).verdict == "coupled"
     assert wrong <= 50
 
 
 def test_pure_noise_is_seldom_called_anything() -> None:
-    found = [verdict_on(known.landscape(known.flat(), 0.05, rng=source))[2] for source in range(200)]
+    found = [ridge(known.landscape(known.flat(), 0.05, rng=source)).verdict for source in range(200)]
     assert found.count("coupled") <= 15
     assert found.count(UNDECIDED) >= 180
 
@@ -49,7 +49,7 @@ def test_pure_noise_is_seldom_called_anything() -> None:
 @pytest.mark.parametrize("noise", known.NOISE)
 @pytest.mark.parametrize("name", COUPLED)
 def test_coupled_landscapes_are_called_coupled(name: str, noise: float) -> None:
-    found = [verdict_on(known.landscape(COUPLED[name], noise, rng=source))[2] for source in range(20)]
+    found = [ridge(known.landscape(COUPLED[name], noise, rng=source)).verdict for source in range(20)]
     assert found.count("coupled") == 20
 
 
@@ -112,9 +112,9 @@ def test_monotone_rescaling_keeps_the_verdict() -> None:
         plain = known.landscape(surface, 0.01)
         for rescaled in (np.sqrt(plain), plain**2, 5 + 3 * plain):
             rescaled["alpha"].attrs = rescaled["eps"].attrs = {"scale": "log"}
-            one, other = verdict_on(plain), verdict_on(rescaled)
-            assert one[1:] == other[1:]
-            assert other[0].slope.estimate == pytest.approx(one[0].slope.estimate, abs=0.03)
+            one, other = ridge(plain), ridge(rescaled)
+            assert one.kinds == other.kinds
+            assert other.slope.estimate == pytest.approx(one.slope.estimate, abs=0.03)
 
 
 def test_three_axes_have_three_verdicts() -> None:

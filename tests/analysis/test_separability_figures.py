@@ -7,7 +7,7 @@ import pytest
 from analysis.advice import BUDGET
 from analysis.errors import AnalysisError
 from analysis.penalty import transfer_regret
-from analysis.separability import judge
+from analysis.separability import judge, judge_all
 from analysis.separability_figures import separability_figure
 
 
@@ -15,9 +15,10 @@ def test_a_row_for_each_verdict() -> None:
     bent = known.landscape(known.two_regimes(-1.5), 0.01)
     straight = known.landscape(known.valley(0.0, 0.3, 0.01), 0.01)
     nothing = known.landscape(known.flat())
-    pairs = [(judge(name, each)[0], each) for name, each in (("adam", bent), ("x", straight), ("y", nothing))]
-    figure = separability_figure(pairs)
-    for row, (verdict, landscape) in zip(figure.subfigs, pairs, strict=True):
+    landscapes = {"adam": bent, "x": straight, "y": nothing}
+    verdicts = judge_all(landscapes)
+    figure = separability_figure(verdicts)
+    for row, verdict, landscape in zip(figure.subfigs, verdicts, landscapes.values(), strict=True):
         assert row.get_suptitle().replace("\n", " ") == verdict.sentence
         ridge, regret, *_ = row.axes
         lines = {len(line.get_xdata()): line for line in ridge.get_lines()}
@@ -31,15 +32,15 @@ def test_a_row_for_each_verdict() -> None:
         shown = np.asarray(regret.collections[0].get_array())
         np.testing.assert_allclose(shown, transfer_regret(landscape)["estimate"])
     (transition,) = [line for line in figure.subfigs[0].axes[0].get_lines() if line.get_linestyle() == "--"]
-    assert pairs[0][0].ridge.transition is not None
-    assert transition.get_xdata()[0] == pairs[0][0].ridge.transition.estimate
+    assert verdicts[0].ridge.transition is not None
+    assert transition.get_xdata()[0] == verdicts[0].ridge.transition.estimate
 
 
 def test_bars_are_the_medians_before_and_after() -> None:
     landscape = known.landscape(known.valley(1.0, 0.3, 0.02), 0.005)
     (verdict,) = judge("adam", landscape)
     assert verdict.advice is not None
-    figure = separability_figure([(verdict, landscape)])
+    figure = separability_figure([verdict])
     right = next(each for each in figure.subfigs[0].axes if each.get_title().startswith("median of"))
     heights = [bar.get_height() for bar in right.patches]
     costs = verdict.advice.cost.values()

@@ -16,11 +16,13 @@ import pytest
 from PIL import Image
 
 import study.run
+from analysis.stored import stored_landscapes
 from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun
 from storage.store import open_store
 from study.block import Block
-from study.cli import diverged_shares, landscapes, main, show_summary
+from study.cli import main
+from study.shown import diverged_shares, show_summary
 
 Cli = Callable[..., tuple[int, str, str]]
 WriteStudy = Callable[..., Path]
@@ -115,7 +117,7 @@ def test_plot_of_a_half_run_study_draws_what_is_there(cli: Cli, url: str, tmp_pa
 
 def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.CaptureFixture[str]) -> None:
     with open_store(url, create=False) as store:
-        show_summary(landscapes(store, ["made-up"]), diverged_shares(store, "made-up"))
+        show_summary(stored_landscapes(store, ["made-up"]), diverged_shares(store, "made-up"))
     lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
     assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 8.3%" in lines
     assert "avagrad alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.0%" in lines

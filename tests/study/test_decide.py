@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.landscape import landscape
-from analysis.power import verdict_on
+from analysis.ridge import ridge
 from storage.records import Trials
 from storage.store import Store, open_store
 from study.block import Block
@@ -91,7 +91,7 @@ def test_rounds_end_when_the_verdict_is_given(store: Store, spec: StudySpec) -> 
     values = landscape(store.trials("known", "sgd"), spec.space, "validation_error").assign_attrs(
         asked_seeds=3
     )
-    assert verdict_on(values)[2] == "coupled"
+    assert ridge(values).verdict == "coupled"
     assert stored_extra(spec, store) > 0
 
 

@@ -2,7 +2,7 @@
 
 import { query, readJson } from "./api.js";
 import { axis, draw, metricAxis, style } from "./chart.js";
-import { lazyDetails, make, makeTable, problemText } from "./dom.js";
+import { lazyDetails, make, makeTable, readInto } from "./dom.js";
 import { axisNumber, metricOf, shortNumber, words } from "./format.js";
 import { coordinatesOf } from "./panels.js";
 
@@ -38,13 +38,8 @@ export function drawCurves(chart, cell, metric, small = false) {
 
 // Fills `place` with a cell's trials and curves; `metric` is the study's.
 export async function showCell(place, panel, at, metric) {
-  let cell;
-  try {
-    cell = await readCell(panel, at);
-  } catch (error) {
-    place.replaceChildren(problemText(error));
-    return;
-  }
+  const cell = await readInto(place, readCell(panel, at));
+  if (!cell) return;
   if (!cell.trials.length) {
     place.replaceChildren(make("p", { class: "hint" }, "This cell has no trial yet."));
     return;

@@ -2,7 +2,7 @@
 
 import { query, readJson, studyUrl } from "./api.js";
 import { axis, draw, plain, style, theme } from "./chart.js";
-import { make, makeTable, problemText } from "./dom.js";
+import { make, makeTable, readInto } from "./dom.js";
 import { shortNumber, words } from "./format.js";
 
 const PATTERNS = ["", "/", ".", "x", "\\", "-"];
@@ -11,14 +11,8 @@ export const readCost = (study, target, optimizer) =>
   readJson(`${studyUrl(study, "/cost")}?${query([["target", target], ["optimizer", optimizer]])}`);
 
 export async function showCost(place, study, target) {
-  let found;
-  try {
-    found = await readCost(study, target);
-  } catch (error) {
-    place.replaceChildren(problemText(error));
-    return;
-  }
-  await drawCost(place, found.rows, target, words(found.metric), found.incomplete);
+  const found = await readInto(place, readCost(study, target));
+  if (found) await drawCost(place, found.rows, target, words(found.metric), found.incomplete);
 }
 
 // `rows` as the API gives them, `optimizer` being whatever the bars are to be told apart by.

@@ -48,6 +48,16 @@ export function showProblem(place, error) {
 
 export const problemText = (error) => make("p", { class: "problem", role: "alert" }, error.message);
 
+// What is read, or null and the problem's text in its place.
+export async function readInto(place, reading) {
+  try {
+    return await reading;
+  } catch (error) {
+    place.replaceChildren(problemText(error));
+    return null;
+  }
+}
+
 export function debounce(work, milliseconds) {
   let timer = 0;
   return (...given) => {

@@ -2,7 +2,7 @@
 
 import { query, readJson } from "./api.js";
 import { axis, draw, plain, theme } from "./chart.js";
-import { lazyDetails, make, makeTable, problemText, renewKeepingOpen } from "./dom.js";
+import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
 import { axisNumber, interval, metricText, shortNumber } from "./format.js";
 
 const SIGNS = { coupled: "↗", decoupled: "→", undecided: "?" };
@@ -13,13 +13,8 @@ export const verdictBadge = (verdict) =>
 export const readRidges = (study, optimizer) => readJson(`/pages/ridges?${query([["study", study], ["optimizer", optimizer]])}`);
 
 export async function showSeparability(place, study) {
-  let found;
-  try {
-    found = await readRidges(study);
-  } catch (error) {
-    place.replaceChildren(problemText(error));
-    return;
-  }
+  const found = await readInto(place, readRidges(study));
+  if (!found) return;
   const cards = found.verdicts.map((verdict) => makeCard(verdict, found.metric));
   const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${each.detail}`));
   renewKeepingOpen(place, make("div", { class: "cards" }, ...cards.map((card) => card.node)), ...problems);

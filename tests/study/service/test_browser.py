@@ -132,13 +132,19 @@ def cell_at(landscape: Any, across: float, up: float) -> dict[str, float]:
     return {"x": box["x"] + across * box["width"], "y": box["y"] + (1 - up) * box["height"]}
 
 
-def test_a_wrong_token_is_refused(browser: Any, address: str) -> None:
+def test_a_wrong_token_is_refused_and_the_right_one_asked_for(browser: Any, address: str) -> None:
     context = browser.new_context()
     page = context.new_page()
-    for query in ("", "?token=wrong"):
+    for query, said in (("", "This page needs the token."), ("?token=wrong", "That token is wrong.")):
         answer = page.goto(f"{address}/{query}")
         assert answer.status == 401
-        assert "open the URL that tunability serve printed" in page.content()
+        assert said in page.inner_text("main")
+        assert page.locator("#studies").count() == 0
+    for token, heading in (("wrong again", "Tunability"), (TOKEN, "Studies")):
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name=heading, exact=True, level=1).wait_for()
+    assert "token" not in page.url
     context.close()
 
 

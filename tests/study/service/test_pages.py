@@ -20,6 +20,7 @@ from study.service.settings import Settings
 
 PAGES = ["/", "/studies/small", "/new", "/trials", "/compare"]
 ODD = "<b>&\"'%?# ü"
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 MakeTrials = Callable[..., Trials]
 
 
@@ -80,7 +81,7 @@ def test_signing_in_keeps_what_a_page_was_asked_for(app: Service, settings: Sett
 
 
 def test_an_unknown_study_is_a_page_with_the_stores_words(client: TestClient) -> None:
-    answer = client.get("/studies/<smal>")
+    answer = client.get("/studies/<smal>", headers=BROWSER)
     assert answer.status_code == 404
     assert "there is no study &#39;&lt;smal&gt;&#39;" in answer.text
 
@@ -101,10 +102,25 @@ def test_a_store_that_cannot_be_read_is_a_page_too(tmp_path: Path) -> None:
     settings = Settings(f"sqlite:///{tmp_path}/none.db", token="x" * 16)
     with TestClient(create_app(settings), "http://127.0.0.1") as client:
         client.headers["authorization"] = f"Bearer {settings.token}"
-        answer = client.get("/")
+        answer = client.get("/", headers=BROWSER)
         assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
         assert "none.db" in answer.text
         assert client.get("/pages/panels?study=small").headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/studies/none", 404), ("/trials/x", 404)])
+def test_browsers_get_errors_as_pages_and_scripts_as_problems(
+    client: TestClient, path: str, status: int
+) -> None:
+    shown = client.get(path, headers=BROWSER)
+    assert (shown.status_code, shown.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert '<a href="/">All studies</a>' in shown.text
+    told = client.get(path)
+    assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
+    assert told.json()["detail"].split(":")[0].replace("'", "&#39;") in shown.text
+    assert (
+        client.get("/api/v1/nothing", headers=BROWSER).headers["content-type"] == "application/problem+json"
+    )
 
 
 def test_panels_have_the_numbers_of_the_landscape(client: TestClient) -> None:

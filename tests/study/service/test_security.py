@@ -58,6 +58,22 @@ def test_the_url_becomes_a_cookie(stranger: TestClient, settings: Settings) -> N
     assert stranger.get(f"//evil.example/?token={settings.token}").headers["location"].count("//") == 0
 
 
+def test_a_browser_is_asked_for_the_token(stranger: TestClient, settings: Settings) -> None:
+    browser = {"accept": "text/html"}
+    asked = stranger.get("/trials?study=a%22b&limit=50", headers=browser)
+    assert (asked.status_code, asked.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert 'action="/trials"' in asked.text
+    assert '<input type="hidden" name="study" value="a&#34;b">' in asked.text
+    again = stranger.get("/trials?study=a&token=wrong", headers=browser)
+    assert again.status_code == 401
+    assert "That token is wrong" in again.text
+    assert "set-cookie" not in again.headers
+    assert "wrong&" not in again.text
+    assert 'value="wrong"' not in again.text
+    let_in = stranger.get("/trials", params={"study": "a", "token": settings.token}, headers=browser)
+    assert (let_in.status_code, let_in.headers["location"]) == (303, "/trials?study=a")
+
+
 @pytest.mark.parametrize(
     ("host", "known"),
     [

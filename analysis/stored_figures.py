@@ -1,0 +1,100 @@
+"""Figures of stored studies, by name, as the command line and the service draw them: what exists is in `FIGURES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from analysis.figures import landscape_figure
+from analysis.separability import judge_all
+from analysis.separability_figures import separability_figure
+from analysis.stored import Tell, ignore, stored_landscapes
+from analysis.suboptimality import (
+    check_suboptimality_target,
+    cost_table,
+    performance_profile,
+    summary_table,
+)
+from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
+from analysis.tuning_runs import Choice, stored_curves
+from storage.store import Store
+
+DEFAULT_TARGET = 0.005
+"""Suboptimality that counts as found, in units of the metric."""
+
+
+@dataclass(frozen=True)
+class FigureRequest:
+    """Of what to draw a figure.
+
+    Attributes:
+        names: studies, or STUDY/OPTIMIZER.
+        where: a filter of trials, for landscapes and separability.
+        target: what counts as found; by default `DEFAULT_TARGET` for costs, 1% of the range for advice, and no line on
+            curves.
+        noise: of tuning runs, see `Choice`.
+        tuners: only these; all by default.
+        tell: is called with what was left out.
+    """
+
+    names: tuple[str, ...]
+    where: str | None = None
+    target: float | None = None
+    noise: str | None = None
+    tuners: tuple[str, ...] | None = None
+    tell: Tell = ignore
+
+    @property
+    def cost_target(self) -> float:
+        return DEFAULT_TARGET if self.target is None else self.target
+
+
+def curves_of(store: Store, name: str, request: FigureRequest) -> xr.DataArray:
+    """Suboptimality of the stored runs of STUDY or STUDY/OPTIMIZER."""
+    study, _, optimizer = name.partition("/")
+    choice = Choice(request.noise, tuners=request.tuners)
+    return stored_curves(store, study, optimizer or None, choice, request.tell)
+
+
+def landscape(store: Store, request: FigureRequest) -> Figure:
+    return landscape_figure(stored_landscapes(store, request.names, request.where, tell=request.tell))
+
+
+def separability(store: Store, request: FigureRequest) -> Figure:
+    panels = stored_landscapes(store, request.names, request.where, extra=True, tell=request.tell)
+    return separability_figure(judge_all(panels, request.target))
+
+
+def suboptimality(store: Store, request: FigureRequest) -> Figure:
+    if request.target is not None:
+        check_suboptimality_target(request.target)
+    curves = curves_of(store, request.names[0], request)
+    metric, runs = curves.attrs["metric"], curves.sizes["replicate"]
+    return suboptimality_figure(summary_table(curves), metric, runs, request.target)
+
+
+def cost(store: Store, request: FigureRequest) -> Figure:
+    return cost_figure(cost_table(curves_of(store, request.names[0], request), request.cost_target))
+
+
+def profile(store: Store, request: FigureRequest) -> Figure:
+    tables = []
+    for name in request.names:
+        table = cost_table(curves_of(store, name, request), request.cost_target)
+        tables.append(table.assign(landscape=name.partition("/")[0] + "/" + table["optimizer"]))
+    return profile_figure(performance_profile(pd.concat(tables)))
+
+
+FIGURES: Mapping[str, Callable[[Store, FigureRequest], Figure]] = {
+    "landscape": landscape,
+    "separability": separability,
+    "suboptimality": suboptimality,
+    "cost": cost,
+    "profile": profile,
+}
+OF_SEVERAL = ("landscape", "separability", "profile")
+"""Figures that compare several studies; the others are of one."""

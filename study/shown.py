@@ -1,0 +1,218 @@
+"""What the command line prints. Heavy imports happen inside the functions that need them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from analysis.separability import Verdict
+    from storage.store import Store
+    from study.run import Report
+    from study.spec import StudySpec, TuningSpec
+
+DEFAULT_STORAGE = "sqlite:///tunability.db"
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def show_plan(study: StudySpec, storage: str) -> None:
+    from study.run import estimate_seconds, plan, stored_plan
+
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    todo = stored_plan(study, storage, workers) or plan(study, None, workers)
+    seconds, unfused = estimate_seconds(study, todo, workers)
+    print(f"{study.name}: {study.trials:,} trials, {todo.stored:,} of them stored")
+    largest = max((block.lanes for block in todo.blocks), default=0)
+    print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {largest}")
+    for name, each in unfused.items():
+        print(f"note: {name} is no rule: its trials are trained one after another, about {each:.2g} s each")
+    minutes = seconds / 60 if todo.blocks else 0
+    print(f"estimated time: {minutes:.1f} minutes on this machine's {workers} cores")
+
+
+def show_troubles(report: Report) -> None:
+    for warning in sorted(report.warnings):
+        note(f"warning: {warning}")
+    for failure in report.failures:
+        note(f"failed: {failure}")
+
+
+def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
+    """What happened, where it is, what to type next."""
+    from analysis.stored import stored_landscapes
+
+    show_troubles(report)
+    speed = f", {report.new:,} of them now ({report.new / report.elapsed:.0f} trials/s)" if report.new else ""
+    print(f"\n{study.name}: {report.done:,} of {study.trials:,} trials stored{speed}")
+    if report.done < study.trials:
+        print(f"{'stopped' if report.interrupted else 'incomplete'}: the same command trains the rest")
+    else:
+        show_summary(stored_landscapes(store, [study.name], tell=note), diverged_shares(store, study.name))
+    print(f"\ndatabase: {store.database.name}")
+    plot = f"plot landscape {study.name} -o {study.name}.png"
+    show_next(
+        storage,
+        store,
+        *([plot] if report.done == study.trials else []),
+        f'trials {study.name} --where "seed = 0"',
+    )
+
+
+def show_next(storage: str, store: Store, *commands: str) -> None:
+    """What to type next, on the same database."""
+    option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(store.database.name)}"
+    program = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
+    print("next:", *(f"{program} {command}{option}" for command in commands), sep="\n  ")
+
+
+def show_decision(study: StudySpec, store: Store, report: Report, budget: int) -> None:
+    """The verdicts, and why no more seeds were added."""
+    from analysis.separability import judge_all
+    from analysis.stored import stored_landscapes
+    from study.decide import stored_extra
+    from study.decide import until_decided as seeds_until_decided
+
+    panels = stored_landscapes(store, [study.name], extra=True, tell=note)
+    extra = stored_extra(study, store)
+    print(
+        f"\nseeds added for the verdict: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}"
+    )
+    show_verdicts(judge_all(panels))
+    unlimited = seeds_until_decided(study, sys.maxsize)
+    if not (report.interrupted or report.failures) and unlimited(store, 1):
+        print("not decided: the next seed does not fit into --budget")
+
+
+def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) -> None:
+    """The best cell of each optimizer, and along the second axis the best value of the first."""
+    from analysis.landscape import axis_names, best_along, best_cell
+
+    rows: list[tuple[str, ...]] = []
+    for name, panel in panels.items():
+        best = best_cell(panel)
+        place = ", ".join(f"{axis} = {value:g}" for axis, value in best.coordinates.items())
+        error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
+        rows.append((name, place, f"{best.mean:.4f}{error}", f"{diverged[name]:.1%}"))
+    first = next(iter(panels.values()))
+    metric = first.attrs["metric"] + (" ± s.e." if first.sizes["seed"] > 1 else "")
+    show_table(("optimizer", "best cell", metric, "diverged"), rows)
+    axes = axis_names(first)
+    if len(axes) == 2:
+        lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}
+        lines = [
+            (f"{given:g}", *(f"{panel.sel({axes[1]: given}).item():g}" for panel in lines_of.values()))
+            for given in first[axes[1]].values
+        ]
+        show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
+
+
+def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
+    """The cost table of the runs that a spec asks for."""
+    from analysis.suboptimality import cost_table
+    from analysis.tuning_runs import Choice, stored_curves
+
+    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
+    write_rows(cost_table(stored_curves(store, study, choice=choice, tell=note), tuning.target), "table")
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    for verdict in verdicts:
+        about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
+        print(f"{verdict.sentence}{about}")
+    rows = []
+    for verdict in verdicts:
+        advice = verdict.advice
+        after = advice.penalty.text("z.4f") if advice else "-"
+        rows.append(
+            (
+                verdict.optimizer,
+                ", ".join(verdict.axes),
+                verdict.penalty.text("z.4f"),
+                after,
+                verdict.interaction.text("z.2f"),
+                verdict.sobol.text("z.2f"),
+                "-"
+                if verdict.seeds_to_decide is None
+                else f"{verdict.ridge.seeds} of {verdict.seeds_to_decide}",
+            )
+        )
+    header = (
+        "optimizer",
+        "axes",
+        "lost one at a time",
+        "lost as advised",
+        "interaction",
+        "Sobol' index",
+        "seeds to decide",
+    )
+    show_table(header, rows)
+
+
+def diverged_shares(store: Store, study: str) -> dict[str, float]:
+    """Of each optimizer's trials, without seeds that were added for a verdict."""
+    from analysis.landscape import diverged_share
+    from analysis.stored import asked_seeds
+
+    asked = asked_seeds(store.spec(study))
+    where = None if asked is None else f"seed < {asked}"
+    return {each: diverged_share(store.trials(study, each, where)) for each in store.optimizers(study)}
+
+
+def write_rows(frame: pd.DataFrame, format: str) -> None:
+    """A table with NaN as a dash, CSV with NaN empty, or JSON with NaN as null."""
+    match format:
+        case "json":
+            import json
+
+            rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+            print(json.dumps(rows, indent=2))
+        case "csv":
+            print(frame.to_csv(index=False), end="")
+        case _:
+            rows_of_text = [
+                tuple(
+                    cell if isinstance(cell, str) else "-" if cell != cell else f"{cell:.4g}" for cell in row
+                )
+                for row in frame.itertuples(index=False)
+            ]
+            show_table(tuple(map(str, frame.columns)), rows_of_text)
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Any]:
+    """A callback for `study.run.run` that draws a bar with the time left; quiet when not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"{title}: starting the workers", total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, description=title, completed=done, total=total)
+
+        yield advance
