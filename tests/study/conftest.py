@@ -1,8 +1,12 @@
 """Small studies, and the command line as a process of its own."""
 
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,43 @@ def start_command(*arguments: object) -> subprocess.Popen[str]:
 def start() -> Start:
     """Starts `tunability` with the given arguments."""
     return start_command
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """A Ray cluster that somebody else started: where drivers join it, and its Jobs API."""
+
+    process: subprocess.Popen[str]
+    address: str
+    jobs: str
+
+
+@pytest.fixture
+def ray_head(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHead]:
+    """A cluster of two CPUs on this machine that asks for no token."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    # a socket's path may have 107 characters, fewer than a test's own folder takes
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        arguments = ["--head", "--block", f"--port={ports[0]}", "--num-cpus=2", f"--temp-dir={folder}"]
+        board = [f"--dashboard-port={ports[1]}", "--dashboard-agent-listen-port=0", "--disable-usage-stats"]
+        head = subprocess.Popen(
+            [str(COMMAND.with_name("ray")), "start", *arguments, *board],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"},
+        )
+        try:
+            assert any("Ray runtime started" in line for line in head.stdout or ())
+            yield RayHead(head, f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+        finally:
+            head.terminate()
+            head.communicate(timeout=60)
 
 
 @pytest.fixture

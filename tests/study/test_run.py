@@ -3,13 +3,11 @@
 import itertools
 import os
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -157,30 +155,11 @@ def test_a_dead_worker_is_replaced(tmp_path: Path, write_study: WriteStudy, star
     assert len(contents(database)) == TRIALS
 
 
-def test_a_running_cluster(
-    tmp_path: Path, write_study: WriteStudy, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ray = Path(sys.executable).with_name("ray")
-    # a socket's path may have 107 characters, fewer than a test's own folder takes
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        arguments = ["--head", "--block", f"--port={port}", "--num-cpus=2", f"--temp-dir={folder}"]
-        quietly = ["--include-dashboard=false", "--disable-usage-stats"]
-        head = subprocess.Popen(
-            [ray, "start", *arguments, *quietly], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        try:
-            assert any("Ray runtime started" in line for line in head.stdout or ())
-            database = f"sqlite:///{tmp_path}/t.db"
-            run = start("run", write_study(), "--storage", database, "--address", f"127.0.0.1:{port}")
-            assert f"{TRIALS} of {TRIALS} trials stored" in finish(run)
-            assert head.poll() is None, "joining a cluster must not end it"
-        finally:
-            head.terminate()
-            head.communicate(timeout=60)
+def test_a_running_cluster(tmp_path: Path, write_study: WriteStudy, start: Start, ray_head: Any) -> None:
+    database = f"sqlite:///{tmp_path}/t.db"
+    run = start("run", write_study(), "--storage", database, "--address", ray_head.address)
+    assert f"{TRIALS} of {TRIALS} trials stored" in finish(run)
+    assert ray_head.process.poll() is None, "joining a cluster must not end it"
 
 
 def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:

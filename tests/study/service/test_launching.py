@@ -39,10 +39,10 @@ LONG = SPEC | {"name": "long", "workload": {"name": "digits-mlp", "steps": 500},
 class Running:
     """A service as a process, and a client that knows its token."""
 
-    def __init__(self, storage: str, state: Path) -> None:
+    def __init__(self, storage: str, state: Path, *options: str) -> None:
         self.state = state
         self.process = subprocess.Popen(
-            [str(COMMAND), "serve", "--port", "0"],
+            [str(COMMAND), "serve", "--port", "0", *options],
             env={
                 **os.environ,
                 "XDG_STATE_HOME": str(state),
@@ -117,8 +117,8 @@ def serve(state: Path) -> Iterator[Callable[[str], Running]]:
     """Starts services of a database; none is left behind."""
     started: list[Running] = []
 
-    def start(storage: str) -> Running:
-        started.append(Running(storage, state))
+    def start(storage: str, *options: str) -> Running:
+        started.append(Running(storage, state, *options))
         return started[-1]
 
     yield start
@@ -285,6 +285,26 @@ def only_by_password(server: str, run_sql: Callable[..., None]) -> None:
     engine.dispose()
     rules.write_text("local all tuner scram-sha-256\nhost all tuner all scram-sha-256\n" + rules.read_text())
     run_sql(server, "SELECT pg_reload_conf()")
+
+
+@pytest.mark.timeout(240)
+def test_a_running_cluster_by_its_address(
+    tmp_path: Path, state: Path, serve: Callable[..., Running], ray_head: Any
+) -> None:
+    service = serve(f"sqlite:///{tmp_path}/tunability.db", "--address", ray_head.jobs)
+    assert service.client.post("/studies", json=SPEC).status_code == 201
+    done = service.until("first", lambda study: study["state"] not in ("queued", "running"))
+    assert (done["state"], done["trials"], done["message"]) == ("done", 24, None)
+    assert "24 of 24 trials stored\n" in service.client.get("/studies/first/log").json()["log"]
+    assert service.client.post("/studies", json=LONG).status_code == 201
+    service.until("long", lambda study: study["trials"] > 0)
+    service.client.post("/studies/long/stop")
+    stopped = service.until("long", lambda study: study["state"] == "stopped")
+    assert 0 < stopped["trials"] < 24
+    said = service.end(signal.SIGINT)
+    assert "goes on" not in said
+    assert heads(state) == []
+    assert ray_head.process.poll() is None
 
 
 def test_the_service_ends_at_once_with_200_listeners(original: Path, serve: Callable[[str], Running]) -> None:
