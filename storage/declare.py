@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all
 from storage.sqlite_file import BUSY_TIMEOUT
 
 # User attributes of an Optuna study that say what it is; the prefix keeps clear of a user's own.
-SPEC, SPEC_HASH, SPACE, METRIC, PROVENANCE, LAUNCH = (
-    f"tunability:{name}" for name in ("spec", "spec_sha256", "space", "metric", "provenance", "launch")
+SPEC, SPEC_HASH, SPACE, METRIC, PROVENANCE, IDENTITY, LAUNCH = (
+    f"tunability:{name}"
+    for name in ("spec", "spec_sha256", "space", "metric", "provenance", "identity", "launch")
 )
 
 
@@ -178,6 +180,8 @@ def _set_attributes(
         SPACE: declaration.space.to_table(),
         METRIC: declaration.metric,
         PROVENANCE: declaration.provenance,
+        # No other study has it, while SQLite gives the ids of deleted studies and trials to new ones.
+        IDENTITY: secrets.token_hex(8),
     }
     ids = connection.scalars(select(studies.c.study_id).where(studies.c.study_name.in_(names))).all()
     if ids:  # SQLite gives the id of a deleted study to the next one, and does not delete its runs

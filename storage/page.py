@@ -182,14 +182,14 @@ def _by_optimizer(
 ) -> tuple[list[int], str | None]:
     """The ids of a page in the order of optimizer and number; each optimizer is read along an index."""
     trials = tables["trials"]
-    names = sorted(request.study_ids, reverse=request.descending)
+    names, order = sorted(request.study_ids, reverse=request.descending), ["optimizer", request.descending]
     last, after = names[0], 0
     if request.cursor is not None:
-        last, after = _decoded(request.cursor, ["optimizer", request.descending], 2)
+        last, after = _decoded(request.cursor, order, 2)
         if last not in names or not isinstance(after, int):
             raise _foreign_cursor()
     condition = _condition(tables, request, numbers)
-    ids: list[int] = []
+    found: list[tuple[str, int]] = []
     for name in names[names.index(last) :]:
         query = (
             select(trials.c.trial_id)
@@ -200,12 +200,14 @@ def _by_optimizer(
                 *condition,
             )
             .order_by(trials.c.trial_id)
-            .limit(request.limit - len(ids))
+            .limit(request.limit + 1 - len(found))  # one more, to know whether there are more
         )
-        ids += connection.scalars(query).all()
-        if len(ids) == request.limit:
-            return ids, _encoded(["optimizer", request.descending], [name, ids[-1]])
-    return ids, None
+        found += [(name, each) for each in connection.scalars(query)]
+        if len(found) > request.limit:
+            break
+    ids = [each for _, each in found[: request.limit]]
+    more = len(found) > request.limit
+    return ids, _encoded(order, list(found[request.limit - 1])) if more else None
 
 
 def _by_column(
@@ -234,11 +236,12 @@ def _by_column(
             beyond = key < bound if request.descending else key > bound
             query = query.where(or_(beyond, and_(key == bound, trials.c.trial_id > after), key.is_(None)))
     query = query.order_by(key.is_(None), key.desc() if request.descending else key, trials.c.trial_id).limit(
-        request.limit
+        request.limit + 1  # to know whether there are more
     )
     rows = connection.execute(query).all()
     following = None
-    if len(rows) == request.limit:
+    if len(rows) > request.limit:
+        *rows, _ = rows
         following = _encoded(order, [rows[-1].sort_key, rows[-1].trial_id])
     return [row.trial_id for row in rows], following
 

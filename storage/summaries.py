@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table, and_, func, inspect, select
 
-from storage.declare import METRIC, attribute, declared_studies
+from storage.declare import IDENTITY, METRIC, attribute, declared_studies
 from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -21,20 +21,20 @@ class Version:
     """What differs after trials or tuning runs were added to a study, or it was deleted and made anew.
 
     Attributes:
-        study_ids: the Optuna study id of each optimizer.
+        identities: of each optimizer, made up when it was declared; ids alone are used again by SQLite.
         last_trials: the largest trial id of each, 0 without trials.
         runs: how many tuning runs there are.
         budget: the sum of their budgets.
     """
 
-    study_ids: tuple[int, ...]
+    identities: tuple[str, ...]
     last_trials: tuple[int, ...]
     runs: int
     budget: int
 
     def follows(self, earlier: Version) -> bool:
         """Whether it is the same study later, with further trials at most."""
-        return self.study_ids == earlier.study_ids and all(
+        return self.identities == earlier.identities and all(
             last >= before for last, before in zip(self.last_trials, earlier.last_trials, strict=True)
         )
 
@@ -65,6 +65,9 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
     trials, runs = tables["trials"], tables[RUNS_TABLE]
     last = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(1)
     tuned = select(func.count(), func.coalesce(func.sum(runs.c.budget), 0))
+    attributes = tables["study_user_attributes"]
+    made = select(attributes.c.study_id, attributes.c.value_json).where(attributes.c.key == IDENTITY)
+    identities = {row.study_id: row.value_json for row in connection.execute(made)}
     has_runs = inspect(connection).has_table(RUNS_TABLE)
     versions = {}
     for study, optimizers in declared_studies(connection, tables).items():
@@ -72,7 +75,7 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
         lasts = tuple(connection.scalar(last.where(trials.c.study_id == each)) or 0 for each in ids)
         of_study = tuned.where(runs.c.study_id.in_(ids))
         count, budget = connection.execute(of_study).one() if has_runs else (0, 0)
-        versions[study] = Version(ids, lasts, count, int(budget))
+        versions[study] = Version(tuple(identities.get(each, "") for each in ids), lasts, count, int(budget))
     return versions
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
@@ -39,8 +38,6 @@ from study.service.settings import Settings
 MOST_PER_PAGE = 1_000
 LONGEST = 200
 FIGURE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-DRAWING = threading.Lock()
-"""Matplotlib's fonts and settings are the process's: one figure at a time."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,12 @@ def reply(request: Request, answer: Answer, headers: dict[str, str] | None = Non
     return Response(answer.body, media_type=answer.media_type, headers=headers)
 
 
+async def read_spec(request: Request) -> Mapping[str, Any]:
+    """The request's body, read in a thread: large ones take their time."""
+    body, media_type = await request.body(), request.headers.get("content-type", "")
+    return await anyio.to_thread.run_sync(read_mapping, body, media_type)
+
+
 @router.get("/studies", response_model=StudyList)
 async def list_studies(request: Request, service: Service) -> Response:
     """Every stored study and how far it is."""
@@ -107,7 +110,7 @@ async def create_study(request: Request, service: Service, tune: Tune = False) -
 
     One that was launched before, and stopped or failed, is not launched again by this: resume it.
     """
-    given = read_mapping(await request.body(), request.headers.get("content-type", ""))
+    given = await read_spec(request)
     name, new = await anyio.to_thread.run_sync(service.launcher.create, given, tune)
     service.progress.forget()
     document = await service.progress.document(name)
@@ -118,7 +121,7 @@ async def create_study(request: Request, service: Service, tune: Tune = False) -
 @router.post("/plan", response_model=PlanDocument, openapi_extra=SPEC_BODY)
 async def plan_study(request: Request, service: Service) -> Response:
     """What running a spec would take, or what is wrong with it. Writes nothing."""
-    given = read_mapping(await request.body(), request.headers.get("content-type", ""))
+    given = await read_spec(request)
     return Response(
         encode(await anyio.to_thread.run_sync(service.launcher.plan, given)), media_type="application/json"
     )
@@ -301,7 +304,8 @@ async def get_figure(
     kind: Annotated[str, Path(json_schema_extra={"enum": list(FIGURES)})],
     format: Annotated[Literal["png", "svg", "pdf"], Path()],
     study: Annotated[
-        list[str], Query(min_length=1, max_length=8, description="STUDY or STUDY/OPTIMIZER; may be repeated.")
+        list[str],
+        Query(min_length=1, max_length=12, description="STUDY or STUDY/OPTIMIZER; may be repeated."),
     ],
     where: Where = None,
     target: Annotated[
@@ -323,12 +327,11 @@ async def get_figure(
     others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)
 
     def draw(store: Any) -> bytes:
-        with DRAWING:
-            return figure_bytes(FIGURES[kind](store, wanted), f".{format}")
+        return figure_bytes(FIGURES[kind](store, wanted), f".{format}")
 
     first = study[0].partition("/")[0]
     answer = await service.reads.of_study(
-        first, ("figure", kind, format, wanted, others), draw, FIGURE_TYPES[format]
+        first, ("figure", kind, format, wanted, others), draw, FIGURE_TYPES[format], one_at_a_time=True
     )
     return reply(request, answer)
 

@@ -13,6 +13,8 @@ import anyio
 import anyio.to_thread
 
 MOST_BYTES = 64 * 2**20
+KEY_BYTES = 4_096
+"""What an answer counts beside its body: keys are as long as filters may be."""
 READERS = 4
 """Answers computed at once, each in a thread: more would only wait for the same cores."""
 
@@ -42,16 +44,19 @@ class Cache:
         self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
         self._waiting: dict[Hashable, asyncio.Task[Answer]] = {}
         self._limiter = anyio.CapacityLimiter(READERS)
+        self._single = anyio.CapacityLimiter(1)
 
-    async def get(self, key: Hashable, make: Callable[[], Answer]) -> Answer:
-        """The answer kept under a key, or what `make` computes, in a thread."""
+    async def get(self, key: Hashable, make: Callable[[], Answer], *, one_at_a_time: bool = False) -> Answer:
+        """The answer kept under a key, or what `make` computes, in a thread, `one_at_a_time` with its like."""
         kept = self._answers.get(key)
         if kept is not None:
             self._answers.move_to_end(key)
             return kept
         task = self._waiting.get(key)
         if task is None:
-            task = self._waiting[key] = asyncio.create_task(self._make(key, make))
+            task = self._waiting[key] = asyncio.create_task(
+                self._make(key, make, self._single if one_at_a_time else self._limiter)
+            )
             task.add_done_callback(lambda done: self._finished(key, done))
         # Shielded: others wait for it too when the first who asked goes away.
         return await asyncio.shield(task)
@@ -61,12 +66,19 @@ class Cache:
         if not task.cancelled():
             task.exception()  # else asyncio complains when nobody waits any more
 
-    async def _make(self, key: Hashable, make: Callable[[], Answer]) -> Answer:
-        answer = await anyio.to_thread.run_sync(make, limiter=self._limiter)
-        if len(answer.body) <= self._most_bytes // 4:
+    async def _make(
+        self, key: Hashable, make: Callable[[], Answer], limiter: anyio.CapacityLimiter
+    ) -> Answer:
+        answer = await anyio.to_thread.run_sync(make, limiter=limiter)
+        if size_of(answer) <= self._most_bytes // 4:
             self._answers[key] = answer
-            self._bytes += len(answer.body)
+            self._bytes += size_of(answer)
             while self._bytes > self._most_bytes:
                 _, dropped = self._answers.popitem(last=False)
-                self._bytes -= len(dropped.body)
+                self._bytes -= size_of(dropped)
         return answer
+
+
+def size_of(answer: Answer) -> int:
+    """Bytes that a kept answer counts as."""
+    return len(answer.body) + KEY_BYTES

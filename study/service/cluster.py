@@ -76,6 +76,11 @@ class Cluster:
         token = (self.folder / "token").read_text(encoding="ascii")
         return Endpoint(found["url"], token, found["address"])
 
+    def slots(self) -> int | None:
+        """How many studies may run at once on the cluster that runs; None without one."""
+        found = self._described() if self.find() else None
+        return found["slots"] if found else None
+
     def keep_priority(self) -> None:
         """Have a cluster start with the priority that this process has now: on Linux each thread has its own."""
         self._starter.submit(os.getpid).result()
@@ -96,8 +101,8 @@ class Cluster:
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("TUNABILITY_")
-            and name != "RAY_ADDRESS"  # secrets of the service are not the jobs'
+            if not name.startswith("TUNABILITY_")  # secrets of the service are not the jobs'
+            and name not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN")  # which are about another cluster
         }
         environment |= {
             "RAY_AUTH_MODE": "token",

@@ -48,7 +48,10 @@ def main(folder: Path, slots: int) -> None:
         described = folder / "cluster.json"
         endpoint = Endpoint(f"http://{context.dashboard_url}", (folder / "token").read_text(encoding="ascii"))
         address = ray.get_runtime_context().gcs_address
-        write_private(described, json.dumps({"pid": os.getpid(), "url": endpoint.url, "address": address}))
+        write_private(
+            described,
+            json.dumps({"pid": os.getpid(), "slots": slots, "url": endpoint.url, "address": address}),
+        )
         with (folder / "in-use").open("a") as lock:
             wait(told, lock.fileno(), endpoint)
             described.unlink(missing_ok=True)

@@ -11,6 +11,10 @@ from study.service.problems import Problem
 from study.service.settings import Settings
 
 DEEPEST = 20
+MOST_DOTS = 1_000
+"""In one line of TOML: keys of very many parts take its parser minutes."""
+MOST_ENTRIES = {"space": 32, "optimizers": 100}
+"""More than any study has, and few enough to be checked at once."""
 TOML_TYPES = ("application/toml", "text/toml", "text/x-toml")
 
 
@@ -25,6 +29,8 @@ def read_mapping(body: bytes, content_type: str) -> Mapping[str, Any]:
         raise Problem(415, f"a study comes as application/json or application/toml, not {media[:100]!r}")
     try:
         text = body.decode("utf-8")
+        if kind == "TOML" and any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise ValueError(f"a line has more than {MOST_DOTS:,} dots: break it")
         given = tomllib.loads(text) if kind == "TOML" else json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -46,12 +52,18 @@ def check_allowed(given: Mapping[str, Any], settings: Settings) -> None:
                 f"{text[:100]!r} is no name: import paths are allowed by tunability serve --allow-imports"
             )
             raise refused(place, detail)
+    for key, most in MOST_ENTRIES.items():
+        entries = given.get(key)
+        if isinstance(entries, Mapping | list) and len(entries) > most:
+            raise refused((key,), f"has {len(entries):,} entries: give at most {most}")
     space = given.get("space")
     if not isinstance(space, Mapping):
         return
     trials: float = 1
     for axis, entry in space.items():
-        trials *= max(values_of(entry), 1)
+        trials *= min(
+            max(values_of(entry), 1), settings.max_trials + 1
+        )  # also when it is too large for a float
         if not trials <= settings.max_trials:  # also when it is NaN
             raise refused(("space", str(axis)), too_many(settings))
 

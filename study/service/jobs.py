@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -15,14 +17,18 @@ from urllib.parse import quote
 
 import anyio.to_thread
 
-from study.service.cluster import SLOT, Cluster, ClusterError, Endpoint
+from study.service.cluster import SLOT, START_SECONDS, Cluster, ClusterError, Endpoint
 from study.service.settings import Settings, without_password
 from study.service.shared import Shared
 
-TIMEOUT_SECONDS = {"GET": 10.0, "POST": 60.0}
+TIMEOUT_SECONDS = {"GET": 5.0, "POST": 60.0}
 """A cluster that just started takes its time for the first job."""
 FRESH_SECONDS = 1.0
+SILENT_SECONDS = 10.0
+"""For how long a cluster that did not answer is not asked again."""
 ALIVE = ("PENDING", "RUNNING")
+ENDED = {0: "SUCCEEDED", 130: "STOPPED"}
+"""What the exit code of a job means; others mean FAILED."""
 WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -37,6 +43,45 @@ class Job:
     id: str
     status: str
     message: str | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The jobs of the service's cluster, by id, and why they are not known, if they are not.
+
+    `cluster` is what launches on it have as ``launch["cluster"]``.
+    """
+
+    jobs: Mapping[str, Job]
+    cluster: str
+    problem: str | None = None
+
+    def knows(self, launch: Mapping[str, Any]) -> bool:
+        """Whether the job of a launch would be here if it were alive."""
+        return self.problem is None and launch.get("cluster") == self.cluster
+
+    def status(self, launch: Mapping[str, Any]) -> str | None:
+        """The status of the job of a launch, also of one on another service's cluster; None when it is gone.
+
+        What is kept of a launch tells what the cluster cannot: that it is just being submitted, and how it ended.
+        """
+        job = self.jobs.get(str(launch.get("job")))
+        if job is not None:
+            return job.status
+        if ended := launch.get("ended"):
+            return ENDED.get(ended["code"], "FAILED")
+        if "job" not in launch:
+            return None
+        if not launch["submitted"]:
+            return "PENDING" if time.time() < launch["asked"] + START_SECONDS else None
+        if self.knows(launch) or launch["stopped"]:  # a stopped one ends by itself
+            return None
+        return "RUNNING" if launch["started"] else "PENDING"
+
+    def alive(self, launch: Mapping[str, Any]) -> bool:
+        """Whether a study's job is queued or running; one that was stopped in the queue only waits for its end."""
+        status = self.status(launch)
+        return status in ALIVE and not (launch["stopped"] and status == "PENDING")
 
 
 def ask(endpoint: Endpoint, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
@@ -82,8 +127,10 @@ class Jobs:
         self._settings = settings
         self._bare, self._password = without_password(settings.storage)
         self.cluster = Cluster(self._bare)
-        self._table = Shared(self._take, FRESH_SECONDS)
-        self.problem: str | None = None
+        self._table = Shared(lambda: anyio.to_thread.run_sync(self.look), FRESH_SECONDS)
+        self._silent: tuple[float, Table] | None = None
+        own = f"{socket.gethostname()}:{self.cluster.folder}"
+        self.name = own if settings.address is None else settings.address.rstrip("/")
 
     @property
     def own(self) -> bool:
@@ -96,26 +143,27 @@ class Jobs:
             return Endpoint(self._settings.address.rstrip("/"), os.environ.get("RAY_AUTH_TOKEN"))
         return self.cluster.find()
 
-    async def table(self) -> Mapping[str, Job]:
-        """Job id -> job, at most a second old; empty without a cluster, and `problem` says if it does not answer."""
+    async def table(self) -> Table:
+        """The jobs, at most a second old."""
         return await self._table.get()
 
     def forget(self) -> None:
         """Ask the cluster again next time."""
         self._table.forget()
 
-    async def _take(self) -> Mapping[str, Job]:
-        try:
-            known = await anyio.to_thread.run_sync(self.read)
-            self.problem = None
-        except JobsError as error:
-            known, self.problem = {}, str(error)
-        return known
-
-    def read(self) -> dict[str, Job]:
-        """Job id -> job, as it is now. Raises JobsError when there is a cluster and it does not answer."""
+    def look(self) -> Table:
+        """The jobs as they are now; none without a cluster."""
+        if self._silent and time.monotonic() < self._silent[0]:
+            return self._silent[1]
         endpoint = self.endpoint()
-        return {job.id: job for job in list_jobs(endpoint)} if endpoint else {}
+        try:
+            found = {job.id: job for job in list_jobs(endpoint)} if endpoint else {}
+        except JobsError as error:
+            silent = Table({}, self.name, str(error))
+            self._silent = time.monotonic() + SILENT_SECONDS, silent
+            return silent
+        self._silent = None
+        return Table(found, self.name)
 
     def submit(self, job: str, study: str) -> None:
         """Have a study's job run when it is its turn; starts the cluster if need be. Raises ClusterError."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from storage.store import open_store
+from study.service.cluster import ClusterError
 from study.service.documents import PlanDocument
 from study.service.incoming import check_allowed, check_trials
-from study.service.jobs import ALIVE, Job, Jobs, JobsError
+from study.service.jobs import Jobs, JobsError
 from study.service.problems import Problem
 from study.service.reads import Reads
 from study.service.settings import Settings
@@ -35,6 +38,10 @@ class Launcher:
     def keep_priority(self) -> None:
         """Have studies run with the priority that this process has now, also when it lowers its own."""
         self._jobs.cluster.keep_priority()
+
+    def running_slots(self) -> int | None:
+        """How many studies run at once on the service's own cluster, if it runs already."""
+        return self._jobs.cluster.slots() if self._jobs.own else None
 
     def parse(self, given: Mapping[str, Any]) -> StudySpec:
         """A checked spec; raises Problem or SpecError."""
@@ -88,7 +95,7 @@ class Launcher:
                 new = not store.is_declared(spec.name, spec.identity())
                 launch = store.launches().get(spec.name, {})
                 launched = launch.get("submitted") and (launch.get("tune") or not tune)
-                needed = not launched and (todo.blocks or tune) and not self._alive(launch)
+                needed = not launched and (todo.blocks or tune) and not self._alive(spec.name, launch, tune)
                 if needed:
                     self._jobs_left()
                 declare(spec, store)
@@ -102,13 +109,16 @@ class Launcher:
         store = self._reads.store()
         given = (launch := store.launches().get(study, {})).get("spec") or store.spec(study)
         if given.get("imported"):
-            raise Problem(409, f"{study} was imported: there is no spec to run")
+            raise Problem(
+                409,
+                f"{study} was imported, there is nothing to train: tunability tune {study} runs tuners on it",
+            )
         spec = self.parse(given)
         todo, seconds, _ = self._estimate(spec)
         tune = tune or bool(launch.get("tune"))
         with self._changing:
             launch = self._reads.store().launches().get(study, {})
-            if self._alive(launch) or not (todo.blocks or tune):
+            if self._alive(study, launch, tune) or not (todo.blocks or tune):
                 return
             self._jobs_left()
             self._launch(study, launch, {"spec": as_given(spec), "tune": tune, "estimate": seconds})
@@ -116,11 +126,14 @@ class Launcher:
     def stop(self, study: str) -> None:
         """Stop a study's job, queued or running. Raises Problem when there is none."""
         with self._changing:
-            launch = self._launch_of(study)
-            if not self._alive(launch):
+            launch, table = self._launch_of(study), self._jobs.look()
+            if not table.alive(launch):
                 raise Problem(409, f"{study} is neither queued nor running: there is nothing to stop")
-            self._keep(study, {"stopped": True})  # first, so that a job that just starts sees it
-            self._jobs.stop(launch["job"])
+            # Jobs look at this when they start and after each block; being told is only sooner.
+            self._keep(study, {"stopped": True})
+            if table.knows(launch):
+                with contextlib.suppress(JobsError):
+                    self._jobs.stop(launch["job"])
 
     def delete(self, study: str, confirm: str | None) -> None:
         """Delete a study with all its trials. Raises Problem when that is not confirmed, or it is queued or running."""
@@ -130,61 +143,81 @@ class Launcher:
                 raise Problem(
                     400, f"this deletes {study} with all its trials for good: say so with ?confirm={study}"
                 )
-            if self._alive(launch):
+            if self._jobs.look().alive(launch):
                 raise Problem(409, f"{study} is queued or running: stop it first")
             with open_store(self._settings.storage, create=True) as store:
                 store.delete(study)
 
     def log(self, study: str) -> tuple[str, str]:
-        """The last job of a study and its log."""
-        job = self._launch_of(study).get("job")
+        """The last job of a study and its log; when its cluster is gone or another service's, the last lines of it."""
+        launch = self._launch_of(study)
+        job, ended = launch.get("job"), launch.get("ended")
         if job is None:
             raise Problem(404, f"{study} was not launched by the service: there is no log of it")
-        return job, self._jobs.log(job)
+        try:
+            return job, self._jobs.log(job)
+        except JobsError:
+            if not ended:
+                raise
+            return job, f"(the last lines of what the job said)\n{ended['log']}"
 
     def active(self) -> list[str]:
         """The studies that are queued or running on the service's own cluster."""
         if not self._jobs.own:
             return []
-        launches, jobs = self._reads.store().launches(), self._jobs.read()
-        return sorted(name for name, launch in launches.items() if alive(launch, jobs))
+        launches, table = self._reads.store().launches(), self._jobs.look()
+        return sorted(
+            name for name, launch in launches.items() if table.knows(launch) and table.alive(launch)
+        )
 
     def _launch_of(self, study: str) -> dict[str, Any]:
         store = self._reads.store()
         store.optimizers(study)  # raises when there is no such study
         return store.launches().get(study, {})
 
-    def _alive(self, launch: Mapping[str, Any]) -> bool:
-        return "job" in launch and alive(launch, self._jobs.read())
+    def _alive(self, study: str, launch: Mapping[str, Any], tune: bool) -> bool:
+        """Whether a study is queued or running. Raises Problem when it is, without the tuners that are asked for."""
+        found = self._jobs.look().alive(launch)
+        if found and tune and not launch.get("tune"):
+            raise Problem(
+                409,
+                f"{study} is queued or running without its tuners: ask for them when it is done, or stop it first",
+            )
+        return found
 
     def _jobs_left(self) -> None:
         """Raise Problem when as many studies as are allowed are queued or running."""
-        try:
-            alive = sum(job.status in ALIVE for job in self._jobs.read().values())
-        except JobsError:
-            return  # submitting will tell
+        table = self._jobs.look()
+        alive = sum(table.alive(launch) for launch in self._reads.store().launches().values())
         if alive >= self._settings.max_active:
             raise Problem(429, f"{alive} studies are queued or running: wait for one to end, or stop one")
 
     def _launch(self, study: str, before: Mapping[str, Any], launch: Mapping[str, Any]) -> None:
         job = f"tunability-{study}-{secrets.token_hex(4)}"
-        fresh = {"job": job, "stopped": False, "submitted": False, "started": None, "before": 0}
+        fresh = {
+            "job": job,
+            "cluster": self._jobs.name,
+            "asked": time.time(),
+            "submitted": False,
+            "started": None,
+            "before": 0,
+            "stopped": False,
+            "ended": None,
+        }
         with open_store(self._settings.storage, create=True) as store:
             if store.launches().get(study, {}) != before:
                 return  # another service was faster
             store.set_launch(study, {**launch, **fresh})
-        self._jobs.submit(job, study)
+        try:
+            self._jobs.submit(job, study)
+        except ClusterError as error:
+            self._keep(study, {"ended": {"code": 2, "reason": str(error), "log": ""}})
+            raise
         self._keep(study, {"submitted": True})
 
     def _keep(self, study: str, changes: Mapping[str, Any]) -> None:
         with open_store(self._settings.storage, create=True) as store:
             store.set_launch(study, changes)
-
-
-def alive(launch: Mapping[str, Any], jobs: Mapping[str, Job]) -> bool:
-    """Whether a study's job is queued or running; one that was stopped in the queue only waits for its end."""
-    job = jobs.get(str(launch.get("job")))
-    return bool(job and job.status in ALIVE and not (launch.get("stopped") and job.status == "PENDING"))
 
 
 def as_given(spec: StudySpec) -> dict[str, Any]:

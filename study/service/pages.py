@@ -29,7 +29,7 @@ async def studies(request: Request, service: Service) -> Response:
 @router.get("/studies/{study}")
 async def study(request: Request, service: Service, study: StudyName) -> Response:
     """One study: landscapes, separability, tuning cost, downloads, log."""
-    return page(request, "study.html", study=await service.progress.document(study))
+    return page(request, "study.html", charts=True, study=await service.progress.document(study))
 
 
 @router.get("/new")
@@ -50,7 +50,14 @@ async def compare(request: Request, service: Service) -> Response:
     """Landscapes of several studies and optimizers on one scale."""
     documents = await service.progress.documents()
     chosen = request.query_params.getlist("study")
-    return page(request, "compare.html", studies=list(documents.values()), chosen=chosen, most=MOST_COMPARED)
+    return page(
+        request,
+        "compare.html",
+        charts=True,
+        studies=list(documents.values()),
+        chosen=chosen,
+        most=MOST_COMPARED,
+    )
 
 
 @data.get("/panels")

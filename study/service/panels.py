@@ -242,7 +242,7 @@ def cell(
     axes = store.space(study).names
     if set(coordinates) != set(axes):
         raise AnalysisError(f"a cell of {study} has a value for each of {', '.join(axes)}: give these")
-    where = " and ".join(f"{name} = {value!r}" for name, value in coordinates.items())
+    where = " and ".join(f'"{name}" = {value!r}' for name, value in coordinates.items())
     frame, _ = store.page(study, optimizer, where, sort="seed", limit=MOST_TRIALS, metrics=metrics)
     curves = []
     for which in frame["number"].head(MOST_CURVES):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio.to_thread
@@ -14,10 +14,12 @@ from analysis.stored import asked_seeds
 from storage.store import Store, Summary, Version
 from study.service.cache import Answer
 from study.service.documents import OptimizerProgress, State, StudyDocument
-from study.service.jobs import Job, Jobs
+from study.service.jobs import Jobs, Table
 from study.service.reads import Reads, Snapshot, axes_of, encode, number
 from study.service.shared import Shared
 from study.service.toml import to_toml
+
+LATELY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ class Stored:
         return sum(each.trials for each in self.summaries.values())
 
     @property
-    def last_finished(self) -> str | None:
+    def last_finished(self) -> datetime | None:
         finished = [each.last_finished for each in self.summaries.values() if each.last_finished]
-        return max(finished).replace(tzinfo=UTC).isoformat() if finished else None
+        return max(finished).replace(tzinfo=UTC) if finished else None
+
+    def grew_lately(self) -> bool:
+        """Whether a trial was stored so lately that something seems to be storing more."""
+        return self.last_finished is not None and datetime.now(UTC) - self.last_finished < LATELY
 
     def optimizers(self) -> list[OptimizerProgress]:
         return [
@@ -65,7 +71,7 @@ class Made:
     """The documents, and what they were made of."""
 
     snapshot: Snapshot
-    jobs: Mapping[str, Job]
+    jobs: Table
     documents: dict[str, StudyDocument]
 
 
@@ -134,14 +140,13 @@ class Progress:
         }
 
     def _document(
-        self, name: str, version: Version, stored: Stored, snapshot: Snapshot, jobs: Mapping[str, Job]
+        self, name: str, version: Version, stored: Stored, snapshot: Snapshot, jobs: Table
     ) -> StudyDocument:
         launch = snapshot.launches.get(name, {})
-        job = jobs.get(str(launch.get("job")))
         complete = stored.expected is None or stored.trials >= stored.expected
-        state, message = judge_state(complete, launch, job)
-        if state == "stopped" and launch and self._jobs.problem:
-            message = self._jobs.problem
+        state, message = judge_state(complete, launch, jobs)
+        if state == "stopped" and not launch.get("stopped") and stored.grew_lately():
+            message = "trials are landing: it is run from elsewhere, as by tunability run"
         eta, rate = time_left(stored, launch) if state == "running" else (None, None)
         return {
             "name": name,
@@ -155,9 +160,9 @@ class Progress:
             "expected": stored.expected,
             "eta_seconds": eta,
             "trials_per_second": rate,
-            "last_finished": stored.last_finished,
+            "last_finished": stored.last_finished.isoformat() if stored.last_finished else None,
             "tuning_runs": version.runs,
-            "job": job.id if job else None,
+            "job": launch.get("job"),
             "optimizers": stored.optimizers(),
         }
 
@@ -180,20 +185,26 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
     return Stored(metric, seeds, cells, summaries)
 
 
-def judge_state(complete: bool, launch: Mapping[str, Any], job: Job | None) -> tuple[State, str | None]:
+def judge_state(complete: bool, launch: Mapping[str, Any], jobs: Table) -> tuple[State, str | None]:
     """State and, where there is more to say, a message.
 
     The job decides while it is alive, then whether every trial is there, then how the job ended.
     """
-    stopped = bool(launch.get("stopped"))
-    if job and job.status == "RUNNING":
+    status, stopped = jobs.status(launch), bool(launch.get("stopped"))
+    elsewhere = None
+    if launch.get("submitted") and not launch.get("ended") and not jobs.knows(launch):
+        elsewhere = jobs.problem or f"by the service whose cluster is {launch['cluster']}"
+    if status == "RUNNING":
         if complete:
-            return "running", "tuners are running" if launch.get("tune") else "ending"
-        return "running", None if launch.get("started") else "starting"
-    if job and job.status == "PENDING" and not stopped:  # a stopped one ends as soon as it gets its turn
-        return "queued", "waiting for its turn"
-    if job and job.status == "FAILED" and not stopped and (not complete or launch.get("tune")):
-        return "failed", job.message
+            return "running", elsewhere or ("tuners are running" if launch.get("tune") else "ending")
+        return "running", elsewhere or (None if launch.get("started") else "starting")
+    if status == "PENDING" and not stopped:  # a stopped one ends as soon as it gets its turn
+        return "queued", elsewhere or (
+            "waiting for its turn" if launch.get("submitted") else "the cluster is starting"
+        )
+    if status == "FAILED" and not stopped and (not complete or launch.get("tune")):
+        job, ended = jobs.jobs.get(str(launch["job"])), launch.get("ended")
+        return "failed", ended["reason"] if ended else job.message if job else None
     if complete:
         return "done", None
     if stopped:

@@ -85,9 +85,18 @@ class Reads:
         return Snapshot(store.versions(), store.launches())
 
     async def of_study(
-        self, study: str, key: Hashable, make: Callable[[Store], Any], media_type: str = "application/json"
+        self,
+        study: str,
+        key: Hashable,
+        make: Callable[[Store], Any],
+        media_type: str = "application/json",
+        *,
+        one_at_a_time: bool = False,
     ) -> Answer:
-        """What `make` reads of a study: bytes, or what becomes JSON. Raises StoreError when there is no such study."""
+        """What `make` reads of a study: bytes, or what becomes JSON. Raises StoreError when there is no such study.
+
+        `one_at_a_time` is for figures: Matplotlib's fonts and settings are the process's.
+        """
         snapshot = await self.snapshot()
         version = snapshot.versions.get(study)
         if version is None:  # it is new, or there is none and the store says so
@@ -97,7 +106,7 @@ class Reads:
             made = make(self.store())
             return Answer(made if isinstance(made, bytes) else encode(made), media_type)
 
-        return await self.cache.get((study, version, key), compute)
+        return await self.cache.get((study, version, key), compute, one_at_a_time=one_at_a_time)
 
     def _version(self, study: str) -> Version:
         store = self.store()
@@ -110,7 +119,7 @@ class Reads:
         version = store.versions().get(study)
         before, known = self._metrics.get(study, (None, frozenset[str]()))
         if version is not None and version != before:
-            anew = before is None or before.study_ids != version.study_ids
+            anew = before is None or before.identities != version.identities
             after = 0 if anew or before is None else max(before.last_trials)
             known = (frozenset() if anew else known) | frozenset(store.metrics(study, after))
             self._metrics[study] = version, known

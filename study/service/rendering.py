@@ -22,24 +22,26 @@ TEMPLATES.filters |= show.FILTERS
 
 
 def page(
-    request: Request, template: str, code: int = 200, headers: dict[str, str] | None = None, **values: Any
+    request: Request, template: str, code: int = 200, *, charts: bool = False, **values: Any
 ) -> Response:
-    """A page under a policy that allows inline styles: Plotly makes style elements and attributes for its charts."""
+    """A page. With `charts` its policy allows inline styles: Plotly makes style elements and attributes."""
+    nonce = request.state.nonce
     html = TEMPLATES.get_template(template).render(
-        static=f"/static/{assets.version()}", path=request.url.path, **values
+        static=f"/static/{assets.version()}", path=request.url.path, nonce=nonce, **values
     )
-    policy = content_security_policy(request.state.nonce, inline_styles=True)
-    return HTMLResponse(html, code, {"content-security-policy": policy, **(headers or {})})
+    return HTMLResponse(
+        html, code, {"content-security-policy": content_security_policy(nonce, inline_styles=charts)}
+    )
 
 
 def content_security_policy(nonce: str, *, inline_styles: bool = False) -> str:
-    """The policy of a page: everything from here, scripts also inline with the request's nonce.
+    """The policy of a page: everything from here, styles also inline with the request's nonce.
 
     `inline_styles` allows style elements and attributes, for pages with libraries that make them.
     """
     styles = "'self' 'unsafe-inline'" if inline_styles else f"'self' 'nonce-{nonce}'"
     return (
-        f"default-src 'self'; script-src 'self' 'nonce-{nonce}'; style-src {styles}; img-src 'self' data: blob:; "
+        f"default-src 'self'; script-src 'self'; style-src {styles}; img-src 'self' data: blob:; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 

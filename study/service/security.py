@@ -46,6 +46,7 @@ class Guard:
         self.session = hmac.new(settings.token.encode(), b"cookie", hashlib.sha256).hexdigest()
         names = {settings.host, "localhost", socket.gethostname(), *settings.hosts}
         self.hosts = {name.lower() for name in names}
+        self.proxies = {name.lower() for name in settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -106,14 +107,26 @@ class Guard:
             return of_error(self.too_large())
         if scope["method"] not in SAFE_METHODS:
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-                return problem_response(403, f"a page of {origin!r} may not change anything here")
+            if origin is not None and not self.own_origin(origin, host):
+                return problem_response(
+                    403,
+                    f"a page of {origin!r} may not change anything here: behind a proxy of that name, start the "
+                    "service with --allow-host NAME",
+                )
             if origin is None and by_cookie and headers.get("sec-fetch-site") != "same-origin":
                 return problem_response(
                     403,
                     "a change without an Origin: scripts send 'Authorization: Bearer TOKEN' and no cookie",
                 )
         return None
+
+    def own_origin(self, origin: str, host: str) -> bool:
+        """Whether a page is one of this service, maybe behind a proxy that calls it by another name."""
+        try:
+            parts = urlsplit(origin)
+            return parts.netloc.lower() == host.lower() or parts.hostname in self.proxies
+        except ValueError:
+            return False
 
     def known_host(self, host: str) -> bool:
         """Whether a request may call the service so: its names, or any address, which no foreign name leads to."""
@@ -147,7 +160,9 @@ class Guard:
         self, scope: Scope, detail: str, query: list[tuple[str, str]] | None = None
     ) -> Response:
         """A refusal: for browsers a page that asks for the token, and then goes on to where one wanted to be."""
-        request = Request(scope)
+        request = Request(
+            {**scope, "path": "/" + scope["path"].lstrip("/\\")}
+        )  # a form's action: never //elsewhere
         if request.method == "GET" and wants_page(request):
             wanted = request.query_params.multi_items() if query is None else query
             return page(request, "sign-in.html", 401, detail=detail, query=wanted, wrong=query is not None)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 
@@ -65,7 +66,13 @@ def serve(storage: str, host: str, port: int, **options: Any) -> None:
         app = create_app(settings)
         with contextlib.suppress(MissingDatabaseError):  # the first study makes it
             app.state.backend.reads.store()
-        app.state.backend.launcher.keep_priority()
+        launcher: Launcher = app.state.backend.launcher
+        launcher.keep_priority()
+        if (running := launcher.running_slots()) not in (None, settings.slots):
+            print(
+                f"the cluster that runs was started with --at-once {running}: {settings.slots} counts for the next one",
+                file=sys.stderr,
+            )
         os.nice(NICER)
         config = uvicorn.Config(
             app,
@@ -75,7 +82,7 @@ def serve(storage: str, host: str, port: int, **options: Any) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         logging.getLogger("uvicorn.access").addFilter(HideToken())
-        print(f"open {settings.url}?token={settings.token}", flush=True)
+        print(f"open {settings.url}?token={quote(settings.token, safe='')}", flush=True)
         print(f"API: {settings.url}docs; stop with Ctrl-C", file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # which uvicorn passes on when it has shut down
             Server(config, app).run([listening])
@@ -111,7 +118,7 @@ def absolute(storage: str) -> str:
     prefix = "sqlite:///"
     if not storage.startswith(prefix) or storage == prefix:
         return storage
-    return prefix + str(Path(storage.removeprefix(prefix)).absolute())
+    return prefix + str(Path(storage.removeprefix(prefix)).resolve())
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -85,11 +85,19 @@ def check_settings(host: str, token: str | None, address: str | None = None) -> 
 
 
 def without_password(storage: str) -> tuple[str, str | None]:
-    """The URL of a database without its password, and the password; what is no URL is for the store to refuse."""
+    """The URL of a database without its password, and the password; what is no URL is for the store to refuse.
+
+    Raises ServiceError when it has another secret, which jobs could not get unseen.
+    """
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError):
         return storage, None
+    for key in url.query:
+        if "password" in key.lower() and key != "password":
+            raise ServiceError(
+                f"--storage has {key}, which everybody on a job's machine could see: put it into ~/.pg_service.conf"
+            )
     password = url.password
     queried = url.query.get("password")
     if queried is not None:

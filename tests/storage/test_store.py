@@ -348,6 +348,22 @@ def test_a_version_changes_with_trials_and_runs(
     assert (of_digits[-1].runs, of_digits[-1].budget) == (1, 3)
 
 
+def test_a_study_made_anew_has_another_version(
+    store: Store, declare: Callable[..., None], batch: Callable[..., Trials]
+) -> None:
+    """SQLite gives it the ids of the deleted one, and its trials theirs."""
+    versions = []
+    for _ in range(2):
+        declare(store)
+        store.append("digits", "avagrad", batch())
+        versions.append(store.versions()["digits"])
+        store.delete("digits")
+    assert versions[0] != versions[1]
+    assert not versions[1].follows(versions[0])
+    if store.database.engine.dialect.name == "sqlite":
+        assert versions[0].last_trials == versions[1].last_trials
+
+
 def test_a_learning_curve(store: Store, declare: Callable[..., None], batch: Callable[..., Trials]) -> None:
     declare(store)
     curve = np.array([[0.5, np.nan, np.inf]])

@@ -5,10 +5,11 @@ import { byId, showProblem } from "./dom.js";
 
 const study = byId("content").dataset.study;
 const problem = byId("problem");
+let ended = false;
 
 export function showActions(document) {
   byId("stop").hidden = !["queued", "running"].includes(document.state);
-  byId("stop").disabled = document.stopping;
+  ended = !["queued", "running"].includes(document.state);
   byId("resume").hidden = !["stopped", "failed"].includes(document.state);
 }
 
@@ -46,13 +47,17 @@ byId("confirm-delete").addEventListener("click", async () => {
 
 async function showLog() {
   const place = byId("log").querySelector("pre");
+  const atEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 4; // else somebody reads further up
+  let text;
   try {
-    place.textContent = (await readJson(studyUrl(study, "/log"))).log || "nothing was written yet";
+    text = (await readJson(studyUrl(study, "/log"))).log || "nothing was written yet";
   } catch (error) {
-    place.textContent = error.message;
+    text = error.message;
   }
-  place.scrollTop = place.scrollHeight;
+  if (text === place.textContent) return;
+  place.textContent = text;
+  if (atEnd) place.scrollTop = place.scrollHeight;
 }
 
 byId("log").addEventListener("toggle", () => { if (byId("log").open) showLog(); });
-setInterval(() => { if (byId("log").open) showLog(); }, 3_000);
+setInterval(() => { if (byId("log").open && !ended) showLog(); }, 3_000);

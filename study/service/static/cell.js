@@ -45,7 +45,7 @@ export async function showCell(place, panel, at, metric) {
     return;
   }
   const chart = make("div", { class: "chart curves", role: "img", "aria-label": `Learning curves of ${cellTitle(panel, at)}; the table below has the numbers` });
-  const where = Object.entries(coordinatesOf(panel, at)).map(([name, value]) => `${name} = ${value}`).join(" and ");
+  const where = Object.entries(coordinatesOf(panel, at)).map(([name, value]) => `"${name}" = ${value}`).join(" and ");
   const all = `/trials?${query([["study", panel.study], ["optimizer", panel.optimizer], ["where", where]])}`;
   place.replaceChildren(trialTable(cell, metric), make("h3", {}, "Learning curves"), chart, curveDetails(cell, metric).element,
     make("p", {}, make("a", { href: all }, "These trials in the list of all")));

@@ -16,6 +16,7 @@ let round = 0; // a later choice makes the answers of an earlier one void
 
 const chosen = () => [...document.querySelectorAll('#choice input[name="study"]:checked')].map((each) => each.value);
 const boxOf = (name) => document.querySelector(`#choice input[value="${CSS.escape(name)}"]`);
+const isTuned = (name) => boxOf(name).dataset.runs !== "0";
 const split = (name) => [name.slice(0, name.indexOf("/")), name.slice(name.indexOf("/") + 1)];
 
 async function chooseCell(panel, place) {
@@ -32,7 +33,13 @@ async function show() {
   window.history.replaceState(null, "", `/compare?${query(names.map((name) => ["study", name]))}`);
   showProblem(byId("problem"), null);
   byId("downloads").hidden = !names.length;
-  if (!names.length) return;
+  if (!names.length) {
+    panels.clear();
+    byId("verdicts").replaceChildren();
+    byId("cost").replaceChildren();
+    byId("cell").hidden = true;
+    return;
+  }
   try {
     const document = await readPanels(names);
     if (mine !== round) return;
@@ -64,7 +71,7 @@ const sentence = (verdict) => verdict.sentence.slice(verdict.sentence.indexOf(":
 
 async function showCosts(names, mine) {
   const target = byId("target").value;
-  const tuned = names.filter((name) => boxOf(name).dataset.runs !== "0"); // of others the API would refuse to tell
+  const tuned = names.filter(isTuned); // of others the API would refuse to tell
   const answers = await each(tuned, (study, optimizer) => readCost(study, target, optimizer));
   if (mine !== round) return;
   const notes = answers.filter(({ error }) => error).map(({ name, error }) => make("p", { class: "hint" }, `${name}: ${error.message}`));
@@ -76,9 +83,10 @@ async function showCosts(names, mine) {
 }
 
 function showDownloads(names) {
-  const pairs = names.slice(0, 8).map((name) => ["study", name]);
+  const pairs = names.map((name) => ["study", name]);
   const links = (kind) => ["png", "svg", "pdf"].map((format) => make("a", { href: `/api/v1/figures/${kind}.${format}?${query(pairs)}`, download: `compare-${kind}.${format}` }, format.toUpperCase()));
-  byId("figures").replaceChildren(make("li", {}, "Landscapes: ", ...links("landscape")), make("li", {}, "Performance profile: ", ...links("profile")));
+  byId("figures").replaceChildren(make("li", {}, "Landscapes: ", ...links("landscape")),
+    names.every(isTuned) ? make("li", {}, "Performance profile: ", ...links("profile")) : "");
 }
 
 byId("choice").addEventListener("change", debounce(show, 150));

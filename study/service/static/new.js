@@ -55,7 +55,10 @@ function showPlan(found) {
     ...[...found.notes, ...tuningNote()].map((note) => make("p", { class: "hint" }, note)));
 }
 
-const tuningNote = () => (byId("tune").checked ? ["The time is that of training; the tuners' own comes on top."] : []);
+// Whether tuners are to be run: as the form says, or when the study file that is edited has a table for them.
+const tunes = () => (byId("edit").checked ? /^\s*\[tuning\]/m.test(byId("toml").value) : byId("tune").checked);
+
+const tuningNote = () => (tunes() ? ["Its tuners are run afterwards. The time is that of training; the tuners' own comes on top."] : []);
 
 // A problem with places goes to their fields, what belongs to none above the launch button.
 function showErrors(error) {
@@ -90,7 +93,7 @@ async function launch() {
   byId("launch").disabled = true;
   byId("doing").textContent = "launching …"; // a cluster may have to start first
   try {
-    const tune = byId("tune").checked ? "?tune=true" : "";
+    const tune = tunes() ? "?tune=true" : "";
     const study = await (await request(`/api/v1/studies${tune}`, { method: "POST", ...body() })).json();
     window.location.assign(`/studies/${encodeURIComponent(study.name)}`);
   } catch (error) {

@@ -36,10 +36,16 @@ export class Panels {
     this.container.setAttribute("aria-busy", "false");
   }
 
-  build(document) {
+  clear() {
     for (const entry of this.shown.values()) drop(entry.chart);
     this.shown.clear();
     this.tables?.replaceChildren();
+    this.container.replaceChildren();
+    this.legend.hidden = true;
+  }
+
+  build(document) {
+    this.clear();
     for (const panel of document.panels) this.shown.set(keyOf(panel), this.makeEntry(panel));
     this.container.replaceChildren(...[...this.shown.values()].map((entry) => entry.node), ...(this.beside ? [this.beside] : []));
     this.tables?.append(...[...this.shown.values()].map((entry) => entry.details.element));

@@ -2,6 +2,7 @@
 
 import { readJson, request, studyUrl } from "./api.js";
 import { byId, make, showProblem, throttle } from "./dom.js";
+import { metricOf } from "./format.js";
 import { listen } from "./live.js";
 import { showProgress } from "./progress.js";
 import { verdictBadge } from "./separability.js";
@@ -48,7 +49,14 @@ async function showVerdicts(place, name) {
 listen(null, {
   study: (study) => {
     const item = itemOf(study.name);
-    if (item) showProgress(item, study);
+    if (item) {
+      showProgress(item, study);
+      const places = [...item.querySelectorAll("[data-best]")];
+      for (const { name, best } of study.optimizers) {
+        const place = places.find((each) => each.dataset.best === name);
+        if (place) place.textContent = metricOf(study.metric, best);
+      }
+    }
     if (!item || (latest.has(study.name) && latest.get(study.name).state !== study.state)) renewList();
     latest.set(study.name, study);
     judgeAll();

@@ -9,6 +9,7 @@ const study = byId("study");
 const WHOLE = new Set(["number", "seed", "diverged_at"]);
 let cursors = [""]; // of the pages from the first to the shown one
 let metric = "";
+let round = 0; // a later question makes the answer of an earlier one void
 
 function fillOptimizers() {
   const names = JSON.parse(study.selectedOptions[0]?.dataset.optimizers ?? "[]");
@@ -22,15 +23,19 @@ const filters = () => ["optimizer", "where", "sort", "order"].map((name) => [nam
 
 async function show() {
   if (!study.value) return;
+  const mine = ++round;
+  byId("first").disabled = byId("previous").disabled = byId("next").disabled = true; // until the page is there
   const pairs = [["study", study.value], ...filters(), ["limit", byId("limit").value]];
   window.history.replaceState(null, "", `/trials?${query(pairs)}`);
   try {
     metric = (await readJson(studyUrl(study.value))).metric;
     const page = await readJson(`${studyUrl(study.value, "/trials")}?${query([...filters(), ["limit", byId("limit").value], ["cursor", cursors.at(-1)]])}`);
+    if (mine !== round) return;
     showProblem(byId("where-problem"), null);
     byId("where").removeAttribute("aria-invalid");
     showPage(page);
   } catch (error) {
+    if (mine !== round) return;
     showProblem(byId("where-problem"), error);
     byId("where").setAttribute("aria-invalid", "true");
   }

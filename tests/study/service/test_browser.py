@@ -222,6 +222,31 @@ def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
     expect(page.locator("#cost tbody tr")).to_have_count(2)
 
 
+def test_a_lost_connection_is_told(visit: Visit) -> None:
+    visit.page.route("**/api/v1/events*", lambda route: route.abort())
+    page = visit("/studies/small")
+    expect(page.locator("#connection")).to_contain_text("The service does not answer: what you see is of")
+    page.unroute("**/api/v1/events*")
+    expect(page.locator("#connection")).to_be_hidden(timeout=30_000)
+    visit.errors.clear()  # of the streams that broke
+
+
+def test_pages_in_the_background_take_no_connection(browser: Any, address: str) -> None:
+    """A browser has six to a host, for all pages together."""
+    context = browser.new_context()
+    context.set_default_timeout(10_000)
+    context.new_page().goto(f"{address}/?token={TOKEN}")
+    for _ in range(8):
+        page = context.new_page()
+        page.goto(f"{address}/studies/small")
+        landscapes(page)
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    context.close()
+
+
 def test_a_landscape_fills_in_while_trials_land(visit: Visit, store_url: str, trials: MakeTrials) -> None:
     page = visit("/studies/half")
     landscapes(page)
@@ -372,7 +397,7 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
     second.get_by_label("Axis", exact=True).fill("eps")
     second.get_by_label("or the values themselves").fill("1e-8 1e-4, 1")
     page.get_by_label("Seeds").fill("2")
-    page.get_by_label("Steps of a training").fill("500")
+    page.get_by_label("Steps of a training").fill("1500")
     expect(page.locator("#plan")).to_contain_text("24", timeout=60_000)
     expect(page.get_by_label("Study file")).to_have_value(re.compile('name = "fresh"'))
     page.get_by_label("edit it here").check()

@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
-from study.service.cache import Answer, Cache
+from study.service.cache import KEY_BYTES, Answer, Cache
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +46,7 @@ async def test_errors_reach_all_and_are_not_kept() -> None:
 
 
 async def test_the_least_recently_asked_for_goes_first() -> None:
-    cache, made = Cache(most_bytes=100), []
+    cache, made = Cache(most_bytes=4 * (24 + KEY_BYTES)), []
 
     async def get(key: str, size: int = 24) -> None:
         await cache.get(key, lambda: made.append(key) or Answer(b"x" * size))
@@ -53,8 +54,27 @@ async def test_the_least_recently_asked_for_goes_first() -> None:
     for key in ("a", "b", "c", "d", "a", "e", "a", "b"):
         await get(key)
     assert made == ["a", "b", "c", "d", "e", "b"]
-    await get("large", 50)
-    await get("large", 50)
+    await get("large", KEY_BYTES)
+    await get("large", KEY_BYTES)
     assert made[-2:] == ["large", "large"]  # too large to keep
     await get("a")
     assert made.count("a") == 1
+
+
+async def test_figures_are_made_one_at_a_time_beside_the_rest() -> None:
+    cache, drawing, most = Cache(), [], []
+
+    def draw() -> Answer:
+        drawing.append(1)
+        most.append(len(drawing))
+        time.sleep(0.05)
+        drawing.pop()
+        return Answer(b"")
+
+    figures = [cache.get(("figure", k), draw, one_at_a_time=True) for k in range(6)]
+    waiting = asyncio.gather(*figures)
+    await asyncio.sleep(0.02)
+    assert (await cache.get("other", lambda: Answer(b"at once"))).body == b"at once"
+    assert not waiting.done()
+    await waiting
+    assert most == [1] * 6

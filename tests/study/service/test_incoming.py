@@ -113,7 +113,8 @@ def test_imports_that_are_allowed(url: str) -> None:
         {"alpha": {"low": 1e-8, "high": 1, "num": 10**12}},
         {"alpha": {"low": 1e-8, "high": 1, "num": 1e300}},
         {"alpha": [1.0 + i for i in range(400)], "eps": {"low": 1e-8, "high": 1, "num": 400}},
-        {f"a{i}": {"low": 1, "high": 2, "num": 100} for i in range(2000)},
+        {f"a{i}": {"low": 1, "high": 2, "num": 100} for i in range(32)},
+        {"alpha": {"low": 1, "high": 2, "num": 1.5}, "eps": {"low": 1, "high": 2, "num": 10**400}},
         {"alpha": {"values": [1.0 + i for i in range(400)]}, "eps": [1.0 + i for i in range(400)]},
     ],
 )
@@ -122,6 +123,18 @@ def test_grids_too_large_are_refused_before_they_are_made(client: TestClient, sp
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["location"].startswith("space")
     assert "a study may have 200,000 trials here" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("key", "entries", "most"),
+    [("space", {f"a{i}": [1.0] for i in range(33)}, 32), ("optimizers", ["adam"] * 101, 100)],
+)
+def test_more_entries_than_any_study_has(client: TestClient, key: str, entries: Any, most: int) -> None:
+    answer = client.post("/api/v1/plan", json=SPEC | {key: entries})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"location": key, "detail": f"has {len(entries)} entries: give at most {most}"}
+    ]
 
 
 def test_trials_too_many_by_seeds(client: TestClient) -> None:
@@ -138,6 +151,7 @@ def test_trials_too_many_by_seeds(client: TestClient) -> None:
         ("[" * 100_000, "application/json", 400, "nested too deeply"),
         ('{"a":' * 50 + "1" + "}" * 50, "application/json", 422, "nested too deeply"),
         ("a = ", "application/toml", 400, "not valid TOML"),
+        ("a." * 400_000 + "a = 1", "application/toml", 400, "more than 1,000 dots"),
         ("a = " + "[" * 10_000, "application/toml", 400, "not valid TOML"),
         ("[1, 2]", "application/json", 422, "a table of keys"),
         (b'"\xff"', "application/json", 400, "not valid JSON"),

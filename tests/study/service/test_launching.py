@@ -33,7 +33,16 @@ SPEC = {
     "lanes": 6,
     "tuning": {"tuners": ["random"], "trials": 5, "replicates": 4},
 }
-LONG = SPEC | {"name": "long", "workload": {"name": "digits-mlp", "steps": 500}, "lanes": 1}
+LONG = SPEC | {"name": "long", "workload": {"name": "digits-mlp", "steps": 1500}, "lanes": 1}
+BREAKS = """
+import pathlib, torch
+
+class Breaks(torch.optim.SGD):
+    def step(self, closure=None):
+        if pathlib.Path(__file__).with_name("broken").exists():
+            raise RuntimeError("no step is made")
+        return super().step(closure)
+"""
 
 
 class Running:
@@ -185,7 +194,7 @@ def test_studies_go_on_while_services_come_and_go(
     assert service.process.returncode == 0
     assert "long: goes on without the service" in said
     assert TOKEN not in said
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while heads(state):  # it ends when the study is done, with no service to tell it
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -275,6 +284,39 @@ def test_a_databases_password_is_never_shown(
     )
     assert stopped.stdout == "stopped\n"
     assert heads(state) == []
+
+
+@pytest.mark.timeout(240)
+def test_how_a_study_failed_is_known_when_the_cluster_is_gone(
+    tmp_path: Path, state: Path, serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "breaks.py").write_text(BREAKS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    storage = f"sqlite:///{tmp_path}/tunability.db"
+    service = serve(storage, "--allow-imports")
+    spec = SPEC | {
+        "optimizers": ["breaks:Breaks"],
+        "space": {"lr": [0.1]},
+        "seeds": 1,
+        "lanes": 1,
+        "workload": {"name": "digits-mlp", "steps": 2},
+    }
+    answer = service.client.post("/studies", json=spec)
+    assert answer.status_code == 201, answer.text
+    (tmp_path / "broken").touch()  # the job has to start first
+    failed = service.until("first", lambda study: study["state"] not in ("queued", "running"))
+    reason = "breaks:Breaks cannot train digits-mlp (RuntimeError: no step is made)"
+    assert (failed["state"], failed["message"]) == ("failed", reason)
+    service.end(signal.SIGINT)
+    deadline = time.monotonic() + 60
+    while heads(state):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    service = serve(storage)
+    found = service.study("first")
+    assert (found["state"], found["message"], found["job"]) == ("failed", reason, failed["job"])
+    assert service.client.get("/studies/first/log").json()["log"].endswith(f"error: {reason}")
+    service.end(signal.SIGTERM)
 
 
 def only_by_password(server: str, run_sql: Callable[..., None]) -> None:

@@ -55,7 +55,10 @@ def test_the_url_becomes_a_cookie(stranger: TestClient, settings: Settings) -> N
         assert wanted in cookie
     assert stranger.get("/docs").status_code == 200  # the client keeps cookies
     assert stranger.get("/docs?token=wrong").status_code == 401
-    assert stranger.get(f"//evil.example/?token={settings.token}").headers["location"].count("//") == 0
+    evil = "http://127.0.0.1:8000//evil.example/"  # a client would take a path alone for a host
+    assert stranger.get(f"{evil}?token={settings.token}").headers["location"] == "/evil.example/"
+    asked = TestClient(stranger.app, "http://127.0.0.1:8000").get(evil, headers={"accept": "text/html"})
+    assert 'action="/evil.example/"' in asked.text
 
 
 def test_a_browser_is_asked_for_the_token(stranger: TestClient, settings: Settings) -> None:
@@ -118,7 +121,21 @@ def test_changes_come_from_here(stranger: TestClient, client: TestClient, settin
     for origin in ("http://evil.example", "http://127.0.0.1:8001", "null", ""):
         assert post(stranger, origin=origin) == 403
         assert post(client, origin=origin) == 403
+    for origin in ("http://[", "http://127.0.0.1:99999999"):
+        assert post(client, origin=origin) == 403
     assert post(client) == passed
+
+
+def test_changes_come_through_a_proxy_of_another_name(url: str) -> None:
+    settings = Settings(url, token="t" * 16, hosts=("lab.example",))
+    client = TestClient(create_app(settings), "http://127.0.0.1:8000")
+    headers = {"authorization": f"Bearer {settings.token}"}
+    assert (
+        client.post("/openapi.json", headers=headers | {"origin": "https://lab.example"}).status_code == 405
+    )
+    refused = client.post("/openapi.json", headers=headers | {"origin": "https://evil.example"})
+    assert refused.status_code == 403
+    assert "--allow-host NAME" in refused.json()["detail"]
 
 
 def test_large_requests_are_refused(client: TestClient) -> None:
@@ -138,6 +155,16 @@ def test_headers_are_on_every_answer(client: TestClient, stranger: TestClient) -
         assert answer.headers["cache-control"] == "no-store"
     policies = [client.get("/docs").headers["content-security-policy"] for _ in range(2)]
     assert policies[0] != policies[1]  # a nonce is used once
+
+
+@pytest.mark.parametrize(
+    ("path", "charts"),
+    [("/", False), ("/new", False), ("/trials", False), ("/studies/small", True), ("/compare", True)],
+)
+def test_only_pages_with_charts_have_inline_styles(client: TestClient, path: str, charts: bool) -> None:
+    policy = client.get(path).headers["content-security-policy"]
+    assert ("'unsafe-inline'" in policy) == charts
+    assert "script-src 'self';" in policy
 
 
 def test_a_failure_reveals_nothing(app: Service, client: TestClient) -> None:
