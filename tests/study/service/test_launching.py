@@ -148,6 +148,10 @@ def test_studies_go_on_while_services_come_and_go(
     assert created.json()["state"] in ("queued", "running")
     queued = service.client.post("/studies", json=SPEC | {"name": "waits"})
     assert (queued.status_code, queued.json()["state"]) == (201, "queued")
+    for path, more in (("/studies", {"json": SPEC | {"name": "waits"}}), ("/studies/waits/resume", {})):
+        refused = service.client.post(f"{path}?tune=true", **more)  # type: ignore[arg-type]
+        assert refused.status_code == 409
+        assert "waits is queued or running without its tuners" in refused.json()["detail"]
 
     again = service.client.post("/studies", content=service.study("long")["toml"], headers=TOML)
     assert (again.status_code, again.json()["job"]) == (200, created.json()["job"])
