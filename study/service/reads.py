@@ -56,6 +56,7 @@ class Reads:
         self._storage = storage
         self._store: Store | None = None
         self._snapshot = Shared(lambda: anyio.to_thread.run_sync(self._read_snapshot), FRESH_SECONDS)
+        self._last = Snapshot({}, {})
         self._metrics: dict[str, tuple[Version | None, frozenset[str]]] = {}
         self.cache = Cache()
 
@@ -82,7 +83,8 @@ class Reads:
             store = self.store()
         except MissingDatabaseError:
             return Snapshot({}, {})
-        return Snapshot(store.versions(), store.launches())
+        self._last = Snapshot(store.versions(), store.launches())
+        return self._last
 
     async def of_study(
         self,
@@ -114,9 +116,9 @@ class Reads:
         return store.versions()[study]
 
     def metrics(self, study: str) -> list[str]:
-        """The further metrics of a study's trials; only trials that were not there last time are looked at."""
+        """The further metrics of a study's trials as of the last snapshot; only trials that are new are looked at."""
         store = self.store()
-        version = store.versions().get(study)
+        version = self._last.versions.get(study) or store.versions().get(study)
         before, known = self._metrics.get(study, (None, frozenset[str]()))
         if version is not None and version != before:
             anew = before is None or before.identities != version.identities
