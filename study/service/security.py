@@ -160,9 +160,8 @@ class Guard:
         self, scope: Scope, detail: str, query: list[tuple[str, str]] | None = None
     ) -> Response:
         """A refusal: for browsers a page that asks for the token, and then goes on to where one wanted to be."""
-        request = Request(
-            {**scope, "path": "/" + scope["path"].lstrip("/\\")}
-        )  # a form's action: never //elsewhere
+        path = "/" + scope["path"].lstrip("/\\")  # the form's action: never //elsewhere
+        request = Request({**scope, "path": path})
         if request.method == "GET" and wants_page(request):
             wanted = request.query_params.multi_items() if query is None else query
             return page(request, "sign-in.html", 401, detail=detail, query=wanted, wrong=query is not None)
