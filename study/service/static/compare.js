@@ -35,6 +35,7 @@ async function show() {
   byId("downloads").hidden = !names.length;
   if (!names.length) {
     panels.clear();
+    byId("panels").replaceChildren(make("p", { class: "hint" }, "Choose two or more above."));
     byId("verdicts").replaceChildren();
     byId("cost").replaceChildren();
     byId("cell").hidden = true;
