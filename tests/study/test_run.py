@@ -41,11 +41,13 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> str:
     return out + err
 
 
-def contents(database: Path, study: str = "small") -> pd.DataFrame:
+def contents(
+    database: Path, study: str = "small", optimizers: tuple[str, ...] = ("adam", "avagrad")
+) -> pd.DataFrame:
     """Everything about the trials but when they ran: one row a trial, its curve as a tuple."""
     storage = optuna.storages.RDBStorage(f"sqlite:///{database}")
     rows = []
-    for optimizer in ("adam", "avagrad"):
+    for optimizer in optimizers:
         for trial in optuna.load_study(study_name=f"{study}/{optimizer}", storage=storage).trials:
             attributes = {k: v for k, v in trial.user_attrs.items() if k != "seconds"}
             curve = tuple(trial.intermediate_values.items())
@@ -288,13 +290,13 @@ def test_two_compiled_runs_give_the_same_bits(
 ) -> None:
     """Through Ray, where every worker compiles or finds in the cache what another compiled."""
     monkeypatch.setattr("study.run.COMPILE_FLOPS", 0)
-    spec = load_spec(write_study(lanes=6))
+    spec = load_spec(write_study(lanes=6, old='"adam", "avagrad"', new='"adam"'))
     tables = []
     for name in ("one", "two"):
         report = run(spec, f"sqlite:///{tmp_path}/{name}.db", on_progress=quiet)
-        assert (report.done, report.warnings, report.failures) == (TRIALS, set(), [])
-        tables.append(contents(tmp_path / f"{name}.db"))
+        assert (report.done, report.warnings, report.failures) == (TRIALS // 2, set(), [])
+        tables.append(contents(tmp_path / f"{name}.db", optimizers=("adam",)))
     pd.testing.assert_frame_equal(*tables)
     compiled = Trainer(6).train(plan(spec, None, 1).blocks[0])
-    first = tables[0][(tables[0].optimizer == "adam") & (tables[0].seed == 0)].head(6)
+    first = tables[0][tables[0].seed == 0].head(6)
     assert first["value"].tolist() == compiled.metrics["validation_error"].tolist()

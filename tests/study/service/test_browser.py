@@ -397,7 +397,7 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
     second.get_by_label("Axis", exact=True).fill("eps")
     second.get_by_label("or the values themselves").fill("1e-8 1e-4, 1")
     page.get_by_label("Seeds").fill("2")
-    page.get_by_label("Steps of a training").fill("800")
+    page.get_by_label("Steps of a training").fill("500")
     expect(page.locator("#plan")).to_contain_text("24", timeout=60_000)
     expect(page.get_by_label("Study file")).to_have_value(re.compile('name = "fresh"'))
     page.get_by_label("edit it here").check()
