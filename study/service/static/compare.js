@@ -22,8 +22,8 @@ const split = (name) => [name.slice(0, name.indexOf("/")), name.slice(name.index
 async function chooseCell(panel, place) {
   byId("cell").hidden = false;
   byId("cell-title").textContent = `Cell: ${panel.study}, ${cellTitle(panel, place)}`;
+  byId("cell").focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
   await showCell(byId("cell-content"), panel, place, panels.document.metric);
-  byId("cell").focus({ preventScroll: true });
   byId("cell").scrollIntoView({ block: "start", behavior: "smooth" });
 }
 

@@ -56,8 +56,8 @@ function tuneButton() {
 async function chooseCell(panel, place) {
   byId("cell-title").textContent = `Cell: ${cellTitle(panel, place)}`;
   byId("cell").hidden = false;
+  byId("cell").focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
   await showCell(byId("cell-content"), panel, place, panels.document.metric);
-  byId("cell").focus({ preventScroll: true });
   byId("cell").scrollIntoView({ block: "start", behavior: "smooth" });
 }
 
