@@ -164,7 +164,7 @@ class Guard:
         request = Request({**scope, "path": path})
         if request.method == "GET" and wants_page(request):
             wanted = request.query_params.multi_items() if query is None else query
-            return page(request, "sign-in.html", 401, detail=detail, query=wanted, wrong=query is not None)
+            return page(request, "sign-in.html", 401, query=wanted, wrong=query is not None)
         return problem_response(401, detail, {"www-authenticate": 'Bearer realm="tunability"'})
 
     def has_cookie(self, headers: Headers) -> bool:

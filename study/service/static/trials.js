@@ -36,6 +36,7 @@ async function show() {
     showPage(page);
   } catch (error) {
     if (mine !== round) return;
+    byId("first").disabled = byId("previous").disabled = cursors.length === 1;
     showProblem(byId("where-problem"), error);
     byId("where").setAttribute("aria-invalid", "true");
   }
