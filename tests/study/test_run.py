@@ -113,7 +113,7 @@ def test_killed_and_resumed_is_as_if_undisturbed(
     process = start("run", spec, "--storage", f"sqlite:///{killed}")
     wait_for_trials(killed, 8)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     before = contents(killed)
     assert 8 <= len(before) < TRIALS
     assert set(before["state"]) == {"COMPLETE"}
@@ -143,7 +143,7 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path, write_study: WriteStudy, start: St
     text = finish(process, code=130)
     assert "stopped: the same command trains the rest" in text
     assert "Traceback" not in text
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
     assert set(contents(database)["state"]) == {"COMPLETE"}
 

@@ -86,7 +86,7 @@ def serving(settings: Settings) -> Iterator[str]:
 def context(browser: Any, address: str) -> Iterator[Any]:
     """A browser that is signed in."""
     context = browser.new_context(viewport={"width": 1280, "height": 844})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     context.new_page().goto(f"{address}/?token={TOKEN}")
     yield context
     context.close()
@@ -234,7 +234,7 @@ def test_a_lost_connection_is_told(visit: Visit) -> None:
 def test_pages_in_the_background_take_no_connection(browser: Any, address: str) -> None:
     """A browser has six to a host, for all pages together."""
     context = browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     context.new_page().goto(f"{address}/?token={TOKEN}")
     for _ in range(8):
         page = context.new_page()
@@ -377,7 +377,6 @@ def launcher(tmp_path: Path) -> Iterator[str]:
     subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.timeout(240)
 def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher: str, tmp_path: Path) -> None:
     context = browser.new_context()
     context.set_default_timeout(90_000)
