@@ -85,12 +85,12 @@ class Table:
 
 
 def ask(endpoint: Endpoint, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
-    """What the Jobs API answers. Raises JobsError when there is no answer, or none with status 200."""
+    """What the cluster's HTTP API answers. Raises JobsError when there is no answer, or none with status 200."""
     headers = {"content-type": "application/json"}
     if endpoint.token is not None:
         headers["authorization"] = f"Bearer {endpoint.token}"
     data = None if document is None else json.dumps(document).encode()
-    request = urllib.request.Request(f"{endpoint.url}/api/jobs/{path}", data, headers, method=method)
+    request = urllib.request.Request(f"{endpoint.url}/api/{path}", data, headers, method=method)
     try:
         with WITHOUT_PROXY.open(request, timeout=TIMEOUT_SECONDS[method]) as answer:
             return json.load(answer)
@@ -109,9 +109,15 @@ def list_jobs(endpoint: Endpoint) -> list[Job]:
     """Every job that was submitted to a cluster. Raises JobsError when it does not answer."""
     return [
         Job(each["submission_id"], each["status"], last_line(each.get("message")))
-        for each in ask(endpoint, "GET", "")
+        for each in ask(endpoint, "GET", "jobs/")
         if each.get("submission_id")
     ]
+
+
+def has_slots(endpoint: Endpoint) -> bool:
+    """Whether a node of a cluster was started with slots for studies. Raises JobsError when it does not answer."""
+    nodes = ask(endpoint, "GET", "v0/nodes?detail=1")["data"]["result"]["result"]
+    return any(SLOT in (node.get("resources_total") or {}) for node in nodes if node["state"] == "ALIVE")
 
 
 def last_line(message: str | None) -> str | None:
@@ -176,11 +182,13 @@ class Jobs:
         assert endpoint is not None
         if self._password is not None:
             self.cluster.keep_password(self._password)
-        ask(endpoint, "POST", "", self._submission(job, study, endpoint))
+        ask(endpoint, "POST", "jobs/", self._submission(job, study, endpoint))
 
     def _submission(self, job: str, study: str, endpoint: Endpoint) -> dict[str, Any]:
         arguments = ["-m", "study.service.job", job, study, self._bare]
         document: dict[str, Any] = {"submission_id": job, "metadata": {"study": study}}
+        if self.own or has_slots(endpoint):
+            document["entrypoint_resources"] = {SLOT: 1}
         if not self.own:
             return document | {"entrypoint": shlex.join(["exec", "python", *arguments])}
         # Ray itself tells a job of any cluster that runs on the machine.
@@ -188,17 +196,17 @@ class Jobs:
         if self._password is not None:
             variables.append(f"PGPASSFILE={self.cluster.pgpass}")
         command = shlex.join(["exec", "env", *variables, sys.executable, *arguments])
-        return document | {"entrypoint": command, "entrypoint_resources": {SLOT: 1}}
+        return document | {"entrypoint": command}
 
     def stop(self, job: str) -> None:
         """Ask a job to stop: it is told with SIGINT, on other clusters with what they have. Raises JobsError."""
         endpoint = self.endpoint()
         if endpoint is not None:
-            ask(endpoint, "POST", f"{quote(job)}/stop")
+            ask(endpoint, "POST", f"jobs/{quote(job)}/stop")
 
     def log(self, job: str) -> str:
         """What a job has said so far. Raises JobsError when it is not known, or the cluster is gone."""
         endpoint = self.endpoint()
         if endpoint is None:
             raise JobsError("the cluster that ran the job is gone, and its log with it")
-        return str(ask(endpoint, "GET", f"{quote(job)}/logs")["logs"])
+        return str(ask(endpoint, "GET", f"jobs/{quote(job)}/logs")["logs"])

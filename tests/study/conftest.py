@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,30 @@ class RayHead:
     address: str
     jobs: str
 
+    @contextmanager
+    def with_node(self, *options: str) -> Iterator[None]:
+        """One more node without CPUs, on this machine too."""
+        with start_ray(f"--address={self.address}", "--num-cpus=0", *options):
+            yield
+
+
+@contextmanager
+def start_ray(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """`ray start`, until the block is left."""
+    node = subprocess.Popen(
+        [str(COMMAND.with_name("ray")), "start", "--block", "--disable-usage-stats", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"},
+    )
+    try:
+        assert any("Ray runtime started" in line for line in node.stdout or ())
+        yield node
+    finally:
+        node.terminate()
+        node.communicate(timeout=60)
+
 
 @pytest.fixture
 def ray_head(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHead]:
@@ -77,21 +102,10 @@ def ray_head(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHead]:
             ports.append(free.getsockname()[1])
     # a socket's path may have 107 characters, fewer than a test's own folder takes
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        arguments = ["--head", "--block", f"--port={ports[0]}", "--num-cpus=2", f"--temp-dir={folder}"]
-        board = [f"--dashboard-port={ports[1]}", "--dashboard-agent-listen-port=0", "--disable-usage-stats"]
-        head = subprocess.Popen(
-            [str(COMMAND.with_name("ray")), "start", *arguments, *board],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"},
-        )
-        try:
-            assert any("Ray runtime started" in line for line in head.stdout or ())
+        arguments = ["--head", f"--port={ports[0]}", "--num-cpus=2", f"--temp-dir={folder}"]
+        board = [f"--dashboard-port={ports[1]}", "--dashboard-agent-listen-port=0"]
+        with start_ray(*arguments, *board) as head:
             yield RayHead(head, f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
-        finally:
-            head.terminate()
-            head.communicate(timeout=60)
 
 
 @pytest.fixture
