@@ -222,10 +222,10 @@ async def list_trials(
     stream = await anyio.to_thread.run_sync(open_chunks)
     first = await anyio.to_thread.run_sync(next, stream, None)  # an error comes before the answer begins
     media = next(media for media, each in ACCEPTED.items() if each == kind)
-    name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in study)
-    headers = {
-        "content-disposition": f'attachment; filename="{name.encode("ascii", "replace").decode()}.{kind}"'
-    }
+    name = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in study
+    )
+    headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
     return StreamingResponse(in_threads(first, stream), media_type=media, headers=headers)
 
 

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -209,6 +210,24 @@ def test_new_trials_are_seen(client: TestClient, url: str, trials: MakeTrials) -
     after = client.get("/api/v1/studies/half/landscape").json()
     assert [each["optimizers"][0]["trials"] for each in (before, after)] == [45, 50]
     assert client.get("/api/v1/studies/half").json()["trials"] == 95
+
+
+def test_a_study_made_just_now_is_found(client: TestClient, url: str, trials: MakeTrials) -> None:
+    """Also before the list of studies, which may be a second old, has it; its name is no file's."""
+    for number in range(2):
+        client.get("/api/v1/studies")
+        name = f"né w:{number}"
+        with open_store(url, create=True) as store:
+            space = store.space("small")
+            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+            store.append(name, "adam", trials(0))
+        path = f"/api/v1/studies/{quote(name, safe='')}"
+        if number == 0:
+            assert client.get(f"{path}/landscape").json()["optimizers"][0]["trials"] == 25
+            table = client.get(f"{path}/trials?format=csv")
+            assert table.headers["content-disposition"] == 'attachment; filename="n__w_0.csv"'
+        else:
+            assert client.get(path).json()["trials"] == 25
 
 
 def test_seeds_added_for_a_verdict_count_for_it_alone(

@@ -188,8 +188,10 @@ def test_deleting_is_meant(client: TestClient) -> None:
     assert client.delete("/api/v1/studies/half").status_code == 400
     assert client.delete("/api/v1/studies/half?confirm=small").status_code == 400
     assert client.delete("/api/v1/studies/none?confirm=none").status_code == 404
+    assert client.get("/api/v1/studies/half").status_code == 200
     assert client.delete("/api/v1/studies/half?confirm=half").status_code == 204
     assert client.get("/api/v1/studies/half").status_code == 404
+    assert [study["name"] for study in client.get("/api/v1/studies").json()["studies"]] == ["small"]
     assert client.post("/api/v1/studies/small/stop").status_code == 409
     assert client.get("/api/v1/studies/small/log").status_code == 404
 

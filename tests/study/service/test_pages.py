@@ -1,5 +1,6 @@
 """The pages as they are served: escaped, under the token, with what scripts draw from."""
 
+import dataclasses
 import re
 import sqlite3
 from collections.abc import Callable
@@ -51,6 +52,7 @@ def test_everything_that_pages_name_is_served(client: TestClient) -> None:
             assert "immutable" in answer.headers["cache-control"]
     assert "immutable" not in client.get("/static/0/style.css").headers["cache-control"]
     assert client.get("/static/0/none.js").status_code == 404
+    assert client.get("/favicon.ico").headers["content-type"] == "image/svg+xml"
     for name, content in assets.contents().items():
         for imported in re.findall(r'from "\./([^"]+)"', content.decode() if name != assets.PLOTLY else ""):
             assert imported in assets.contents(), f"{name} imports {imported}"
@@ -185,6 +187,33 @@ def every_cell(space: SearchSpace) -> Trials:
     )
 
 
+def test_cells_have_edges_also_alone(url: str, client: TestClient) -> None:
+    space = SearchSpace.from_table(
+        {
+            "alpha": {"values": [0.1], "scale": "log"},
+            "beta": {"values": [0.5], "scale": "linear"},
+            "eps": {"values": [1.0, 4.0], "scale": "log"},
+        }
+    )
+    with open_store(url, create=True) as store:
+        store.declare("lone", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append("lone", "adam", every_cell(space))
+    edges = {}
+    for pair in ("axis=alpha&axis=beta", "axis=eps&axis=beta"):
+        panel = client.get(f"/pages/panels?study=lone&{pair}").json()["panels"][0]
+        edges |= {axis["name"]: axis["edges"] for axis in panel["axes"]}
+    assert edges == {"alpha": [0.05, 0.2], "beta": [0.0, 1.0], "eps": pytest.approx([0.5, 2.0, 8.0])}
+
+
+def test_seeds_own_values_stay_away_where_there_are_too_many(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for study, most, given in (("small", 50, True), ("half", 49, False)):
+        monkeypatch.setattr("study.service.panels.MOST_VALUES", most)
+        panel = client.get("/pages/panels", params={"study": study}).json()["panels"][0]
+        assert (panel["values"] is not None) == given
+
+
 def test_several_studies_share_a_scale_of_one_metric(url: str, client: TestClient) -> None:
     both = client.get("/pages/panels?study=small/adam&study=half/avagrad").json()
     assert [(panel["study"], panel["optimizer"]) for panel in both["panels"]] == [
@@ -221,6 +250,31 @@ def test_ridges_go_through_their_dots(client: TestClient) -> None:
     assert [dot[0] for dot in drawn["dots"]] == [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
     for point in [*drawn["dots"], *drawn["lines"][0]]:
         assert point[1] == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_ridge_that_bends_is_drawn_as_two_lines(client: TestClient, url: str) -> None:
+    """As Adam's: the best alpha is constant below eps = 1e-4 and proportional to it above."""
+    space = SearchSpace.from_table(
+        {
+            "alpha": {"low": 1e-4, "high": 1e4, "num": 33},
+            "eps": {"low": 1e-8, "high": 1.0, "num": 17},
+        }
+    )
+    alpha, eps = np.log10(space.cells()).T
+    trials = every_cell(space)
+    with open_store(url, create=True) as store:
+        store.declare("bends", ["adam"], space=space, metric="error", spec={"seeds": 4}, provenance={})
+        for seed in range(4):
+            noise = np.random.default_rng(seed).normal(0, 1e-4, len(alpha))
+            value = 0.1 + 0.02 * (alpha + 2 - np.maximum(eps + 4, 0)) ** 2 + noise
+            store.append("bends", "adam", dataclasses.replace(trials, seed=seed, value=value))
+    verdict = client.get("/pages/ridges?study=bends").json()["verdicts"][0]
+    assert verdict["verdict"] == "coupled"
+    (start, bend), (same, end) = verdict["drawn"]["lines"]
+    assert bend == same
+    assert bend == [pytest.approx(1e-4, rel=0.3), pytest.approx(1e-2, rel=0.3)]
+    assert (start[0], start[1]) == (1e-8, pytest.approx(1e-2, rel=0.3))
+    assert (end[0], end[1]) == (1.0, pytest.approx(1e2, rel=0.3))
 
 
 def test_optuna_dashboard_reads_and_only_reads(url: str, client: TestClient) -> None:

@@ -1,9 +1,12 @@
 """The state of a study, from the store, what is kept of its launch, and the jobs."""
 
+import dataclasses
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from storage.store import open_store
 from study.service.job import Job
@@ -68,6 +71,54 @@ def test_states(launch: dict[str, Any], jobs: Table, complete: bool, state: str,
     found, message = judge_state(complete, launch, jobs)
     assert found == state
     assert said in message if said and message else message == said
+
+
+@pytest.mark.parametrize(
+    ("launch", "eta", "rate"),
+    [
+        ({"started": 10, "before": 80}, 10, 1.0),  # 10 of 90 since it began, 10 to go
+        ({"started": 10, "before": 90, "estimate": 25.0}, 15, None),
+        ({"started": 10, "before": 90, "estimate": 5.0}, 0, None),
+        ({"started": 10, "before": 90}, None, None),
+        ({"started": None, "estimate": 5.0}, None, None),
+    ],
+)
+def test_time_left(client: TestClient, url: str, launch: Any, eta: float | None, rate: float | None) -> None:
+    if launch["started"]:
+        launch = launch | {"started": time.time() - launch["started"]}
+    with open_store(url, create=True) as store:
+        for study in ("half", "small"):
+            store.set_launch(study, ELSEWHERE | launch)
+    half, small = client.get("/api/v1/studies").json()["studies"]
+    assert half["eta_seconds"] == (None if eta is None else pytest.approx(eta, abs=1.5))
+    assert half["trials_per_second"] == (None if rate is None else pytest.approx(rate, rel=0.15))
+    assert (small["trials"], small["eta_seconds"]) == (100, None)  # nothing is left
+
+
+def test_one_that_is_told_to_stop_says_so(
+    client: TestClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.service.jobs.Jobs.look", lambda _: running("RUNNING"))
+    with open_store(url, create=True) as store:
+        store.set_launch("half", KEPT | {"stopped": True})
+        store.set_launch("small", KEPT)
+    found = client.get("/api/v1/studies").json()["studies"]
+    assert [(study["state"], study["stopping"]) for study in found] == [("running", True), ("running", False)]
+
+
+def test_trials_that_land_from_elsewhere_are_told(client: TestClient, url: str, trials: Any) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        for name, given in (
+            ("now", trials(0)),
+            ("then", dataclasses.replace(trials(0), started=long_ago, finished=long_ago)),
+        ):
+            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 2}, provenance={})
+            store.append(name, "adam", given)
+    told = {study["name"]: study["message"] for study in client.get("/api/v1/studies").json()["studies"]}
+    assert "trials are landing: it is run from elsewhere" in told["now"]
+    assert "no job is running it" in told["then"]
 
 
 def test_one_that_was_stopped_in_the_queue_counts_no_more() -> None:

@@ -142,6 +142,8 @@ def test_large_requests_are_refused(client: TestClient) -> None:
     answer = client.post("/api/v1/plan", content=b" " * 1_000_001)
     assert answer.status_code == 413
     assert answer.json()["detail"] == "the request has more than 1,000,000 bytes: send a smaller one"
+    in_pieces = (b" " * 1_000 for _ in range(1_001))  # which do not say how many they will be
+    assert client.post("/api/v1/plan", content=in_pieces).status_code == 413
 
 
 def test_headers_are_on_every_answer(client: TestClient, stranger: TestClient) -> None:
@@ -194,7 +196,8 @@ def test_settings_that_let_strangers_in_are_refused() -> None:
     for host in ("0.0.0.0", "192.168.0.7", "::", "lab.example"):
         with pytest.raises(ServiceError, match="lets other machines in"):
             check_settings(host, None)
-    for token in ("", "short", "with spaces in the middle", "é" * 20):
+    check_settings("127.0.0.1", "t" * 16)
+    for token in ("", "short", "t" * 15, "with spaces in the middle", "é" * 20):
         with pytest.raises(ServiceError, match="token is not allowed"):
             check_settings("127.0.0.1", token)
 
@@ -209,6 +212,19 @@ def test_the_access_log_hides_tokens() -> None:
 
 def test_a_settings_text_hides_secrets(tmp_path: Path) -> None:
     assert "secret" not in repr(Settings(f"postgresql://u:secret@{tmp_path}", token="secret-token-of-16"))
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/"),
+        ("::1", "http://[::1]:80/"),
+        ("0.0.0.0", "http://127.0.0.1:80/"),
+        ("lab.example", "http://lab.example:80/"),
+    ],
+)
+def test_where_a_browser_finds_it(host: str, url: str) -> None:
+    assert Settings("sqlite:///", host=host, port=80).url == url
 
 
 @pytest.mark.parametrize(
