@@ -29,6 +29,7 @@ playwright = pytest.importorskip(
 )
 Page = playwright.Page
 expect = playwright.expect
+expect.set_options(timeout=90_000)  # a cluster starts meanwhile, maybe on a busy machine
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
@@ -86,7 +87,6 @@ def serving(settings: Settings) -> Iterator[str]:
 def context(browser: Any, address: str) -> Iterator[Any]:
     """A browser that is signed in."""
     context = browser.new_context(viewport={"width": 1280, "height": 844})
-    context.set_default_timeout(30_000)
     context.new_page().goto(f"{address}/?token={TOKEN}")
     yield context
     context.close()
@@ -234,7 +234,6 @@ def test_a_lost_connection_is_told(visit: Visit) -> None:
 def test_pages_in_the_background_take_no_connection(browser: Any, address: str) -> None:
     """A browser has six to a host, for all pages together."""
     context = browser.new_context()
-    context.set_default_timeout(30_000)
     context.new_page().goto(f"{address}/?token={TOKEN}")
     for _ in range(8):
         page = context.new_page()
@@ -387,7 +386,7 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
     row = page.get_by_role("group", name="Axis 1")
     row.get_by_label("How many").fill("none")
     page.get_by_label("Name", exact=True).fill("fresh")
-    expect(page.locator("#problem-space")).to_contain_text("alpha", timeout=60_000)
+    expect(page.locator("#problem-space")).to_contain_text("alpha")
     assert page.get_by_role("button", name="Launch").is_disabled()
     assert visit.errors.pop().startswith("Failed to load resource: the server responded with a status of 422")
     row.get_by_label("How many").fill("4")
@@ -397,29 +396,29 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
     second.get_by_label("or the values themselves").fill("1e-8 1e-4, 1")
     page.get_by_label("Seeds").fill("2")
     page.get_by_label("Steps of a training").fill("500")
-    expect(page.locator("#plan")).to_contain_text("24", timeout=60_000)
+    expect(page.locator("#plan")).to_contain_text("24")
     expect(page.get_by_label("Study file")).to_have_value(re.compile('name = "fresh"'))
     page.get_by_label("edit it here").check()
     page.get_by_label("Study file").press("Control+End")
     page.get_by_label("Study file").press_sequentially("lanes = 1\n")
-    expect(page.locator("#plan")).to_contain_text("24, of up to 1 trials", timeout=60_000)
+    expect(page.locator("#plan")).to_contain_text("24, of up to 1 trials")
     visit.errors.clear()  # of the text when it was half typed
     page.get_by_role("button", name="Launch").click()
     page.wait_for_url("**/studies/fresh")
 
     trials = page.locator('#progress [data-field="trials"]')
-    expect(trials).not_to_have_text("0", timeout=90_000)
+    expect(trials).not_to_have_text("0")
     expect(page.locator(".landscape .heatmaplayer image")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".state")).to_contain_text("stopped", timeout=60_000)
+    expect(page.locator(".state")).to_contain_text("stopped")
     stored = trials.inner_text()
     assert int(stored) < 24
     page.get_by_role("button", name="Resume").click()
-    expect(trials).not_to_have_text(stored, timeout=90_000)
+    expect(trials).not_to_have_text(stored)
     page.get_by_text("The job's log").click()
     expect(page.locator("#log pre")).to_contain_text("of 24 trials stored")
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".state")).to_contain_text(re.compile("stopped|done"), timeout=60_000)
+    expect(page.locator(".state")).to_contain_text(re.compile("stopped|done"))
     stored = trials.inner_text()
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()
