@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -174,6 +175,8 @@ def test_another_spec_is_refused_for_all_optimizers(
     message = str(caught.value)
     assert "(space.low = null there, 1 here; steps = 400 there, 800 here)" in message
     assert "give this one another name, or delete the stored one (digits/avagrad)" in message
+    with pytest.raises(StoreError, match=re.escape('space = {"num": 3} there, "published" here')):
+        declare(store, optimizers=("adam",), spec={"steps": 400, "space": "published", "seeds": 3})
     assert optuna.get_all_study_names(plain(url)) == ["digits/avagrad"]
     assert store.optimizers("digits") == ["avagrad"]
 
