@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ Out = Annotated[
 
 def main() -> None:
     """Entry point. An input that our own errors refuse is one line on standard error and exit code 2."""
+    # Or Python looks through all of torch for cycles in the end, which takes a second of a free core.
+    atexit.register(gc.freeze)
     try:
         app()
     except Exception as error:
@@ -81,8 +84,6 @@ def main() -> None:
             raise
         note(f"error: {error}")
         sys.exit(BAD_INPUT)
-    finally:
-        gc.freeze()  # or Python looks through all of torch for cycles before it ends: a second of a free core
 
 
 @app.command()

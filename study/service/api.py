@@ -204,19 +204,19 @@ async def list_trials(
     """Trials by optimizer and number, or sorted; a page as JSON, everything streamed as CSV or Parquet."""
     kind = format or accepted(request.headers.get("accept", ""))
     query = TrialQuery(study, optimizer, where, sort, order == "desc")
+    metrics = await service.reads.metrics(study)
     if kind == "json":
         size = limit or 100
         answer = await service.reads.of_study(
             study,
             ("trials", query, size, cursor),
-            lambda store: reads.trials_json(store, query, service.reads.metrics(study), size, cursor),
+            lambda store: reads.trials_json(store, query, metrics, size, cursor),
         )
         following = next_cursor(answer.body)
         return reply(request, answer, {"link": next_link(request, following)} if following else None)
 
     def open_chunks() -> Iterator[bytes]:
-        store, metrics = service.reads.store(), service.reads.metrics(study)
-        chunks = reads.trial_chunks(store, query, metrics, limit, cursor)
+        chunks = reads.trial_chunks(service.reads.store(), query, metrics, limit, cursor)
         return reads.as_csv(chunks) if kind == "csv" else reads.as_parquet(chunks)
 
     stream = await anyio.to_thread.run_sync(open_chunks)
@@ -238,10 +238,11 @@ async def get_trial(
     number: Annotated[int, Path(ge=0, le=2**31 - 1, description="The trial's number within its optimizer.")],
 ) -> Response:
     """A trial and its learning curve."""
+    metrics = await service.reads.metrics(study)
     answer = await service.reads.of_study(
         study,
         ("trial", optimizer, number),
-        lambda store: reads.trial(store, study, optimizer, number, service.reads.metrics(study)),
+        lambda store: reads.trial(store, study, optimizer, number, metrics),
     )
     return reply(request, answer)
 

@@ -182,13 +182,14 @@ class Jobs:
         assert endpoint is not None
         if self._password is not None:
             self.cluster.keep_password(self._password)
-        ask(endpoint, "POST", "jobs/", self._submission(job, study, endpoint))
+        document = self._submission(job, study, endpoint)
+        if self.own or has_slots(endpoint):
+            document["entrypoint_resources"] = {SLOT: 1}
+        ask(endpoint, "POST", "jobs/", document)
 
     def _submission(self, job: str, study: str, endpoint: Endpoint) -> dict[str, Any]:
         arguments = ["-m", "study.service.job", job, study, self._bare]
         document: dict[str, Any] = {"submission_id": job, "metadata": {"study": study}}
-        if self.own or has_slots(endpoint):
-            document["entrypoint_resources"] = {SLOT: 1}
         if not self.own:
             return document | {"entrypoint": shlex.join(["exec", "python", *arguments])}
         # Ray itself tells a job of any cluster that runs on the machine.

@@ -98,10 +98,11 @@ async def get_cell(
 ) -> Response:
     """The trials and learning curves of one cell."""
     coordinates = coordinates_of(at)
+    metrics = await service.reads.metrics(study)
     answer = await service.reads.of_study(
         study,
         ("cell", optimizer, tuple(coordinates.items())),
-        lambda store: cell(store, study, optimizer, coordinates, service.reads.metrics(study)),
+        lambda store: cell(store, study, optimizer, coordinates, metrics),
     )
     return reply(request, answer)
 

@@ -56,8 +56,7 @@ class Reads:
         self._storage = storage
         self._store: Store | None = None
         self._snapshot = Shared(lambda: anyio.to_thread.run_sync(self._read_snapshot), FRESH_SECONDS)
-        self._last = Snapshot({}, {})
-        self._metrics: dict[str, tuple[Version | None, frozenset[str]]] = {}
+        self._metrics: dict[str, tuple[Version, frozenset[str]]] = {}
         self.cache = Cache()
 
     def store(self) -> Store:
@@ -83,8 +82,7 @@ class Reads:
             store = self.store()
         except MissingDatabaseError:
             return Snapshot({}, {})
-        self._last = Snapshot(store.versions(), store.launches())
-        return self._last
+        return Snapshot(store.versions(), store.launches())
 
     async def of_study(
         self,
@@ -99,10 +97,7 @@ class Reads:
 
         `one_at_a_time` is for figures: Matplotlib's fonts and settings are the process's.
         """
-        snapshot = await self.snapshot()
-        version = snapshot.versions.get(study)
-        if version is None:  # it is new, or there is none and the store says so
-            version = await anyio.to_thread.run_sync(self._version, study)
+        version = await self._version(study)
 
         def compute() -> Answer:
             made = make(self.store())
@@ -110,22 +105,28 @@ class Reads:
 
         return await self.cache.get((study, version, key), compute, one_at_a_time=one_at_a_time)
 
-    def _version(self, study: str) -> Version:
+    async def metrics(self, study: str) -> list[str]:
+        """The further metrics of a study's trials; only trials that are new are looked at. Raises as `of_study`."""
+        version = await self._version(study)
+        before, known = self._metrics.get(study, (None, frozenset[str]()))
+        if version != before:
+            anew = before is None or before.identities != version.identities
+            after = 0 if anew or before is None else max(before.last_trials)
+            found = await anyio.to_thread.run_sync(lambda: self.store().metrics(study, after))
+            known = (frozenset() if anew else known) | frozenset(found)
+            self._metrics[study] = version, known
+        return sorted(known)
+
+    async def _version(self, study: str) -> Version:
+        version = (await self.snapshot()).versions.get(study)
+        if version is None:  # it is new, or there is none and the store says so
+            version = await anyio.to_thread.run_sync(self._fresh_version, study)
+        return version
+
+    def _fresh_version(self, study: str) -> Version:
         store = self.store()
         store.optimizers(study)
         return store.versions()[study]
-
-    def metrics(self, study: str) -> list[str]:
-        """The further metrics of a study's trials as of the last snapshot; only trials that are new are looked at."""
-        store = self.store()
-        version = self._last.versions.get(study) or store.versions().get(study)
-        before, known = self._metrics.get(study, (None, frozenset[str]()))
-        if version is not None and version != before:
-            anew = before is None or before.identities != version.identities
-            after = 0 if anew or before is None else max(before.last_trials)
-            known = (frozenset() if anew else known) | frozenset(store.metrics(study, after))
-            self._metrics[study] = version, known
-        return sorted(known)
 
 
 def encode(document: Any) -> bytes:

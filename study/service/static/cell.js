@@ -2,7 +2,7 @@
 
 import { query, readJson } from "./api.js";
 import { axis, draw, metricAxis, style } from "./chart.js";
-import { lazyDetails, make, makeTable, readInto } from "./dom.js";
+import { byId, lazyDetails, make, makeTable, readInto } from "./dom.js";
 import { axisNumber, metricOf, shortNumber, words } from "./format.js";
 import { coordinatesOf } from "./panels.js";
 
@@ -36,8 +36,17 @@ export function drawCurves(chart, cell, metric, small = false) {
   }));
 }
 
-// Fills `place` with a cell's trials and curves; `metric` is the study's.
-export async function showCell(place, panel, at, metric) {
+// Opens a page's part for a chosen cell; `metric` is the study's.
+export async function openCell(panel, at, metric, name = cellTitle(panel, at)) {
+  const part = byId("cell");
+  byId("cell-title").textContent = `Cell: ${name}`;
+  part.hidden = false;
+  part.focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
+  await showCell(byId("cell-content"), panel, at, metric);
+  part.scrollIntoView({ block: "start", behavior: "smooth" });
+}
+
+async function showCell(place, panel, at, metric) {
   const cell = await readInto(place, readCell(panel, at));
   if (!cell) return;
   if (!cell.trials.length) {

@@ -1,7 +1,7 @@
 // Landscapes of several studies on one scale, their verdicts and costs side by side.
 
 import { query } from "./api.js";
-import { cellTitle, showCell } from "./cell.js";
+import { cellTitle, openCell } from "./cell.js";
 import { drawCost, readCost } from "./cost.js";
 import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
 import { interval, metricText, words } from "./format.js";
@@ -10,7 +10,8 @@ import { readRidges, verdictBadge } from "./separability.js";
 
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
-  title: (panel) => `${panel.study}/${panel.optimizer}`, choose: chooseCell,
+  title: (panel) => `${panel.study}/${panel.optimizer}`, 
+  choose: (panel, at) => openCell(panel, at, panels.document.metric, `${panel.study}, ${cellTitle(panel, at)}`),
 });
 let round = 0; // a later choice makes the answers of an earlier one void
 
@@ -18,14 +19,6 @@ const chosen = () => [...document.querySelectorAll('#choice input[name="study"]:
 const boxOf = (name) => document.querySelector(`#choice input[value="${CSS.escape(name)}"]`);
 const isTuned = (name) => boxOf(name).dataset.runs !== "0";
 const split = (name) => [name.slice(0, name.indexOf("/")), name.slice(name.indexOf("/") + 1)];
-
-async function chooseCell(panel, place) {
-  byId("cell").hidden = false;
-  byId("cell-title").textContent = `Cell: ${panel.study}, ${cellTitle(panel, place)}`;
-  byId("cell").focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
-  await showCell(byId("cell-content"), panel, place, panels.document.metric);
-  byId("cell").scrollIntoView({ block: "start", behavior: "smooth" });
-}
 
 async function show() {
   const names = chosen();

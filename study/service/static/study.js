@@ -2,7 +2,7 @@
 
 import { act, showActions } from "./actions.js";
 import { readJson, sendJson, studyUrl } from "./api.js";
-import { cellTitle, drawCurves, readCell, showCell } from "./cell.js";
+import { cellTitle, drawCurves, openCell, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { byId, debounce, make, problemText, throttle } from "./dom.js";
 import { listen } from "./live.js";
@@ -20,7 +20,7 @@ let last = null;
 const preview = makePreview();
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
-  title: (panel) => panel.optimizer, choose: chooseCell, point: debounce(previewCell, HOVER_REST), beside: preview.node,
+  title: (panel) => panel.optimizer, choose: (panel, at) => openCell(panel, at, panels.document.metric), point: debounce(previewCell, HOVER_REST), beside: preview.node,
 });
 
 const showLandscapes = throttle(async () => {
@@ -51,14 +51,6 @@ function tuneButton() {
   const refusal = make("p", { class: "problem", role: "alert", hidden: true });
   button.addEventListener("click", () => act(button, () => sendJson("POST", studyUrl(study, "/resume?tune=true")), refusal));
   return make("div", {}, button, refusal);
-}
-
-async function chooseCell(panel, place) {
-  byId("cell-title").textContent = `Cell: ${cellTitle(panel, place)}`;
-  byId("cell").hidden = false;
-  byId("cell").focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
-  await showCell(byId("cell-content"), panel, place, panels.document.metric);
-  byId("cell").scrollIntoView({ block: "start", behavior: "smooth" });
 }
 
 function makePreview() {

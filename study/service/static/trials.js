@@ -36,16 +36,16 @@ async function show() {
     showPage(page);
   } catch (error) {
     if (mine !== round) return;
-    byId("first").disabled = byId("previous").disabled = cursors.length === 1;
     showProblem(byId("where-problem"), error);
     byId("where").setAttribute("aria-invalid", "true");
+  } finally {
+    if (mine === round) byId("first").disabled = byId("previous").disabled = cursors.length === 1;
   }
 }
 
 function showPage(page) {
   const rows = page.trials;
   byId("pages").hidden = false;
-  byId("first").disabled = byId("previous").disabled = cursors.length === 1;
   byId("next").disabled = !page.next;
   byId("next").dataset.cursor = page.next ?? "";
   byId("where-we-are").textContent = `page ${cursors.length}, ${rows.length} trials`;

@@ -212,22 +212,38 @@ def test_new_trials_are_seen(client: TestClient, url: str, trials: MakeTrials) -
     assert client.get("/api/v1/studies/half").json()["trials"] == 95
 
 
-def test_a_study_made_just_now_is_found(client: TestClient, url: str, trials: MakeTrials) -> None:
-    """Also before the list of studies, which may be a second old, has it; its name is no file's."""
-    for number in range(2):
+@pytest.fixture
+def fresh(client: TestClient, url: str, trials: MakeTrials) -> str:
+    """The path of a study that the list of studies, which may be a second old, does not have; its name is no file's."""
+    client.get("/api/v1/studies")
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        store.declare("né w", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append("né w", "adam", trials(0))
+    return f"/api/v1/studies/{quote('né w')}"
+
+
+def test_a_study_made_just_now_is_found(client: TestClient, fresh: str) -> None:
+    assert client.get(f"{fresh}/landscape").json()["optimizers"][0]["trials"] == 25
+    table = client.get(f"{fresh}/trials?format=csv")
+    assert table.headers["content-disposition"] == 'attachment; filename="n__w.csv"'
+
+
+def test_the_progress_of_a_study_made_just_now(client: TestClient, fresh: str) -> None:
+    assert client.get(fresh).json()["trials"] == 25
+
+
+def test_a_table_has_the_columns_of_new_trials(client: TestClient, url: str, trials: MakeTrials) -> None:
+    """Also when nothing else was asked for since there was none."""
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        store.declare("grows", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
         client.get("/api/v1/studies")
-        name = f"né w:{number}"
-        with open_store(url, create=True) as store:
-            space = store.space("small")
-            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
-            store.append(name, "adam", trials(0))
-        path = f"/api/v1/studies/{quote(name, safe='')}"
-        if number == 0:
-            assert client.get(f"{path}/landscape").json()["optimizers"][0]["trials"] == 25
-            table = client.get(f"{path}/trials?format=csv")
-            assert table.headers["content-disposition"] == 'attachment; filename="n__w_0.csv"'
-        else:
-            assert client.get(path).json()["trials"] == 25
+        path = "/api/v1/studies/grows/trials?format=csv"
+        assert "train_loss" not in client.get(path).text
+        store.append("grows", "adam", trials(0))
+        time.sleep(FRESH_SECONDS)
+        assert client.get(path).text == store.trials("grows").to_csv(index=False)
 
 
 def test_seeds_added_for_a_verdict_count_for_it_alone(
