@@ -16,13 +16,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
-import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -37,6 +34,7 @@ from typing import IO, Any
 import aiohttp
 import numpy as np
 import psutil
+from service_clients import SEEDS, STUDIES
 
 from search_spaces import get_space
 from storage.records import Trials
@@ -45,18 +43,14 @@ from study.shown import show_table
 
 COMMAND = Path(sys.executable).with_name("tunability")
 DASHBOARD = Path(sys.executable).with_name("optuna-dashboard")
-STUDIES, OPTIMIZERS, SEEDS, POINTS = 4, ("adam", "avagrad"), 29, 20
+CLIENTS = Path(__file__).with_name("service_clients.py")
+OPTIMIZERS, POINTS = ("adam", "avagrad"), 20
 TOKEN = "a-token-for-the-benchmark"
 P95_TARGET, SLOWDOWN_TARGET, MEMORY_TARGET = 0.5, 0.10, 0.10
-PAUSE = 0.1
-"""Mean pause of a client between two requests, in seconds."""
 
 
 def main() -> None:
     options = parse_options()
-    if options.client:
-        print(json.dumps(asyncio.run(load(options))))
-        return
     with tempfile.TemporaryDirectory(prefix="tunability-load-") as folder:
         database = Path(folder, "load.db")
         started = time.perf_counter()
@@ -82,8 +76,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--listeners", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3, help="of a study beside the service")
     parser.add_argument("--only", choices=["load", "dashboard", "study"], help="one part instead of all")
-    parser.add_argument("--client", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -156,111 +148,6 @@ def wait_for(url: str) -> None:
     asyncio.run(answered())
 
 
-class Clients:
-    """What clients ask for, at random; filters are made up anew, lists of trials are read page by page."""
-
-    def __init__(self) -> None:
-        self.studies = [f"study-{number}" for number in range(STUDIES)]
-        self.times: dict[str, list[float]] = defaultdict(list)
-        self.errors: list[str] = []
-        self.events = 0
-        self.seen: set[str] = set()
-
-    def path(self, rng: random.Random, following: dict[str, str]) -> tuple[str, str]:
-        """A kind of request and one of that kind; `following` are the client's cursors, by address of the list."""
-        study = f"/api/v1/studies/{rng.choice(self.studies)}"
-        match rng.randrange(10):
-            case 0 | 1:
-                return "studies", "/api/v1/studies"
-            case 2:
-                return "one study", study
-            case 3 | 4 | 5:
-                return "landscape", f"{study}/landscape"
-            case 6 | 7:
-                listed = f"{study}/trials?limit=50"
-                cursor = following.get(listed)
-                return "trials, page by page", f"{listed}&cursor={cursor}" if cursor else listed
-            case 8:
-                where = f"alpha < {10 ** rng.uniform(-5, 3):.6g} and seed < {rng.randrange(1, SEEDS)}"
-                return "trials, filtered", f"{study}/trials?limit=50&where={where}"
-            case _:
-                order, column = (
-                    rng.choice(["asc", "desc"]),
-                    rng.choice(["validation_error", "alpha", "number"]),
-                )
-                return "trials, sorted", f"{study}/trials?limit=50&sort={column}&order={order}"
-
-    def heard(self, kind: str, path: str, body: bytes, following: dict[str, str]) -> None:
-        """Learn from an answer: names of studies, the next page."""
-        if kind == "studies":
-            self.studies = [study["name"] for study in json.loads(body)["studies"]]
-        elif kind == "trials, page by page":
-            cursor = json.loads(body)["next"]
-            listed = path.partition("&cursor=")[0]
-            following.pop(listed, None)
-            if cursor:
-                following[listed] = cursor
-
-
-async def load(options: argparse.Namespace) -> dict[str, object]:
-    """All clients and listeners, in this process, for so long or until SIGTERM: latencies by kind, errors, events."""
-    base, found = f"http://127.0.0.1:{options.port}", Clients()
-    over = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
-    session = aiohttp.ClientSession(
-        headers={"authorization": f"Bearer {TOKEN}"},
-        connector=aiohttp.TCPConnector(limit=0),
-        timeout=timeout,
-    )
-
-    async def client(number: int) -> None:
-        rng, following = random.Random(number), dict[str, str]()
-        while not over.is_set():
-            kind, path = found.path(rng, following)
-            found.seen.add(path)
-            started = time.perf_counter()
-            try:
-                async with session.get(base + path) as reply:
-                    body = await reply.read()
-                    found.times[kind].append(time.perf_counter() - started)
-                    if reply.status == 200:
-                        found.heard(kind, path, body, following)
-                    else:
-                        found.errors.append(f"{reply.status} {path}")
-            except aiohttp.ClientError as error:
-                found.errors.append(f"{type(error).__name__} {path}")
-            await asyncio.sleep(rng.expovariate(1 / PAUSE))
-
-    async def listener() -> None:
-        try:
-            async with session.get(f"{base}/api/v1/events") as reply:
-                async for line in reply.content:
-                    found.events += line.startswith(b"event:")
-        except aiohttp.ClientError as error:
-            found.errors.append(f"{type(error).__name__} events")
-
-    async with session:
-        listeners = [asyncio.create_task(listener()) for _ in range(options.listeners)]
-        await asyncio.sleep(1 if listeners else 0)
-        clients = [asyncio.create_task(client(number)) for number in range(options.clients)]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), options.seconds)
-        over.set()
-        await asyncio.gather(*clients)
-        broken = sum(task.done() for task in listeners)
-        for task in listeners:
-            task.cancel()
-        await asyncio.gather(*listeners, return_exceptions=True)
-    return {
-        "times": found.times,
-        "errors": found.errors,
-        "events": found.events,
-        "broken": broken,
-        "distinct": len(found.seen),
-    }
-
-
 def start_client(
     port: int, output: IO[str], options: argparse.Namespace, **changed: object
 ) -> subprocess.Popen[str]:
@@ -271,7 +158,12 @@ def start_client(
         "port": port,
     }
     arguments = [f"--{name}={value}" for name, value in {**given, **changed}.items()]
-    return subprocess.Popen([sys.executable, __file__, "--client", *arguments], stdout=output, text=True)
+    return subprocess.Popen(
+        [sys.executable, str(CLIENTS), *arguments],
+        stdout=output,
+        text=True,
+        env={**os.environ, "TUNABILITY_TOKEN": TOKEN},
+    )
 
 
 def under_load(database: Path, options: argparse.Namespace) -> list[str]:
