@@ -1,6 +1,6 @@
 """What the optimizer's update costs: a fused step with each rule beside one that only computes the gradients.
 
-One core, compiled, float32, as many lanes as `study.run` chooses for a grid of 441 cells. The gradient-only step
+One core, compiled, float32, as many lanes as a study would have for a grid of 441 cells. The gradient-only step
 returns the loss and all gradients, the least that any optimizer needs; share = 1 - gradients / step. All programs take
 turns within each repeat, every figure is the median of the repeats. Every first-order rule must stay at or below 35%
 on digits-mlp. AdaHessian is shown for comparison: it needs a Hessian product as well.
@@ -26,11 +26,13 @@ import torch
 from torch.func import grad_and_value, vmap
 from trainer import chosen_lanes
 
-from study.block import Block, Recipe
-from study.named import optimizer_named
 from study.optimizers import OPTIMIZERS, Rule
 from study.shown import show_table
-from study.train import Lanes, Trainer, prepare_process, random_signs, step_function
+from study.training.block import Block, Recipe
+from study.training.fused import Fused
+from study.training.named import optimizer_named
+from study.training.program import Programs, prepare_process
+from study.training.step import Lanes, random_signs, step_function
 from study.workloads import WORKLOADS
 
 TARGET = 0.35
@@ -53,12 +55,12 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    trainer = Trainer()
+    fused = Fused(0, torch.device("cpu"), Programs())
     lanes = {name: chosen_lanes(options.workload, name) for name in options.optimizers}
     runs: dict[str, Callable[[], float]] = {}
     bytes_moved: dict[str, int] = {}
     for name in options.optimizers:
-        runs[name], bytes_moved[name], gradients = programs(trainer, options.workload, name, lanes[name])
+        runs[name], bytes_moved[name], gradients = programs(fused, options.workload, name, lanes[name])
         runs.setdefault(f"{GRADIENTS} {lanes[name]}", gradients)
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(options.repeats):
@@ -90,24 +92,24 @@ def optimizer_rule(name: str) -> Rule:
 
 
 def programs(
-    trainer: Trainer, workload_name: str, optimizer: str, lanes: int
+    fused: Fused, workload_name: str, optimizer: str, lanes: int
 ) -> tuple[Callable[[], float], int, Callable[[], float]]:
     """Seconds of `STEPS` steps, bytes that the update of one lane moves, and the same without an update."""
     workload, rule = WORKLOADS[workload_name], optimizer_rule(optimizer)
     recipe = Recipe(workload_name, optimizer)
     block = Block(recipe, 0, {"lr": np.geomspace(1e-4, 1e-2, lanes)})
-    start = trainer._start(block, lanes, workload, rule)
-    batches = [trainer._cast(batch, recipe) for batch in islice(workload.batches(0), STEPS)]
+    start = fused._start(block, lanes, workload, rule)
+    batches = [fused._cast(batch, recipe) for batch in islice(workload.batches(0), STEPS)]
     signs = random_signs(block, start.params) if rule.second_order else iter(dict, None)
     signed = list(islice(signs, STEPS))
     rate = torch.ones((), dtype=torch.float64)
-    step = trainer._build(step_function(workload, rule, recipe), (start, batches[0], signed[0], rate))
+    step = fused._programs.build(step_function(workload, rule, recipe), (start, batches[0], signed[0], rate))
 
     def gradients(lanes: Lanes, batch: Any) -> tuple[Any, Lanes]:
         grads, loss = vmap(grad_and_value(workload.loss), in_dims=(0, None))(lanes.params, batch)
         return grads, lanes._replace(step=lanes.step + 1, loss_sum=lanes.loss_sum + loss)
 
-    bare = trainer._build(gradients, (start, batches[0]))
+    bare = fused._programs.build(gradients, (start, batches[0]))
 
     def run_step() -> float:
         state, started = start, time.perf_counter()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from study.block import curve_steps
+from study.training.block import curve_steps
 from study.workloads import WORKLOADS, Params
 
 

@@ -48,13 +48,14 @@ from plain_torch import PlainTraining
 
 from search_spaces import get_space
 from storage.store import open_store
-from study import launch
-from study.run import plan
-from study.run import run as run_study
+from study.running import launch
+from study.running.plan import plan
+from study.running.run import run as run_study
 from study.shown import show_table
 from study.spec import StudySpec, parse_spec
+from study.training.resolve import resolve
 
-from ray import tune  # isort: skip  # after study.launch, which sets Ray's switches for both sides
+from ray import tune  # isort: skip  # after study.running.launch, which sets Ray's switches for both sides
 from ray.tune.search.optuna import OptunaSearch  # isort: skip
 
 WORKLOAD, SPACE = "digits-mlp", "avagrad-cifar"
@@ -188,7 +189,7 @@ def run_ours(folder: Path, spec: StudySpec) -> Warm:
 
     started = time.perf_counter()
     with mock.patch.object(launch, "Reporter", TimedReporter):
-        report = run_study(spec, f"sqlite:///{folder / 'ours'}.db", on_progress=lambda *_: None)
+        report = run_study(resolve(spec), f"sqlite:///{folder / 'ours'}.db", on_progress=lambda *_: None)
     if report.new != spec.trials or report.warnings:
         sys.exit(f"the study did not run as it should: {report}")
     return warm_part(arrivals, started)
@@ -331,7 +332,7 @@ def show(
     cold, warm = (median(each) for each in zip(*commands, strict=True))
     startup = median(each.startup for each in classes)
     class_whole = startup + spec.trials / class_rate
-    how = "compiled" if plan(spec, None, os.cpu_count() or 1).compile else "too small to be compiled"
+    how = "compiled" if plan(resolve(spec), None, os.cpu_count() or 1).compile else "too small to be compiled"
     print(
         f"\nStudy of {spec.trials:,} trials ({spec.space.size} cells x {spec.seeds} seeds x "
         f"{spec.workload.steps} steps of {WORKLOAD}), {how}, {os.cpu_count()} cores, "

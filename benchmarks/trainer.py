@@ -1,6 +1,6 @@
 """The fused trainer against a plain torch loop, on one core.
 
-Fused: `study.train.Trainer`, compiled, with as many lanes as `study.run` chooses for a grid of 441 cells.
+Fused: `study.training.trainer.Trainer`, compiled, with as many lanes as a study of 441 cells has.
 Plain: one trial after another, `nn.Linear` / `nn.Conv2d` and `torch.optim.Adam` (see plain_torch.py).
 Both train the same cells of the space avagrad-cifar (drawn at random) from the same weights on the same batches, with
 the same 20 evaluations on the way; both are timed without loading data, making the model, or compiling.
@@ -14,7 +14,7 @@ the script exits with 1. In float32, as timed, the largest difference of the fin
 trials that learned (error below 0.5), and over all. Training with an absurd learning rate is chaotic: there the last
 bit decides where a trial is 400 steps later (in float64 as well), so the second figure is no error.
 
-The second table times other numbers of lanes, to judge the cache budget in study/run.py.
+The second table times other numbers of lanes, to judge the cache budget in study/training/fused.py.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ from numpy.typing import NDArray
 from plain_torch import PlainTraining
 
 from search_spaces import get_space
-from study.block import Block, Recipe
 from study.optimizers import OPTIMIZERS
-from study.run import lanes_per_block
+from study.running.plan import lanes_per_block
 from study.shown import show_table
 from study.spec import parse_spec
-from study.train import Trainer, prepare_process
+from study.training.block import Block, Recipe
+from study.training.program import prepare_process
+from study.training.resolve import resolve
+from study.training.trainer import Trainer
 from study.workloads import WORKLOADS
 
 SPACE = "avagrad-cifar"
@@ -132,10 +134,12 @@ def measure(name: str, options: argparse.Namespace) -> Measured:
 def chosen_lanes(name: str, optimizer: str = "adam") -> int:
     """Lanes of a study of 441 cells and 3 seeds with a worker for each core."""
     space = {"lr": {"low": 1e-4, "high": 1.0, "num": get_space(SPACE).size, "scale": "log"}}
-    spec = parse_spec(
-        {"name": "benchmark", "workload": name, "optimizers": [optimizer], "space": space, "seeds": 3}
+    study = resolve(
+        parse_spec(
+            {"name": "benchmark", "workload": name, "optimizers": [optimizer], "space": space, "seeds": 3}
+        )
     )
-    return lanes_per_block(spec, spec.optimizers[0], os.cpu_count() or 1)
+    return lanes_per_block(study, study.optimizers[0], os.cpu_count() or 1)
 
 
 def sweep_lanes(chosen: int) -> list[int]:
@@ -257,7 +261,9 @@ def show(measured: dict[str, Measured], options: argparse.Namespace) -> None:
         rows,
     )
     if not options.no_sweep:
-        print("Other numbers of lanes (adam); MiB is the working set that study/run.py reckons with")
+        print(
+            "Other numbers of lanes (adam); MiB is the working set that study/training/fused.py reckons with"
+        )
         show_table(("workload", "lanes", "MiB", "fused us", "ratio", ""), sweep)
 
 

@@ -27,10 +27,10 @@ from skopt.acquisition import gaussian_ei
 from threadpoolctl import threadpool_limits
 
 from search_spaces import get_space
-from study import launch
+from study.running import launch
+from study.running.tuning import Job, Search, replay
 from study.shown import show_table
 from study.spec import TuningSpec
-from study.tuning import Job, Search, replay
 from tuners import make_tuner
 
 SPACE = get_space("avagrad-cifar")

@@ -111,25 +111,25 @@ def run(
     ] = None,
 ) -> None:
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
-    from study.spec import load_spec
+    from study.training.resolve import load_study
 
-    study = load_spec(spec)
+    study = load_study(spec)
     if budget is not None and not until_decided:
         raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
     if dry_run:
         show_plan(study, storage)
         return
     from storage.store import open_store
-    from study.decide import until_decided as seeds_until_decided
-    from study.run import run as run_study
+    from study.running.decide import until_decided as seeds_until_decided
+    from study.running.run import run as run_study
 
-    most = study.trials if budget is None else budget
+    most = study.spec.trials if budget is None else budget
     further = seeds_until_decided(study, most) if until_decided else None
     with progress_bar(study.name) as on_progress:
         report = run_study(study, storage, address, further=further, on_progress=on_progress)
     with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
-        if until_decided and report.done == study.trials:
+        if until_decided and report.done == study.spec.trials:
             show_decision(study, store, report, most)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -162,10 +162,11 @@ def tune(
     again.
     """
     from storage.store import open_store
-    from study.spec import load_spec, parse_tuning
-    from study.tuning import tune as run_tuners
+    from study.running.tuning import tune as run_tuners
+    from study.spec import parse_tuning
+    from study.training.resolve import load_study
 
-    spec = load_spec(Path(study)) if study.endswith(".toml") or Path(study).is_file() else None
+    given_study = load_study(Path(study)) if study.endswith(".toml") or Path(study).is_file() else None
     given = {
         "tuners": split_tuners(tuners),
         "trials": trials,
@@ -173,11 +174,11 @@ def tune(
         "target": target,
         "noise": noise,
     }
-    base = spec.tuning.model_dump() if spec else {}
+    base = given_study.spec.tuning.model_dump() if given_study else {}
     tuning = parse_tuning(base | {key: value for key, value in given.items() if value is not None})
-    name = spec.name if spec else study
+    name = given_study.name if given_study else study
     with progress_bar(f"tuning {name}") as on_progress:
-        report = run_tuners(name, storage, tuning, spec, address, on_progress=on_progress)
+        report = run_tuners(name, storage, tuning, given_study, address, on_progress=on_progress)
     show_troubles(report)
     trained = f", {report.trained:,} trials trained for them" if report.trained else ""
     print(f"\n{name}: {report.new:,} tuning runs made{trained}")

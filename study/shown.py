@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from analysis.separability import Verdict
     from storage.store import Store
-    from study.run import Report
-    from study.spec import StudySpec, TuningSpec
+    from study.running.drive import Report
+    from study.spec import TuningSpec
+    from study.training.resolve import Study
 
 DEFAULT_STORAGE = "sqlite:///tunability.db"
 
@@ -26,13 +27,14 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def show_plan(study: StudySpec, storage: str) -> None:
-    from study.run import estimate_seconds, plan, stored_plan
+def show_plan(study: Study, storage: str) -> None:
+    from study.running.forecast import estimate_seconds
+    from study.running.plan import plan, stored_plan
 
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     todo = stored_plan(study, storage, workers) or plan(study, None, workers)
     seconds, unfused = estimate_seconds(study, todo, workers)
-    print(f"{study.name}: {study.trials:,} trials, {todo.stored:,} of them stored")
+    print(f"{study.name}: {study.spec.trials:,} trials, {todo.stored:,} of them stored")
     largest = max((block.lanes for block in todo.blocks), default=0)
     print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {largest}")
     for name, each in unfused.items():
@@ -48,14 +50,14 @@ def show_troubles(report: Report) -> None:
         note(f"failed: {failure}")
 
 
-def show_report(study: StudySpec, store: Store, report: Report, storage: str) -> None:
+def show_report(study: Study, store: Store, report: Report, storage: str) -> None:
     """What happened, where it is, what to type next."""
     from analysis.stored import stored_landscapes
 
     show_troubles(report)
     speed = f", {report.new:,} of them now ({report.new / report.elapsed:.0f} trials/s)" if report.new else ""
-    print(f"\n{study.name}: {report.done:,} of {study.trials:,} trials stored{speed}")
-    if report.done < study.trials:
+    print(f"\n{study.name}: {report.done:,} of {study.spec.trials:,} trials stored{speed}")
+    if report.done < study.spec.trials:
         print(f"{'stopped' if report.interrupted else 'incomplete'}: the same command trains the rest")
     else:
         show_summary(stored_landscapes(store, [study.name], tell=note), diverged_shares(store, study.name))
@@ -64,7 +66,7 @@ def show_report(study: StudySpec, store: Store, report: Report, storage: str) ->
     show_next(
         storage,
         store,
-        *([plot] if report.done == study.trials else []),
+        *([plot] if report.done == study.spec.trials else []),
         f'trials {study.name} --where "seed = 0"',
     )
 
@@ -76,12 +78,12 @@ def show_next(storage: str, store: Store, *commands: str) -> None:
     print("next:", *(f"{program} {command}{option}" for command in commands), sep="\n  ")
 
 
-def show_decision(study: StudySpec, store: Store, report: Report, budget: int) -> None:
+def show_decision(study: Study, store: Store, report: Report, budget: int) -> None:
     """The verdicts, and why no more seeds were added."""
     from analysis.separability import judge_all
     from analysis.stored import stored_landscapes
-    from study.decide import stored_extra
-    from study.decide import until_decided as seeds_until_decided
+    from study.running.decide import stored_extra
+    from study.running.decide import until_decided as seeds_until_decided
 
     panels = stored_landscapes(store, [study.name], extra=True, tell=note)
     extra = stored_extra(study, store)
@@ -203,7 +205,7 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Any]:
-    """A callback for `study.run.run` that draws a bar with the time left; quiet when not a terminal."""
+    """A callback for `study.running.run.run` that draws a bar with the time left; quiet when not a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

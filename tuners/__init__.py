@@ -29,10 +29,15 @@ TUNERS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Name in a study file -> module and class."""
 
 
-def tuner_class(name: str) -> type[Tuner]:
-    """The class of a tuner. Raises TunerError, naming the nearest, when there is none of that name."""
+def check_tuner(name: str) -> None:
+    """Raise TunerError, naming the nearest, when there is no tuner of that name. Imports nothing."""
     if name not in TUNERS:
         raise TunerError(f"unknown tuner {name!r}{nearest_name(name, TUNERS)}: known are {', '.join(TUNERS)}")
+
+
+def tuner_class(name: str) -> type[Tuner]:
+    """The class of a tuner. Raises TunerError, naming the nearest, when there is none of that name."""
+    check_tuner(name)
     module, attribute = TUNERS[name]
     found: type[Tuner] = getattr(importlib.import_module(module), attribute)
     return found
@@ -43,4 +48,4 @@ def make_tuner(name: str, space: SearchSpace, seed: Seed) -> Tuner:
     return tuner_class(name)(space, seed)
 
 
-__all__ = ["TUNERS", "Seed", "Tuner", "TunerError", "make_tuner", "tuner_class"]
+__all__ = ["TUNERS", "Seed", "Tuner", "TunerError", "check_tuner", "make_tuner", "tuner_class"]

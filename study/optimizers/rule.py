@@ -183,6 +183,30 @@ class Rule:
         refuse_ambiguous(axis, name, self.hyperparameters)
         return name
 
+    def check_target(self, name: str) -> None:
+        """Raise ValueError unless this is a hyperparameter."""
+        if name not in self.hyperparameters:
+            raise ValueError(f"no hyperparameter {name!r}: {self.describe_names()}")
+
+    def check_values(self, values: Mapping[str, float], options: Options, shown: Mapping[str, str]) -> None:
+        """Raise ValueError when a value of one trial is not allowed; `shown` are names to say instead of own ones."""
+        del options
+        for name, value in values.items():
+            self.hyperparameters[name].check(shown.get(name, name), value)
+
+    def fixed_lr(self, settings: Mapping[str, object]) -> float:
+        """The learning rate of given settings, or the default."""
+        return float(self.fill(self.settings(settings)[0])["lr"])
+
+    def changed(self, settings: Mapping[str, object]) -> dict[str, Any]:
+        """The settings that are not the defaults, by the rule's own names."""
+        numbers, options = self.settings(settings)
+        return {
+            name: value
+            for name, value in (numbers | options).items()
+            if getattr(self.arguments[name], "of", None) or value != self.arguments[name].default
+        }
+
     def describe_names(self) -> str:
         letters = [
             f"{symbol} (= {name})"

@@ -70,18 +70,23 @@ class Job:
                 store.summary(self.study, each, seeds).trials for each in store.optimizers(self.study)
             )
             store.set_launch(self.study, {"started": time.time(), "before": before})
-        from study.run import Report, run
+        from study.running.drive import Report
+        from study.running.run import run
+        from study.running.tuning import tune
         from study.spec import parse_spec
-        from study.tuning import tune
+        from study.training.resolve import resolve
 
-        spec, address = parse_spec(launch["spec"], self.study), os.environ["RAY_ADDRESS"]
+        study = resolve(parse_spec(launch["spec"], self.study), self.study)
+        address = os.environ["RAY_ADDRESS"]
         self.say(f"{self.study}: starting")
         reports: list[Report] = [
-            run(spec, self.storage, address, on_progress=partial(self.progressed, "trials stored"))
+            run(study, self.storage, address, on_progress=partial(self.progressed, "trials stored"))
         ]
         if launch.get("tune") and not (reports[0].interrupted or reports[0].failures):
             told = partial(self.progressed, "tuning runs made")
-            reports.append(tune(self.study, self.storage, spec.tuning, spec, address, on_progress=told))
+            reports.append(
+                tune(self.study, self.storage, study.spec.tuning, study, address, on_progress=told)
+            )
         failures = [failure for report in reports for failure in report.failures]
         for warning in sorted({warning for report in reports for warning in report.warnings}):
             self.say(f"warning: {warning}")

@@ -21,8 +21,9 @@ from study.service.settings import Settings
 from study.service.toml import to_toml
 
 if TYPE_CHECKING:
-    from study.run import Plan
+    from study.running.plan import Plan
     from study.spec import StudySpec
+    from study.training.resolve import Study
 
 
 class Launcher:
@@ -43,38 +44,41 @@ class Launcher:
         """How many studies run at once on the service's own cluster, if it runs already."""
         return self._jobs.cluster.slots() if self._jobs.own else None
 
-    def parse(self, given: Mapping[str, Any]) -> StudySpec:
-        """A checked spec; raises Problem or SpecError."""
+    def parse(self, given: Mapping[str, Any]) -> Study:
+        """A checked study; raises Problem or SpecError."""
         check_allowed(given, self._settings)
         from study.spec import parse_spec
 
         spec = parse_spec(given)
         check_trials(spec.trials, self._settings)
-        return spec
+        from study.training.resolve import resolve
+
+        return resolve(spec, allow_imports=self._settings.allow_imports)
 
     def plan(self, given: Mapping[str, Any]) -> PlanDocument:
         """What running a spec would take; writes nothing. Raises as `parse`, StoreError when its name is taken."""
-        spec = self.parse(given)
-        todo, seconds, notes = self._estimate(spec)
+        study = self.parse(given)
+        todo, seconds, notes = self._estimate(study)
         return {
-            "name": spec.name,
-            "trials": spec.trials,
+            "name": study.name,
+            "trials": study.spec.trials,
             "stored": todo.stored,
             "to_train": todo.trials,
             "blocks": len(todo.blocks),
             "lanes": max((block.lanes for block in todo.blocks), default=0),
             "estimated_seconds": seconds,
             "notes": notes,
-            "toml": to_toml(as_given(spec)),
+            "toml": to_toml(as_given(study.spec)),
         }
 
-    def _estimate(self, spec: StudySpec) -> tuple[Plan, float, list[str]]:
-        from study.run import estimate_seconds, plan, stored_plan
+    def _estimate(self, study: Study) -> tuple[Plan, float, list[str]]:
+        from study.running.forecast import estimate_seconds
+        from study.running.plan import plan, stored_plan
 
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with self._planning:
-            todo = stored_plan(spec, self._settings.storage, workers) or plan(spec, None, workers)
-            seconds, unfused = estimate_seconds(spec, todo, workers)
+            todo = stored_plan(study, self._settings.storage, workers) or plan(study, None, workers)
+            seconds, unfused = estimate_seconds(study, todo, workers)
         notes = [
             f"{name} is no rule: its trials are trained one after another, about {each:.2g} s each"
             for name, each in unfused.items()
@@ -86,23 +90,25 @@ class Launcher:
 
         Raises Problem, SpecError or StoreError when nothing was written, ClusterError when it was declared only.
         """
-        from study.run import declare
+        from study.running.run import declare
 
-        spec = self.parse(given)
-        todo, seconds, _ = self._estimate(spec)
+        study = self.parse(given)
+        todo, seconds, _ = self._estimate(study)
         with self._changing:
             with open_store(self._settings.storage, create=True) as store:
-                new = not store.is_declared(spec.name, spec.identity())
-                launch = store.launches().get(spec.name, {})
+                new = not store.is_declared(study.name, study.identity())
+                launch = store.launches().get(study.name, {})
                 launched = launch.get("submitted") and (launch.get("tune") or not tune)
-                needed = not launched and (todo.blocks or tune) and not self._alive(spec.name, launch, tune)
+                needed = not launched and (todo.blocks or tune) and not self._alive(study.name, launch, tune)
                 if needed:
                     self._jobs_left()
-                declare(spec, store)
-                launch = store.launches().get(spec.name, {})
+                declare(study, store)
+                launch = store.launches().get(study.name, {})
             if needed:
-                self._launch(spec.name, launch, {"spec": as_given(spec), "tune": tune, "estimate": seconds})
-        return spec.name, new
+                self._launch(
+                    study.name, launch, {"spec": as_given(study.spec), "tune": tune, "estimate": seconds}
+                )
+        return study.name, new
 
     def resume(self, study: str, tune: bool) -> None:
         """Launch a study again for what is missing; nothing if it is queued or running, or nothing is missing."""
@@ -113,15 +119,15 @@ class Launcher:
                 409,
                 f"{study} was imported, there is nothing to train: tunability tune {study} runs tuners on it",
             )
-        spec = self.parse(given)
-        todo, seconds, _ = self._estimate(spec)
+        parsed = self.parse(given)
+        todo, seconds, _ = self._estimate(parsed)
         tune = tune or bool(launch.get("tune"))
         with self._changing:
             launch = self._reads.store().launches().get(study, {})
             if self._alive(study, launch, tune) or not (todo.blocks or tune):
                 return
             self._jobs_left()
-            self._launch(study, launch, {"spec": as_given(spec), "tune": tune, "estimate": seconds})
+            self._launch(study, launch, {"spec": as_given(parsed.spec), "tune": tune, "estimate": seconds})
 
     def stop(self, study: str) -> None:
         """Stop a study's job, queued or running. Raises Problem when there is none."""

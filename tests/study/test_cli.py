@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import study.run
+import study.running.plan
 from analysis.stored import stored_landscapes
 from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun
 from storage.store import open_store
-from study.block import Block
 from study.cli import main
 from study.shown import diverged_shares, show_summary
+from study.training.block import Block
 
 Cli = Callable[..., tuple[int, str, str]]
 WriteStudy = Callable[..., Path]
@@ -363,7 +363,7 @@ def test_a_block_that_fails_for_good(
     cli: Cli, write_study: WriteStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reported with exit code 1; the rest is stored, and the next run trains what is missing."""
-    make_block = study.run.make_block
+    make_block = study.running.plan.make_block
 
     def spoil(*arguments: object) -> Block:
         block = make_block(*arguments)  # type: ignore[arg-type]
@@ -373,7 +373,7 @@ def test_a_block_that_fails_for_good(
         return block
 
     command = ("run", write_study(lanes=12), "--storage", f"sqlite:///{tmp_path}/t.db")
-    monkeypatch.setattr(study.run, "make_block", spoil)
+    monkeypatch.setattr(study.running.plan, "make_block", spoil)
     code, out, err = cli(*command)
     assert code == 1
     assert "failed: avagrad, seed 1, 12 trials: ValueError: eps = -1.0 is not allowed" in err

@@ -10,9 +10,10 @@ from torch.utils import _pytree as pytree
 
 from analysis.separability import judge
 from study.optimizers import Apollo
-from study.run import make_block
+from study.running.plan import make_block
 from study.spec import parse_spec
-from study.train import Trainer
+from study.training.resolve import resolve
+from study.training.trainer import Trainer
 from study.workloads import WORKLOADS
 
 RATIOS = np.geomspace(
@@ -74,22 +75,24 @@ def test_they_do_not_where_the_theorem_does_not_hold(options: dict[str, object])
 
 def test_the_verdict_on_eta_and_sigma_is_one_parameter() -> None:
     """What Theorem 1 says, found by training a grid of both and looking at the landscape only."""
-    spec = parse_spec(
-        {
-            "name": "apollo",
-            "workload": {"name": "digits-mlp", "steps": 30},
-            "optimizers": [{"name": "apollo", "warmup": 10}],
-            "seeds": 2,
-            "space": {
-                "eta": {"low": 1e-4, "high": 1e3, "num": 15, "scale": "log"},
-                "sigma": {"low": 1e-2, "high": 1e2, "num": 5, "scale": "log"},
-            },
-        }
+    study = resolve(
+        parse_spec(
+            {
+                "name": "apollo",
+                "workload": {"name": "digits-mlp", "steps": 30},
+                "optimizers": [{"name": "apollo", "warmup": 10}],
+                "seeds": 2,
+                "space": {
+                    "eta": {"low": 1e-4, "high": 1e3, "num": 15, "scale": "log"},
+                    "sigma": {"low": 1e-2, "high": 1e2, "num": 5, "scale": "log"},
+                },
+            }
+        )
     )
-    cells = spec.space.cells()
-    blocks = [make_block(spec, spec.optimizers[0], seed, cells, len(cells)) for seed in range(2)]
+    cells = study.spec.space.cells()
+    blocks = [make_block(study, study.optimizers[0], seed, cells, len(cells)) for seed in range(2)]
     errors = np.stack([Trainer().train(block).metrics["validation_error"] for block in blocks])
-    axes = {axis.name: (axis.name, list(axis.values), {"scale": "log"}) for axis in spec.space.axes}
+    axes = {axis.name: (axis.name, list(axis.values), {"scale": "log"}) for axis in study.spec.space.axes}
     landscape = xr.DataArray(errors.reshape(2, 15, 5), {"seed": range(2), **axes}, ("seed", "eta", "sigma"))
     (verdict,) = judge("apollo", landscape)
     assert verdict.ridge.slope.low <= 1 <= verdict.ridge.slope.high

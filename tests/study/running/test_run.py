@@ -17,11 +17,14 @@ import pytest
 import torch
 
 from storage.store import StoreError, open_store
-from study import launch
-from study.block import Block, Outcome, Recipe
-from study.run import lanes_per_block, plan, provenance, run, stored_plan
-from study.spec import StudySpec, load_spec, parse_spec
-from study.train import Trainer
+from study.running import launch
+from study.running.plan import lanes_per_block, plan, stored_plan
+from study.running.provenance import provenance
+from study.running.run import run
+from study.spec import parse_spec
+from study.training.block import Block, Outcome, Recipe
+from study.training.resolve import Study, load_study, resolve
+from study.training.trainer import Trainer
 
 TRIALS = 48
 SLOW = {"steps": 600, "lanes": 2}
@@ -188,14 +191,16 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
     assert error == "ValueError: lr = -1.0 is not allowed: give a number of at least 0"
 
 
-def declare(spec: StudySpec, url: str, **changed: object) -> None:
+def declare(spec: Study, url: str, **changed: object) -> None:
     with open_store(url, create=True) as store:
         names = [optimizer.name for optimizer in spec.optimizers]
         origin = provenance(spec) | changed
-        store.declare(spec.name, names, space=spec.space, metric="m", spec=spec.identity(), provenance=origin)
+        store.declare(
+            spec.name, names, space=spec.spec.space, metric="m", spec=spec.identity(), provenance=origin
+        )
 
 
-def small(**changes: object) -> StudySpec:
+def small(**changes: object) -> Study:
     given = {
         "name": "small",
         "workload": "digits-mlp",
@@ -203,7 +208,7 @@ def small(**changes: object) -> StudySpec:
         "space": "avagrad-cifar",
         "seeds": 3,
     }
-    return parse_spec(given | changes)
+    return resolve(parse_spec(given | changes))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7, 64])
@@ -222,7 +227,7 @@ def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
     assert len(todo.blocks) >= min(workers, 3)
 
 
-def lanes_of(spec: StudySpec, workers: int) -> int:
+def lanes_of(spec: Study, workers: int) -> int:
     return lanes_per_block(spec, spec.optimizers[0], workers)
 
 
@@ -238,14 +243,14 @@ def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
 
 
 def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
-    declare(load_spec(write_study()), url := f"sqlite:///{tmp_path}/t.db")
-    changed = load_spec(write_study(old="steps = 20", new="steps = 21"))
+    declare(load_study(write_study()), url := f"sqlite:///{tmp_path}/t.db")
+    changed = load_study(write_study(old="steps = 20", new="steps = 21"))
     with pytest.raises(StoreError, match=r"another spec \(workload.steps = 20 there, 21 here\)"):
         run(changed, url, on_progress=quiet)
 
 
 def test_other_data_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
-    spec = load_spec(write_study())
+    spec = load_study(write_study())
     declare(spec, url := f"sqlite:///{tmp_path}/t.db", data_sha256="0" * 64)
     with pytest.raises(StoreError, match="was run on other data"):
         run(spec, url, on_progress=quiet)
@@ -254,7 +259,7 @@ def test_other_data_under_the_same_name_is_refused(tmp_path: Path, write_study: 
 def test_an_optimizer_deleted_through_optuna_is_trained_again(
     tmp_path: Path, write_study: WriteStudy
 ) -> None:
-    spec = load_spec(write_study())
+    spec = load_study(write_study())
     declare(spec, url := f"sqlite:///{tmp_path}/t.db")
     optuna.delete_study(study_name="small/adam", storage=url)
     todo = stored_plan(spec, url, 1)
@@ -277,7 +282,7 @@ def test_an_error_of_the_store_ends_the_run_as_itself() -> None:
 def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
     tmp_path: Path, write_study: WriteStudy
 ) -> None:
-    spec = load_spec(write_study(old="seeds = 2", new='seeds = 2\ndevice = "cuda"'))
+    spec = load_study(write_study(old="seeds = 2", new='seeds = 2\ndevice = "cuda"'))
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(launch.LaunchError, match="the cluster has no GPU, which device = 'cuda' needs"):
@@ -289,8 +294,8 @@ def test_two_compiled_runs_give_the_same_bits(
     tmp_path: Path, write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through Ray, where every worker compiles or finds in the cache what another compiled."""
-    monkeypatch.setattr("study.run.COMPILE_FLOPS", 0)
-    spec = load_spec(write_study(lanes=6, old='"adam", "avagrad"', new='"adam"'))
+    monkeypatch.setattr("study.running.plan.COMPILE_FLOPS", 0)
+    spec = load_study(write_study(lanes=6, old='"adam", "avagrad"', new='"adam"'))
     tables = []
     for name in ("one", "two"):
         report = run(spec, f"sqlite:///{tmp_path}/{name}.db", on_progress=quiet)

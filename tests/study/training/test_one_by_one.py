@@ -5,10 +5,11 @@ import pytest
 import pytorch_optimizer
 import torch
 
-from study.block import Block, Recipe
-from study.named import Unfused, optimizer_named
-from study.schedules import Schedule, WeightDecay
-from study.train import Trainer
+from study.spec.schedules import Schedule, WeightDecay
+from study.training.block import Block, Recipe
+from study.training.named import optimizer_named
+from study.training.torch_class import TorchClass
+from study.training.trainer import Trainer
 from study.workloads import WORKLOADS
 
 RATES = np.array([0.003, 0.03, 0.3])
@@ -76,7 +77,7 @@ def test_an_optimizer_of_a_library() -> None:
 
 def test_arguments_by_name_and_by_item() -> None:
     lion = optimizer_named("pytorch_optimizer:Lion")
-    assert isinstance(lion, Unfused)
+    assert isinstance(lion, TorchClass)
     weights = [torch.zeros(2, requires_grad=True)]
     made = lion.make(weights, {"weight_decay": 0.1}, {"lr": 0.5, "betas[1]": 0.7})
     assert isinstance(made, pytorch_optimizer.Lion)

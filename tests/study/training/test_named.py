@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from study.named import Unfused, optimizer_named, workload_named
 from study.optimizers import OPTIMIZERS, Rule
+from study.training.named import optimizer_named, workload_named
+from study.training.torch_class import TorchClass
 from study.workloads import WORKLOADS
 
 MODULE = """
@@ -56,8 +57,8 @@ def test_own_rules_run_fused_and_own_workloads_are_taken() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_other_torch_optimizers_do_not() -> None:
-    assert isinstance(optimizer_named("somebodys:Changed"), Unfused)  # it is not what its rule is
-    assert isinstance(optimizer_named("torch.optim:Adam"), Unfused)
+    assert isinstance(optimizer_named("somebodys:Changed"), TorchClass)  # it is not what its rule is
+    assert isinstance(optimizer_named("torch.optim:Adam"), TorchClass)
     assert isinstance(optimizer_named("study.optimizers:SGD"), Rule)
 
 

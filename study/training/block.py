@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from study.schedules import CONSTANT, NO_DECAY, Schedule, WeightDecay
+from study.spec.schedules import CONSTANT, NO_DECAY, Schedule, WeightDecay
 
 CURVE_POINTS = 20
 DTYPES = {"float32": torch.float32, "float64": torch.float64}

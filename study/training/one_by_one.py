@@ -14,26 +14,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from study.block import DTYPES, Block, Outcome, curve_steps
-from study.named import Unfused
+from study.training.block import DTYPES, Block, Outcome, curve_steps
+from study.training.named import Kind, optimizer_named, workload_named
+from study.training.resolve import Study, StudyOptimizer
+from study.training.torch_class import TorchClass
 from study.workloads import Batch, Workload
 
+LANES = 8
 
-def train_unfused(block: Block, workload: Workload, optimizer: Unfused, device: torch.device) -> Outcome:
-    """Train every lane of `block`. Raises what the optimizer's class raises when it refuses an argument."""
-    started = time.perf_counter()
-    trials = []
-    for lane in range(block.lanes):
-        values = {name: float(each[lane]) for name, each in block.hyperparameters.items()}
-        trials.append(Trial(block, workload, optimizer, values, device))
-        trials[-1].run()
-    return Outcome(
-        {name: np.array([trial.metrics[name] for trial in trials]) for name in trials[0].metrics},
-        curve_steps(block.recipe.steps),
-        np.array([trial.curve for trial in trials]),
-        np.array([trial.diverged_at for trial in trials], dtype=np.int64),
-        time.perf_counter() - started,
-    )
+
+class OneByOne:
+    """Trains the lanes of a block one after another."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @staticmethod
+    def takes(kind: Kind) -> bool:
+        """Whether it can train with an optimizer."""
+        return isinstance(kind, TorchClass)
+
+    @staticmethod
+    def most_lanes(study: Study, optimizer: StudyOptimizer) -> int:
+        """Trials of a block: few, so that all workers stay busy and results come early."""
+        del study, optimizer
+        return LANES
+
+    def train(self, block: Block) -> Outcome:
+        """Train every lane of `block`. Raises what the optimizer's class raises when it refuses an argument."""
+        started = time.perf_counter()
+        workload, optimizer = workload_named(block.recipe.workload), optimizer_named(block.recipe.optimizer)
+        if not isinstance(optimizer, TorchClass):
+            raise ValueError(f"{block.recipe.optimizer} is a rule: it trains fused")
+        trials = []
+        for lane in range(block.lanes):
+            values = {name: float(each[lane]) for name, each in block.hyperparameters.items()}
+            trials.append(Trial(block, workload, optimizer, values, self.device))
+            trials[-1].run()
+        return Outcome(
+            {name: np.array([trial.metrics[name] for trial in trials]) for name in trials[0].metrics},
+            curve_steps(block.recipe.steps),
+            np.array([trial.curve for trial in trials]),
+            np.array([trial.diverged_at for trial in trials], dtype=np.int64),
+            time.perf_counter() - started,
+        )
 
 
 class Trial:
@@ -43,7 +67,7 @@ class Trial:
         self,
         block: Block,
         workload: Workload,
-        optimizer: Unfused,
+        optimizer: TorchClass,
         values: dict[str, float],
         device: torch.device,
     ) -> None:

@@ -13,10 +13,11 @@ from analysis.landscape import landscape
 from analysis.ridge import ridge
 from storage.records import Trials
 from storage.store import Store, open_store
-from study.block import Block
-from study.decide import stored_extra, until_decided
-from study.run import declare, run
-from study.spec import SpecError, StudySpec, load_spec, parse_spec
+from study.running.decide import stored_extra, until_decided
+from study.running.run import declare, run
+from study.spec import SpecError, parse_spec
+from study.training.block import Block
+from study.training.resolve import Study, load_study, resolve
 
 Cli = Callable[..., tuple[int, str, str]]
 STUDY = """
@@ -33,34 +34,36 @@ RESERVE = known.landscape(known.valley(0.2, 0.3, 0.02), 0.35, 60, 4, asked=3).va
 
 
 @pytest.fixture
-def spec() -> StudySpec:
+def spec() -> Study:
     """Of a study whose verdict three seeds leave open, when its trials are those of `RESERVE`."""
     axis = {"low": 1e-5, "high": 1e5, "num": 21, "scale": "log"}
-    return parse_spec(
-        {
-            "name": "known",
-            "workload": "digits-mlp",
-            "optimizers": ["sgd"],
-            "seeds": 3,
-            "space": {"lr": axis, "weight_decay": axis},
-        }
+    return resolve(
+        parse_spec(
+            {
+                "name": "known",
+                "workload": "digits-mlp",
+                "optimizers": ["sgd"],
+                "seeds": 3,
+                "space": {"lr": axis, "weight_decay": axis},
+            }
+        )
     )
 
 
 @pytest.fixture
-def store(tmp_path: Path, spec: StudySpec) -> Iterator[Store]:
+def store(tmp_path: Path, spec: Study) -> Iterator[Store]:
     with open_store(f"sqlite:///{tmp_path}/known.db", create=True) as store:
         declare(spec, store)
         for seed in range(3):
-            keep(store, spec, seed, spec.space.cells())
+            keep(store, spec, seed, spec.spec.space.cells())
         yield store
 
 
-def keep(store: Store, spec: StudySpec, seed: int, cells: np.ndarray) -> None:
-    places = tuple(spec.space.value_to_index(cells).T)
+def keep(store: Store, spec: Study, seed: int, cells: np.ndarray) -> None:
+    places = tuple(spec.spec.space.value_to_index(cells).T)
     now = datetime.now(UTC)
     trials = Trials(
-        hyperparameters={name: cells[:, i] for i, name in enumerate(spec.space.names)},
+        hyperparameters={name: cells[:, i] for i, name in enumerate(spec.spec.space.names)},
         seed=seed,
         value=RESERVE[(seed, *places)],
         metrics={},
@@ -74,11 +77,11 @@ def keep(store: Store, spec: StudySpec, seed: int, cells: np.ndarray) -> None:
     store.append(spec.name, "sgd", trials)
 
 
-def cells_of(spec: StudySpec, block: Block) -> np.ndarray:
-    return np.stack([block.cells[name] for name in spec.space.names], axis=1)
+def cells_of(spec: Study, block: Block) -> np.ndarray:
+    return np.stack([block.cells[name] for name in spec.spec.space.names], axis=1)
 
 
-def test_rounds_end_when_the_verdict_is_given(store: Store, spec: StudySpec) -> None:
+def test_rounds_end_when_the_verdict_is_given(store: Store, spec: Study) -> None:
     further, rounds = until_decided(spec, 100_000), 0
     while blocks := further(store, 2):
         assert {block.seed for block in blocks} <= set(range(3, 60))
@@ -88,14 +91,14 @@ def test_rounds_end_when_the_verdict_is_given(store: Store, spec: StudySpec) -> 
         rounds += 1
         assert rounds < 10
     assert rounds > 0
-    values = landscape(store.trials("known", "sgd"), spec.space, "validation_error").assign_attrs(
+    values = landscape(store.trials("known", "sgd"), spec.spec.space, "validation_error").assign_attrs(
         asked_seeds=3
     )
     assert ridge(values).verdict == "coupled"
     assert stored_extra(spec, store) > 0
 
 
-def test_a_killed_round_goes_on_with_what_it_lacks(store: Store, spec: StudySpec) -> None:
+def test_a_killed_round_goes_on_with_what_it_lacks(store: Store, spec: Study) -> None:
     further = until_decided(spec, 100_000)
     first, *_ = blocks = further(store, 2)
     keep(store, spec, first.seed, cells_of(spec, first)[:5])
@@ -103,7 +106,7 @@ def test_a_killed_round_goes_on_with_what_it_lacks(store: Store, spec: StudySpec
     assert sum(block.lanes for block in again) == sum(block.lanes for block in blocks) - 5
 
 
-def test_the_budget_counts_what_is_stored_and_whole_seeds_only(store: Store, spec: StudySpec) -> None:
+def test_the_budget_counts_what_is_stored_and_whole_seeds_only(store: Store, spec: Study) -> None:
     blocks = until_decided(spec, 100_000)(store, 2)
     one_seed = sum(block.lanes for block in blocks if block.seed == 3)
     assert until_decided(spec, one_seed - 1)(store, 2) == []
@@ -115,10 +118,10 @@ def test_the_budget_counts_what_is_stored_and_whole_seeds_only(store: Store, spe
     assert until_decided(spec, 100_000)(store, 2)
 
 
-def test_one_axis_has_no_separability(spec: StudySpec) -> None:
-    one = spec.model_dump(mode="json") | {"space": {"lr": [0.1, 1.0], "weight_decay": [0.0]}}
+def test_one_axis_has_no_separability(spec: Study) -> None:
+    one = spec.spec.model_dump(mode="json") | {"space": {"lr": [0.1, 1.0], "weight_decay": [0.0]}}
     with pytest.raises(SpecError, match="fewer than two axes with several values"):
-        until_decided(parse_spec(one), 10)
+        until_decided(resolve(parse_spec(one)), 10)
 
 
 def test_seeds_are_added_in_the_cells_that_matter(tmp_path: Path, cli: Cli) -> None:
@@ -134,13 +137,13 @@ def test_seeds_are_added_in_the_cells_that_matter(tmp_path: Path, cli: Cli) -> N
     assert told
     assert told[1] == told[2]
     assert re.search(r"^adam: (coupled|decoupled|undecided)", out, re.MULTILINE)
-    spec, extra = load_spec(path), int(told[1])
+    spec, extra = load_study(path), int(told[1])
     with open_store(url, create=False) as store:
         assert stored_extra(spec, store) == extra <= 200
         for optimizer in ("adam", "avagrad"):
             frame = store.trials("small", optimizer, where="seed >= 2")
             cells = frame.groupby("seed").size()
-            assert (cells < 0.8 * spec.space.size).all()
+            assert (cells < 0.8 * spec.spec.space.size).all()
             assert sorted(cells.index) == list(range(2, 2 + len(cells)))
         assert until_decided(spec, extra)(store, 1) == []
     again = run(spec, url, further=until_decided(spec, extra), on_progress=lambda *_: None)

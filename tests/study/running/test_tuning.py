@@ -17,10 +17,11 @@ from analysis.tuning_runs import Choice, drawn_seeds, loss_table, stored_curves
 from search_spaces import SearchSpace, get_space
 from storage.records import TuningRun
 from storage.store import StoreError, open_store
-from study import launch
-from study.run import run
-from study.spec import StudySpec, TuningSpec, load_spec
-from study.tuning import Search, TuningError, missing_runs, tune
+from study.running import launch
+from study.running.run import run
+from study.running.tuning import Search, TuningError, missing_runs, tune
+from study.spec import TuningSpec
+from study.training.resolve import Study, load_study
 from tuners import TUNERS
 
 WriteStudy = Callable[..., Path]
@@ -115,7 +116,7 @@ def quiet(done: int, total: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, Path]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     """A small study, run to its end."""
     folder = tmp_path_factory.mktemp("finished")
     path = folder / "small.toml"
@@ -123,20 +124,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudySpec, Path]
         'name = "small"\nworkload = { name = "digits-mlp", steps = 20 }\noptimizers = ["adam", "avagrad"]\n'
         "space = { alpha = [0.001, 0.01, 0.1, 1], eps = [1e-8, 1e-4, 1] }\nseeds = 2\nlanes = 12\n"
     )
-    spec = load_spec(path)
+    spec = load_study(path)
     report = run(spec, f"sqlite:///{folder}/t.db", on_progress=quiet)
     assert report.done == 48
     return spec, folder / "t.db"
 
 
 @pytest.fixture
-def database(finished: tuple[StudySpec, Path], tmp_path: Path) -> str:
+def database(finished: tuple[Study, Path], tmp_path: Path) -> str:
     """A copy of its database."""
     (tmp_path / "t.db").write_bytes(finished[1].read_bytes())
     return f"sqlite:///{tmp_path}/t.db"
 
 
-def tune_quietly(url: str, tuning: TuningSpec, spec: StudySpec | None = None) -> tuple[int, int]:
+def tune_quietly(url: str, tuning: TuningSpec, spec: Study | None = None) -> tuple[int, int]:
     """Runs made and trials trained."""
     report = tune("small", url, tuning, spec, on_progress=quiet)
     assert not report.failures
@@ -238,7 +239,7 @@ def test_runs_of_different_lengths_and_kinds_are_not_mixed(database: str) -> Non
             stored_curves(store, "small", choice=Choice(noise="mean"))
 
 
-def test_a_cluster_that_is_not_there_leaves_nothing(finished: tuple[StudySpec, Path], tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_leaves_nothing(finished: tuple[Study, Path], tmp_path: Path) -> None:
     with pytest.raises(launch.LaunchError, match="cannot reach a Ray cluster"):
         tune("small", f"sqlite:///{tmp_path}/new.db", QUICK, finished[0], "127.0.0.1:1", on_progress=quiet)
     assert not (tmp_path / "new.db").exists()
@@ -267,7 +268,7 @@ def empty_copy(database: str) -> str:
 
 
 def test_live_tuning_trains_what_is_missing_and_equals_the_replay(
-    finished: tuple[StudySpec, Path], database: str, tmp_path: Path
+    finished: tuple[Study, Path], database: str, tmp_path: Path
 ) -> None:
     spec = finished[0]
     few = QUICK.model_copy(update={"trials": 3, "replicates": 1})
@@ -288,7 +289,7 @@ def test_live_tuning_trains_what_is_missing_and_equals_the_replay(
 
 
 def test_killed_in_the_middle_it_resumes_to_the_same_runs(
-    finished: tuple[StudySpec, Path], database: str, tmp_path: Path, start: Callable[..., object]
+    finished: tuple[Study, Path], database: str, tmp_path: Path, start: Callable[..., object]
 ) -> None:
     many = ("--tuners", "random,gp", "--trials", "12", "--replicates", "40")
     process = start("tune", "small", *many, "--storage", database)

@@ -19,22 +19,16 @@ from numpy.typing import NDArray
 from analysis.replay import Search
 from analysis.tuning_runs import loss_table
 from search_spaces import SearchSpace
-from storage.records import TuningRun
+from storage.records import Trials, TuningRun
 from storage.runs import check_same
 from storage.store import Store, open_store
-from study.block import Block, Outcome
-from study.run import (
-    Report,
-    check_unfused,
-    declare,
-    failure_text,
-    lanes_per_block,
-    make_block,
-    stored_plan,
-    trials_of,
-    worth_compiling,
-)
-from study.spec import OptimizerSpec, StudySpec, TuningSpec
+from study.running.drive import Report, drive
+from study.running.forecast import check_foreign
+from study.running.plan import cut, stored_plan
+from study.running.run import declare
+from study.spec import TuningSpec
+from study.training.block import Block
+from study.training.resolve import Study, StudyOptimizer
 
 FloatArray = NDArray[np.float64]
 
@@ -86,42 +80,42 @@ class TuningReport(Report):
 
 
 def tune(
-    study: str,
+    name: str,
     storage: str,
     tuning: TuningSpec,
-    spec: StudySpec | None = None,
+    study: Study | None = None,
     address: str | None = None,
     *,
     on_progress: Callable[[int, int], None],
 ) -> TuningReport:
     """Make and store every tuning run that is not stored yet.
 
-    With a spec, cells that are missing in the store are trained; without, the study's landscapes must be complete.
+    With a study file, cells that are missing in the store are trained; without, the landscapes must be complete.
     `on_progress(runs made, runs to make)` is called as they finish. Raises TuningError when a landscape lacks cells,
-    StoreError when a stored run is not what its tuner and seed give, and both it and LaunchError as `study.run.run`.
+    StoreError when a stored run is not what its tuner and seed give, and both it and LaunchError as `run` does.
     """
-    from study import launch
+    from study.running import launch
 
-    fresh = spec is not None and stored_plan(spec, storage, 1) is None
-    if spec is not None:
-        check_unfused(spec)
+    fresh = study is not None and stored_plan(study, storage, 1) is None
+    if study is not None:
+        check_foreign(study)
     else:
         open_store(storage, create=False).close()  # raises when there is none
-    device = spec.device if spec else "cpu"
+    device = study.spec.device if study else "cpu"
     with contextlib.ExitStack() as stack:
         # a new database is made when the cluster has answered
         workers = stack.enter_context(launch.cluster(address, device)) if fresh else 0
         store = stack.enter_context(open_store(storage, create=True))
-        if spec is not None:
-            declare(spec, store)
-        space = store.space(study)
-        landscapes = {name: loss_table(store, study, name) for name in store.optimizers(study)}
-        if spec is None:
+        if study is not None:
+            declare(study, store)
+        space = store.space(name)
+        landscapes = {each: loss_table(store, name, each) for each in store.optimizers(name)}
+        if study is None:
             for optimizer, table in landscapes.items():
-                require_complete(store, study, optimizer, table)
+                require_complete(store, name, optimizer, table)
         todo = {
-            name: missing_runs(space, store.runs(study, name), table, tuning)
-            for name, table in landscapes.items()
+            each: missing_runs(space, store.runs(name, each), table, tuning)
+            for each, table in landscapes.items()
         }
         total = sum(len(keys) for keys in todo.values())
         report = TuningReport(done=0)
@@ -132,18 +126,18 @@ def tune(
         started = time.perf_counter()
 
         def keep(optimizer: str, runs: Sequence[TuningRun]) -> None:
-            report.new += store.append_runs(study, optimizer, runs)
+            report.new += store.append_runs(name, optimizer, runs)
             report.done += len(runs)
             on_progress(report.done, total)
 
-        live = {name: keys for name, keys in todo.items() if keys and np.isnan(landscapes[name]).any()}
+        live = {each: keys for each, keys in todo.items() if keys and np.isnan(landscapes[each]).any()}
         try:
-            if live and spec is not None:
-                train_and_tune(spec, store, landscapes, live, tuning, workers, keep, report)
+            if live and study is not None:
+                train_and_tune(study, store, landscapes, live, tuning, workers, keep, report)
             jobs = [
-                Job(name, space, landscapes[name], tuner, chosen, tuning)
-                for name, keys in todo.items()
-                if name not in live
+                Job(each, space, landscapes[each], tuner, chosen, tuning)
+                for each, keys in todo.items()
+                if each not in live
                 for tuner, chosen in chunks(keys, workers)
             ]
             jobs.sort(key=lambda job: SLOW.index(job.tuner) if job.tuner in SLOW else len(SLOW))
@@ -209,7 +203,7 @@ def chunks(keys: Sequence[tuple[str, int]], workers: int) -> Iterator[tuple[str,
 
 
 def train_and_tune(
-    spec: StudySpec,
+    study: Study,
     store: Store,
     landscapes: dict[str, FloatArray],
     todo: dict[str, list[tuple[str, int]]],
@@ -219,18 +213,14 @@ def train_and_tune(
     report: TuningReport,
 ) -> None:
     """Go on with all runs of the given optimizers at once, training the cells they ask for, with all seeds."""
-    from study import launch
-
-    space, cells = spec.space, spec.space.cells()
+    space, seeds = study.spec.space, study.spec.seeds
     searches = {
-        name: [new_search(space, tuner, replicate, tuning, spec.seeds) for tuner, replicate in keys]
+        name: [new_search(space, tuner, replicate, tuning, seeds) for tuner, replicate in keys]
         for name, keys in todo.items()
     }
     ordered: dict[str, set[int]] = {name: set() for name in todo}
-    lanes_of = {optimizer.name: lanes_per_block(spec, optimizer, workers) for optimizer in spec.optimizers}
-    in_flight = 0
 
-    def wanted(optimizer: OptimizerSpec) -> list[int]:
+    def wanted(optimizer: StudyOptimizer) -> NDArray[np.int64]:
         """Cells that runs wait for and nobody trains yet; finished runs are stored on the way."""
         table, needed = landscapes[optimizer.name], set[int]()
         going = []
@@ -244,51 +234,24 @@ def train_and_tune(
             keep(optimizer.name, finished)
         new = needed - ordered[optimizer.name]
         ordered[optimizer.name] |= new
-        return sorted(new)
+        return np.array(sorted(new), dtype=np.int64)
 
-    def blocks() -> Iterator[Block | None]:
-        nonlocal in_flight
-        while True:
-            made = []
-            for optimizer in spec.optimizers:
-                if optimizer.name not in searches:
-                    continue
-                lanes = lanes_of[optimizer.name]
-                chosen = wanted(optimizer)
-                for seed in range(spec.seeds):
-                    missing = [cell for cell in chosen if np.isnan(landscapes[optimizer.name][cell, seed])]
-                    for start in range(0, len(missing), lanes):
-                        picked = cells[missing[start : start + lanes]]
-                        made.append(make_block(spec, optimizer, seed, picked, lanes))
-            in_flight += len(made)
-            yield from made
-            if not made:
-                if not in_flight:
-                    return
-                yield None  # wait for an outcome
+    def ask(in_flight: int) -> list[Block]:
+        del in_flight  # cells are asked for as soon as a run needs them
+        made: list[Block] = []
+        for optimizer in study.optimizers:
+            if optimizer.name not in searches:
+                continue
+            chosen = wanted(optimizer)
+            for seed in range(seeds):
+                missing = chosen[np.isnan(landscapes[optimizer.name][chosen, seed])]
+                made += cut(study, optimizer, workers, seed, missing)
+        return made
 
-    def arrived(block: Block, outcome: Outcome) -> None:
-        nonlocal in_flight
-        in_flight -= 1
-        trials = trials_of(spec, block, outcome)
-        report.trained += store.append(spec.name, block.recipe.optimizer, trials)
+    def stored(block: Block, trials: Trials, new: int) -> None:
+        report.trained += new
         values = np.stack([block.cells[axis] for axis in space.names], axis=1)
-        landscapes[block.recipe.optimizer][space.flat_index(space.value_to_index(values)), block.seed] = (
-            trials.value
-        )
-        if outcome.warning:
-            report.warnings.add(outcome.warning)
+        cells = space.flat_index(space.value_to_index(values))
+        landscapes[block.recipe.optimizer][cells, block.seed] = trials.value
 
-    def failed(block: Block, error: str) -> None:
-        nonlocal in_flight
-        in_flight -= 1
-        report.failures.append(failure_text(block, error))
-
-    launch.train_blocks(
-        blocks(),
-        workers,
-        spec.device,
-        compile=worth_compiling(spec),
-        on_outcome=arrived,
-        on_failure=failed,
-    )
+    drive(study, store, workers, report, ask, stored)

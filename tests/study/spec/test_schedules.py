@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
-from study.schedules import Schedule, WeightDecay
+from study.spec.schedules import Schedule, WeightDecay
 
 STEPS = 100
 

@@ -27,8 +27,9 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from study.block import Block, Outcome
-from study.train import Trainer, prepare_process
+from study.training.block import Block, Outcome
+from study.training.program import prepare_process
+from study.training.trainer import Trainer
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 

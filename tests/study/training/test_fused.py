@@ -13,11 +13,13 @@ import torch
 from torch.func import vmap
 from torch.utils import _pytree as pytree
 
-from study.block import Block, Outcome, Recipe, curve_steps
-from study.named import optimizer_named
 from study.optimizers import OPTIMIZERS, AdaHessian, Rule
-from study.schedules import Schedule, WeightDecay
-from study.train import Trainer, in_order, random_signs
+from study.spec.schedules import Schedule, WeightDecay
+from study.training.block import Block, Outcome, Recipe, curve_steps
+from study.training.named import optimizer_named
+from study.training.program import Programs
+from study.training.step import in_order, random_signs
+from study.training.trainer import Trainer
 from study.workloads import WORKLOADS
 
 ALPHA = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0])
@@ -192,7 +194,7 @@ def test_a_compiled_update_is_the_update(optimizer: str) -> None:
         name: torch.from_numpy(np.broadcast_to(v, 2).astype(float)) for name, v in filled.items()
     }
     hyperparameters["base_lr"] = hyperparameters["lr"]
-    trainer = Trainer(2)
+    programs = Programs()
 
     def update(params: object, state: object, step: torch.Tensor) -> object:
         more = (params,) if rule.second_order else ()
@@ -201,8 +203,8 @@ def test_a_compiled_update_is_the_update(optimizer: str) -> None:
         return new_params, in_order(new_state, state)
 
     step = torch.ones((), dtype=torch.float64)
-    compiled = trainer._build(update, (params, state, step))
-    assert trainer.warning is None
+    compiled = programs.build(update, (params, state, step))
+    assert programs.warning is None
     ours = theirs = (params, state)
     for count in (1.0, 2.0, 3.0):
         ours, theirs = compiled(*ours, step * count), update(*theirs, step * count)
@@ -219,7 +221,7 @@ def test_an_own_rule_may_return_its_state_in_any_order(monkeypatch: pytest.Monke
         return dict(reversed(params.items())), dict(reversed(state.items()))
 
     swapped = dataclasses.replace(OPTIMIZERS["adam"].rule, update=update)
-    monkeypatch.setattr("study.train.optimizer_named", lambda _: swapped)
+    monkeypatch.setattr("study.training.fused.optimizer_named", lambda _: swapped)
     assert_lanes_equal(Trainer(6, compile=False).train(block()), plain, range(6))
 
 
@@ -319,7 +321,8 @@ def test_on_a_gpu_it_is_nearly_the_same(compile: bool) -> None:
 
 def test_without_a_compiler_it_warns_and_trains(tmp_path: Path) -> None:
     script = (
-        "import numpy as np; from study.block import Block, Recipe; from study.train import Trainer\n"
+        "import numpy as np; from study.training.block import Block, Recipe\n"
+        "from study.training.trainer import Trainer\n"
         "block = Block(Recipe('digits-mlp', 'adam', steps=20), 0, {'lr': np.array([0.01, 0.1])})\n"
         "with_warning, eager = Trainer(2).train(block), Trainer(2, compile=False).train(block)\n"
         "assert (with_warning.curve == eager.curve).all()\n"

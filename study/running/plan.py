@@ -1,0 +1,128 @@
+"""What is missing in the store, as blocks to train. It is computed from the store alone, so a run may be killed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.errors import MissingDatabaseError, OtherStudyError
+from storage.records import cell_key
+from storage.store import Store, open_store
+from study.running.provenance import foreign_sources
+from study.training.block import Block
+from study.training.resolve import Study, StudyOptimizer
+from study.training.trainer import METHODS, method_for
+
+COMPILE_FLOPS = 2.5e11
+"""Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""
+FEWEST_LANES = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left to train, and how many trials are stored already."""
+
+    blocks: tuple[Block, ...]
+    compile: bool
+    stored: int
+
+    @property
+    def trials(self) -> int:
+        return sum(block.lanes for block in self.blocks)
+
+
+def plan(study: Study, store: Store | None, workers: int) -> Plan:
+    """The blocks that a study still needs; all of them when `store`, which has the study declared, is None."""
+    every_cell = np.arange(study.spec.space.size)
+    declared = store.optimizers(study.name) if store else []
+    blocks: list[Block] = []
+    for optimizer in study.optimizers:
+        known = store.stored(study.name, optimizer.name) if store and optimizer.name in declared else set()
+        for seed in range(study.spec.seeds):
+            blocks += cut(study, optimizer, workers, seed, missing_cells(study, every_cell, seed, known))
+    return Plan(tuple(blocks), worth_compiling(study), study.spec.trials - sum(b.lanes for b in blocks))
+
+
+def missing_cells(
+    study: Study, cells: NDArray[np.int64], seed: int, stored: Container[tuple[str, int]]
+) -> NDArray[np.int64]:
+    """Those of the given cells (flat indices) that are not stored with a seed."""
+    names, values = study.spec.space.names, study.spec.space.cells()[cells].tolist()
+    keys = [cell_key(dict(zip(names, row, strict=True))) for row in values]
+    missing: NDArray[np.int64] = cells[np.array([(key, seed) not in stored for key in keys], dtype=bool)]
+    return missing
+
+
+def cut(
+    study: Study, optimizer: StudyOptimizer, workers: int, seed: int, cells: NDArray[np.int64]
+) -> Iterator[Block]:
+    """Cells (flat indices) of one seed as blocks."""
+    values = study.spec.space.cells()
+    lanes = lanes_per_block(study, optimizer, workers)
+    for start in range(0, len(cells), lanes):
+        yield make_block(study, optimizer, seed, values[cells[start : start + lanes]], lanes)
+
+
+def worth_compiling(study: Study) -> bool:
+    """By the whole study, like the lanes: compiled and uncompiled results differ in their last bits."""
+    spec = study.spec
+    return spec.trials * spec.workload.steps * study.workload.flops_per_step > COMPILE_FLOPS
+
+
+def lanes_per_block(study: Study, optimizer: StudyOptimizer, workers: int) -> int:
+    """Trials trained together: as many as the method takes, fewer when a small study would leave workers idle.
+
+    It depends on the whole study, not on what is left, so that a resumed study finds its programs compiled.
+    """
+    spec = study.spec
+    if spec.lanes:
+        return min(spec.lanes, spec.space.size)
+    most = METHODS[method_for(optimizer.kind)].most_lanes(study, optimizer)
+    share = math.ceil(spec.trials / workers)
+    blocks_per_seed = math.ceil(spec.space.size / min(most, share))
+    return max(FEWEST_LANES, math.ceil(spec.space.size / blocks_per_seed))
+
+
+def make_block(
+    study: Study, optimizer: StudyOptimizer, seed: int, cells: NDArray[np.float64], width: int
+) -> Block:
+    """A block of the given cells (B, d)."""
+    axes = {axis: cells[:, i] for i, axis in enumerate(study.spec.space.names)}
+    return Block(study.recipe(optimizer), seed, optimizer.hyperparameters(axes), axes, width)
+
+
+def stored_plan(study: Study, storage: str, workers: int) -> Plan | None:
+    """What an existing database leaves to train; None when it does not have the study yet. Writes nothing.
+
+    Raises StoreError when it cannot be read, or has the study with another spec or on other data.
+    """
+    try:
+        with open_store(storage, create=False) as store:
+            if not store.is_declared(study.name, study.identity()):
+                return None
+            _check_sources(study, store)
+            return plan(study, store, workers)
+    except MissingDatabaseError:
+        return None
+
+
+def _check_sources(study: Study, store: Store) -> None:
+    """Raise OtherStudyError when the stored trials saw other data or other code of the user's."""
+    before = store.provenance(study.name, store.optimizers(study.name)[0])
+    now = study.workload.data_hash()
+    then = before.get("data_sha256", now)
+    if then != now:
+        raise OtherStudyError(
+            f"study {study.name!r} was run on other data (SHA-256 {then[:12]}, here {now[:12]}): install the "
+            "package versions of its provenance, or give this one another name"
+        )
+    for path, digest in foreign_sources(study).items():
+        if before.get("sources", {}).get(path, digest) != digest:
+            raise OtherStudyError(
+                f"study {study.name!r} was run with another source of {path}: bring that back, or give this "
+                "study another name"
+            )

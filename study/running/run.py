@@ -1,0 +1,92 @@
+"""Run a study: what is missing in the store is trained and stored as it arrives. Resuming is running again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from storage.records import Trials
+from storage.store import Store, open_store
+from study.running.drive import Report, drive
+from study.running.forecast import check_foreign
+from study.running.plan import plan, stored_plan
+from study.running.provenance import provenance
+from study.training.block import Block
+from study.training.resolve import Study
+
+Further = Callable[[Store, int], Sequence[Block]]
+
+
+def run(
+    study: Study,
+    storage: str,
+    address: str | None = None,
+    *,
+    further: Further | None = None,
+    on_progress: Callable[[int, int], None],
+) -> Report:
+    """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
+
+    Then, again and again, the blocks of further seeds that `further(store, workers)` gives, until it gives none.
+
+    `on_progress(trials stored, trials to be stored)` is called as blocks arrive. Blocks that fail for good and a
+    Ctrl-C are told in the report; what was stored stays. Raises StoreError when the database cannot be used or has
+    the study with another spec or other data, LaunchError when the cluster cannot be reached; nothing is written then.
+    """
+    from study.running import launch
+
+    todo = stored_plan(study, storage, 1)
+    if todo and not todo.blocks and not (further and further_blocks(further, storage)):
+        return Report(study.spec.trials)
+    check_foreign(study)
+    with launch.cluster(address, study.spec.device) as workers, open_store(storage, create=True) as store:
+        declare(study, store)
+        todo = plan(study, store, workers)
+        report = Report(todo.stored)
+        total = study.spec.trials
+        planned: Sequence[Block] | None = todo.blocks
+        on_progress(report.done, total)
+
+        def ask(in_flight: int) -> Sequence[Block]:
+            nonlocal planned, total
+            if planned is not None:
+                wanted, planned = planned, None
+                return wanted
+            if in_flight or further is None or report.failures:
+                return ()  # further ones depend on all outcomes
+            wanted = further(store, workers)
+            total += sum(block.lanes for block in wanted)
+            return wanted
+
+        def stored(block: Block, trials: Trials, new: int) -> None:
+            del trials
+            report.new += new
+            report.extra += new if block.seed >= study.spec.seeds else 0
+            on_progress(report.done + report.new, total)
+
+        started = time.perf_counter()
+        try:
+            drive(study, store, workers, report, ask, stored)
+        except KeyboardInterrupt:
+            report.interrupted = True
+        report.elapsed = time.perf_counter() - started
+        report.done = plan(study, store, workers).stored  # another driver may have stored some of them
+    return report
+
+
+def further_blocks(further: Further, storage: str) -> Sequence[Block]:
+    """What further trials an existing database asks for."""
+    with open_store(storage, create=False) as store:
+        return further(store, 1)
+
+
+def declare(study: Study, store: Store) -> None:
+    """Make the store ready for the study's trials."""
+    store.declare(
+        study.name,
+        [optimizer.name for optimizer in study.optimizers],
+        space=study.spec.space,
+        metric=study.workload.metric,
+        spec=study.identity(),
+        provenance=provenance(study),
+    )

@@ -1,0 +1,43 @@
+"""An optimizer of a study file, and what stays fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import model_serializer, model_validator
+
+from study.spec.schedules import Schedule, Strict
+
+
+class OptimizerSpec(Strict):
+    """An optimizer and what stays fixed; every other hyperparameter takes an axis's value or its default.
+
+    { name = "apollo", beta = 0.9, rebound = "belief", warmup = 20, schedule = "cosine" }
+    { name = "pytorch_optimizer:Lion", axes = { alpha = "lr", beta1 = "betas[0]" } }
+
+    `axes` tells which argument an axis of the space sets, where its name does not. The axis `factor` multiplies the
+    fixed (or default) lr. `schedule` takes the place of the workload's. All other keys are settings of the optimizer.
+    """
+
+    name: str
+    axes: Mapping[str, str] = {}
+    schedule: Schedule | None = None
+    settings: Mapping[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_toml(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if isinstance(given, Mapping) and "name" in given:
+            own = {key: value for key, value in given.items() if key in ("name", "axes", "schedule")}
+            return {**own, "settings": {key: value for key, value in given.items() if key not in own}}
+        raise ValueError(f"{given!r} is no optimizer: give a name, or a table with a name and settings")
+
+    @model_serializer
+    def _to_toml(self) -> dict[str, Any]:
+        own: dict[str, Any] = {"axes": dict(self.axes)} if self.axes else {}
+        if self.schedule is not None:
+            own["schedule"] = self.schedule.model_dump(exclude_defaults=True)
+        return {"name": self.name, **own, **self.settings}

@@ -1,0 +1,120 @@
+"""A whole study, checked before anything runs, and what is wrong with it in a user's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+
+from search_spaces import SearchSpace, get_space, nearest_name
+from study.spec.optimizer import OptimizerSpec
+from study.spec.schedules import Schedule, Strict, WeightDecay
+from study.spec.tuning import TuningSpec
+from study.spec.workload import WorkloadSpec
+
+MOST_TRIALS = 10_000_000
+
+
+class SpecError(ValueError):
+    """A study file that says something not allowed; the message is one line.
+
+    `errors` has a place, dotted keys, and a text for each thing that is wrong, as far as they are known.
+    """
+
+    def __init__(self, message: str, errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
+
+
+def read_space(given: object) -> SearchSpace:
+    if isinstance(given, SearchSpace):
+        return given
+    return get_space(given) if isinstance(given, str) else SearchSpace.from_table(given)  # type: ignore[arg-type]
+
+
+Space = Annotated[SearchSpace, BeforeValidator(read_space), PlainSerializer(SearchSpace.to_table)]
+
+
+class StudySpec(Strict):
+    """One study: workload × optimizers × search space × seeds. Reads and writes JSON without loss."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
+    workload: WorkloadSpec
+    optimizers: tuple[OptimizerSpec, ...] = Field(strict=False)
+    space: Space
+    seeds: int = Field(ge=1, le=100_000)
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str = Field("cpu", pattern=r"^(cpu|cuda)$")
+    lanes: int | None = Field(None, ge=1, le=100_000)
+    tuning: TuningSpec = TuningSpec()
+
+    @model_validator(mode="after")
+    def _check(self) -> StudySpec:
+        names = [optimizer.name for optimizer in self.optimizers]
+        if not names:
+            raise ValueError("optimizers is empty: give one or more, such as optimizers = ['adam']")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"optimizer {name!r} is listed twice: give it once, or make two studies")
+        if not self.space.is_grid:
+            free = [axis.name for axis in self.space.axes if not axis.is_grid]
+            raise ValueError(f"axis {free[0]!r} is continuous: a study runs a grid, give its values or num")
+        if self.trials > MOST_TRIALS:
+            raise ValueError(
+                f"the study has {self.trials:,} trials: give a smaller grid, at most {MOST_TRIALS:,}"
+            )
+        return self
+
+    @property
+    def trials(self) -> int:
+        return self.space.size * self.seeds * len(self.optimizers)
+
+
+def parse_spec(given: Mapping[str, Any], source: str = "study") -> StudySpec:
+    """A checked spec from the mapping that a TOML or JSON text gives. Raises SpecError naming `source` and key."""
+    try:
+        return StudySpec.model_validate(given)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        problems = [describe(problem) for problem in found]
+        places = [".".join(str(part) for part in problem["loc"]) for problem in found]
+        errors = [{"location": place, "detail": text} for place, text in zip(places, problems, strict=True)]
+        raise SpecError(f"{source}: " + "; ".join(dict.fromkeys(problems)), errors) from None
+
+
+def parse_tuning(given: Mapping[str, Any]) -> TuningSpec:
+    """Checked tuning settings. Raises SpecError naming the key."""
+    try:
+        return TuningSpec.model_validate(given)
+    except ValidationError as error:
+        problems = [describe(problem) for problem in error.errors(include_url=False)]
+        raise SpecError("tuning: " + "; ".join(dict.fromkeys(problems))) from None
+
+
+TABLES: Mapping[str, type[Strict]] = {
+    "tuning": TuningSpec,
+    "workload": WorkloadSpec,
+    "schedule": Schedule,
+    "weight_decay": WeightDecay,
+}
+
+
+def describe(problem: Any) -> str:
+    """One pydantic problem in a user's words."""
+    place = ".".join(str(part) for part in problem["loc"])
+    came = problem.get("input")
+    match problem["type"]:
+        case "missing":
+            return f"the key {place!r} is missing"
+        case "extra_forbidden":
+            inside = next((str(part) for part in problem["loc"][-2::-1] if part in TABLES), "")
+            fields = TABLES.get(inside, StudySpec).model_fields
+            hint = nearest_name(str(problem["loc"][-1]), fields)
+            return f"unknown key {place!r}{hint}: allowed are {', '.join(fields)}"
+        case "value_error":
+            text = str(problem["ctx"]["error"])
+            return f"{place}: {text}" if place else text
+        case _:
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            return f"{place} = {came!r} is not allowed: {message}"

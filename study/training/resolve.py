@@ -1,0 +1,151 @@
+"""A study whose names are resolved to rules, torch classes and workloads: this runs what import paths name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.spec import OptimizerSpec, SpecError, StudySpec, load_spec
+from study.training.block import Recipe
+from study.training.named import Kind, optimizer_named, workload_named
+from study.workloads import Workload
+
+Values = Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class StudyOptimizer:
+    """An optimizer of a study, with the rule or class that its name leads to."""
+
+    spec: OptimizerSpec
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is not a number for each trial, by name."""
+        return self.kind.settings(self.spec.settings)[1]
+
+    def hyperparameters(self, cells: Values) -> dict[str, NDArray[np.float64]]:
+        """The optimizer's own names -> one value a trial (B,), from the axes' values (B,) and what stays fixed.
+
+        Raises ValueError when an axis sets nothing, or two axes or an axis and a setting the same.
+        """
+        count = len(next(iter(cells.values())))
+        fixed = self.kind.settings(self.spec.settings)[0]
+        columns: dict[str, NDArray[np.float64]] = {}
+        for axis, values in cells.items():
+            scales = self._scales(axis)
+            name = "lr" if scales else self._target(axis)
+            if name in columns or (not scales and (name in fixed or name in self.spec.settings)):
+                raise ValueError(f"{name} is given twice (axis {axis!r}): give it once")
+            columns[name] = values * self.kind.fixed_lr(self.spec.settings) if scales else values
+        return {name: np.full(count, value) for name, value in fixed.items()} | columns
+
+    def check(self, axes: Values) -> None:
+        """Raise ValueError when a setting, an axis or one of its values is not allowed."""
+        self.kind.settings(self.spec.settings)
+        unknown = [axis for axis in self.spec.axes if axis not in axes]
+        if unknown:
+            raise ValueError(
+                f"axes names {unknown[0]!r}, which the space does not have: it has {', '.join(axes)}"
+            )
+        shown = {self._target(axis): axis for axis in axes if not self._scales(axis)}
+        first = {axis: values[:1] for axis, values in axes.items()}
+        for axis, values in axes.items():
+            others = {name: np.repeat(one, len(values)) for name, one in first.items()}
+            columns = self.hyperparameters(others | {axis: values})
+            for i in range(len(values)):
+                one = {name: float(column[i]) for name, column in columns.items()}
+                self.kind.check_values(one, self.options, shown)
+
+    def _scales(self, axis: str) -> bool:
+        return axis == "factor" and axis not in self.spec.axes
+
+    def _target(self, axis: str) -> str:
+        """The hyperparameter that an axis sets; raises ValueError when there is none."""
+        name = self.spec.axes.get(axis)
+        if name is None:
+            return self.kind.own_name(axis)
+        self.kind.check_target(name)
+        return name
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file with what its names lead to."""
+
+    spec: StudySpec
+    workload: Workload
+    optimizers: tuple[StudyOptimizer, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def identity(self) -> dict[str, Any]:
+        """What was run, as JSON types: all that may change a result, and neither device, lanes, tuning nor defaults."""
+        left_out = {"device", "lanes", "tuning"}
+        dumped = self.spec.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
+        for table, optimizer in zip(dumped["optimizers"], self.optimizers, strict=True):
+            for name in optimizer.spec.settings:
+                del table[name]
+            table |= optimizer.kind.changed(optimizer.spec.settings)
+        return dumped
+
+    def recipe(self, optimizer: StudyOptimizer) -> Recipe:
+        """How this study trains with one of its optimizers."""
+        workload = self.spec.workload
+        return Recipe(
+            workload=workload.name,
+            optimizer=optimizer.name,
+            options=tuple(sorted(optimizer.options.items())),
+            steps=workload.steps,
+            weight_decay=workload.weight_decay,
+            clip_norm=workload.clip_norm,
+            schedule=optimizer.spec.schedule or workload.schedule,
+            dtype=self.spec.dtype,
+        )
+
+
+def load_study(path: Path) -> Study:
+    """Read and resolve a study file. Raises SpecError."""
+    return resolve(load_spec(path), str(path))
+
+
+def resolve(spec: StudySpec, source: str = "study", *, allow_imports: bool = True) -> Study:
+    """Look up what the names of `spec` lead to, and check settings, axes and their values.
+
+    Import paths run their modules; without `allow_imports` they are refused. Raises SpecError naming `source` and the
+    place of everything that is wrong.
+    """
+    errors: list[dict[str, str]] = []
+    workload: Workload | None = None
+    optimizers = []
+    axes = {axis.name: np.array(axis.values) for axis in spec.space.axes}
+    try:
+        workload = workload_named(spec.workload.name, allow_imports=allow_imports)
+    except ValueError as error:
+        errors.append({"location": "workload", "detail": f"workload.name: {error}"})
+    for i, each in enumerate(spec.optimizers):
+        try:
+            optimizer = StudyOptimizer(each, optimizer_named(each.name, allow_imports=allow_imports))
+        except ValueError as error:
+            errors.append({"location": f"optimizers.{i}", "detail": f"optimizers.{i}: {error}"})
+            continue
+        try:
+            optimizer.check(axes)
+        except ValueError as error:
+            errors.append({"location": f"optimizers.{i}", "detail": f"{each.name}: {error}"})
+        optimizers.append(optimizer)
+    if errors or workload is None:
+        raise SpecError(f"{source}: " + "; ".join(error["detail"] for error in errors), errors)
+    return Study(spec, workload, tuple(optimizers))

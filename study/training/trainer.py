@@ -1,0 +1,60 @@
+"""Training of blocks, each by its method."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from study.training.block import Block, Outcome
+from study.training.fused import Fused
+from study.training.named import Kind, optimizer_named
+from study.training.one_by_one import OneByOne
+from study.training.program import Programs, one_thread
+from study.training.resolve import Study, StudyOptimizer
+
+
+class Method(Protocol):
+    """A way to train a block."""
+
+    @staticmethod
+    def takes(kind: Kind) -> bool:
+        """Whether it can train with an optimizer."""
+        ...
+
+    @staticmethod
+    def most_lanes(study: Study, optimizer: StudyOptimizer) -> int:
+        """How many trials a block should have at most."""
+        ...
+
+    def train(self, block: Block) -> Outcome:
+        """Train every lane of `block` for `block.recipe.steps` steps."""
+        ...
+
+
+METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne}
+
+
+def method_for(kind: Kind) -> str:
+    """The name of the method that trains with an optimizer."""
+    return next(name for name, method in METHODS.items() if method.takes(kind))
+
+
+class Trainer:
+    """Trains blocks; fused ones are filled up to their own width or else to `lanes`, so that one program serves many.
+
+    `compile=False` runs programs operation by operation: about three times as slow a step, but it starts at once.
+    """
+
+    def __init__(self, lanes: int = 0, device: str = "cpu", *, compile: bool = True) -> None:
+        self.programs = Programs(compile=compile)
+        where = torch.device(device)
+        self._methods: dict[str, Method] = {
+            "fused": Fused(lanes, where, self.programs),
+            "one-by-one": OneByOne(where),
+        }
+
+    def train(self, block: Block) -> Outcome:
+        """Train every lane of `block`. Raises ValueError when the method or the optimizer refuses it."""
+        with one_thread():
+            return self._methods[method_for(optimizer_named(block.recipe.optimizer))].train(block)
