@@ -10,16 +10,17 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from study.service import api, assets, documentation, optuna_pages, pages
-from study.service.api import Backend
-from study.service.events import Events
-from study.service.jobs import Jobs
-from study.service.launching import Launcher
-from study.service.problems import add_handlers
-from study.service.progress import Progress
-from study.service.reads import Reads
-from study.service.security import Guard
+from study.service.answers.reads import Reads
+from study.service.api import documentation, optuna_pages, page_routes, routes
+from study.service.api.routes import Backend
+from study.service.guard.problems import add_handlers
+from study.service.guard.security import Guard
+from study.service.jobs.jobs import Jobs
+from study.service.pages import assets
 from study.service.settings import Settings
+from study.service.studies.events import Events
+from study.service.studies.launching import Launcher
+from study.service.studies.progress import Progress
 
 
 class Service(FastAPI):
@@ -60,10 +61,10 @@ def create_app(settings: Settings) -> Service:
     app.settings = settings
     app.state.backend = backend
     add_handlers(app)
-    app.include_router(api.router)
+    app.include_router(routes.router)
     app.include_router(documentation.router)
-    app.include_router(pages.router)
-    app.include_router(pages.data)
+    app.include_router(page_routes.router)
+    app.include_router(page_routes.data)
     app.include_router(assets.router)
     documentation.add_assets(app)
     app.mount(optuna_pages.PREFIX, optuna_pages.OptunaPages(settings.storage, reads))

@@ -18,10 +18,10 @@ import uvicorn
 
 from storage.errors import MissingDatabaseError, StoreError
 from study.service.app import Service, create_app
-from study.service.cluster import ClusterError
-from study.service.jobs import Jobs
-from study.service.launching import Launcher
+from study.service.jobs.cluster import ClusterError
+from study.service.jobs.jobs import Jobs
 from study.service.settings import ServiceError, Settings
+from study.service.studies.launching import Launcher
 
 TOKEN = re.compile(r"([?&]token=)[^&\s\"]*")
 GRACE_SECONDS = 3

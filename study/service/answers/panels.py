@@ -1,0 +1,251 @@
+"""What the pages draw of landscapes: numbers in the shape of the picture, so that scripts draw and never compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from typing_extensions import TypedDict
+
+from analysis.errors import AnalysisError
+from analysis.landscape import axis_names, best_along, landscape, mean_of_known
+from analysis.pairs import projected
+from analysis.stored import asked_seeds, stored_values
+from storage.store import Store
+from study.service.answers.documents import BestDocument
+from study.service.answers.reads import best_document, nested, number, records
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from analysis.metric_scale import MetricScale
+
+MOST_VALUES = 50_000
+"""Seeds' own values go to the page up to this many a panel; beyond, hovering shows the mean alone."""
+MOST_TRIALS = 1_000
+MOST_CURVES = 20
+"""Learning curves shown of one cell."""
+COLOURS = 17
+"""Stops of the colour scale; between them colours are mixed."""
+
+
+class PanelAxis(TypedDict):
+    name: str
+    label: str
+    symbol: str
+    scale: str
+    values: list[float]
+    edges: list[float]
+
+
+class Panel(TypedDict):
+    """One optimizer's landscape over the shown axes, arrays nested in their order.
+
+    `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; `held` is, by axis that
+    is not shown, its value in each cell: the best one. `best` and `along` are of cells with all seeds only.
+    """
+
+    study: str
+    optimizer: str
+    axes: list[PanelAxis]
+    others: list[str]
+    held: dict[str, list[Any]]
+    seeds: list[int]
+    expected_seeds: int
+    trials: int
+    expected: int
+    mean: list[Any]
+    count: list[Any]
+    values: list[Any] | None
+    best: BestDocument | None
+    along: list[float | None] | None
+
+
+class Tick(TypedDict):
+    at: float
+    text: str
+
+
+class Scale(TypedDict):
+    """The one colour scale of all panels; `at` of a tick is 0 for the best and 1 for the worst."""
+
+    log: bool
+    percent: bool
+    lowest: float
+    highest: float
+    ticks: list[Tick]
+
+
+class PanelsDocument(TypedDict):
+    metric: str
+    scale: Scale | None
+    colours: list[str]
+    axes: list[str]
+    panels: list[Panel]
+
+
+class Cell(TypedDict):
+    trials: list[dict[str, Any]]
+    curves: list[list[list[float | None]]]
+
+
+@dataclass(frozen=True)
+class PanelsRequest:
+    """Which landscapes: names are STUDY or STUDY/OPTIMIZER; the axes to show, the first two that vary by default."""
+
+    names: tuple[str, ...]
+    axes: tuple[str, ...] = ()
+
+
+def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
+    """Landscapes side by side on one scale.
+
+    Raises:
+        AnalysisError: they are of different metrics, or an axis to show is not one of theirs.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    from analysis.heatmap import COLOUR_MAP
+
+    found: list[Panel] = []
+    metrics: dict[str, str] = {}
+    names: list[str] = []
+    for name in request.names:
+        study, _, optimizer = name.partition("/")
+        metrics.setdefault(store.metric(study), study)
+        if len(metrics) > 1:
+            said = ", ".join(f"{metric} ({of})" for metric, of in metrics.items())
+            raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
+        for each in [optimizer] if optimizer else store.optimizers(study):
+            whole, expected = read_landscape(store, study, each)
+            names += [axis for axis in axis_names(whole) if axis not in names]
+            found.append(panel(study, each, whole, expected, request.axes))
+    metric = next(iter(metrics))
+    means = np.concatenate([np.array(each["mean"], dtype=float).ravel() for each in found])
+    return {
+        "metric": metric,
+        "scale": scale_of(metric, means),
+        "colours": [to_hex(colormaps[COLOUR_MAP](stop)) for stop in np.linspace(0, 1, COLOURS)],
+        "axes": names,
+        "panels": found,
+    }
+
+
+def read_landscape(store: Store, study: str, optimizer: str) -> tuple[xr.DataArray, int]:
+    """An optimizer's landscape, without seeds when it has no trials yet, and how many seeds it will have."""
+    import xarray as xr
+
+    space, metric = store.space(study), store.metric(study)
+    frame = stored_values(store, study, optimizer)[optimizer]
+    wanted = asked_seeds(store.spec(study))
+    if not frame.empty:
+        found = landscape(frame, space, metric)
+        return found, wanted or found.sizes["seed"]
+    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
+    empty = xr.DataArray(
+        np.empty((0, *space.shape)),
+        {"seed": np.empty(0, int), **coordinates},
+        ("seed", *space.names),
+        attrs={"metric": metric},
+    )
+    return empty, wanted or 0
+
+
+def panel(
+    study: str, optimizer: str, whole: xr.DataArray, expected: int, wanted: Sequence[str] = ()
+) -> Panel:
+    """One landscape over the axes to show, the others at their best in each cell."""
+    shown = shown_axes(whole, wanted)
+    flat, held = projected(whole, shown)
+    mean, count = mean_of_known(flat.values)
+    best = best_document(flat)
+    return {
+        "study": study,
+        "optimizer": optimizer,
+        "axes": [panel_axis(whole, name) for name in shown],
+        "others": list(held),
+        "held": {name: values.tolist() for name, values in held.items()},
+        "seeds": whole["seed"].values.tolist(),
+        "expected_seeds": expected,
+        "trials": int((~np.isnan(whole.values)).sum()),
+        "expected": expected * int(np.prod(whole.shape[1:])),
+        "mean": nested(mean),
+        "count": count.tolist(),
+        "values": nested(flat.values) if flat.size <= MOST_VALUES else None,
+        "best": best,
+        "along": along_of(flat, shown) if best and len(shown) == 2 else None,
+    }
+
+
+def shown_axes(whole: xr.DataArray, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The axes asked for, or the first two with several values, or the first of one cell."""
+    names = axis_names(whole)
+    for name in wanted:
+        if name not in names or wanted.count(name) > 1:
+            raise AnalysisError(f"cannot show the axes {', '.join(wanted)}: choose two of {', '.join(names)}")
+    varying = [name for name in names if whole.sizes[name] > 1]
+    return tuple(wanted[:2]) or tuple(varying[:2]) or names[:1]
+
+
+def panel_axis(whole: xr.DataArray, name: str) -> PanelAxis:
+    from analysis.heatmap import cell_edges
+    from analysis.labels import axis_label, symbol
+
+    values, scale = whole[name].values, whole[name].attrs["scale"]
+    ends = (values / 2, values * 2) if scale == "log" else (values - 0.5, values + 0.5)  # of a lone value
+    edges = cell_edges(values, scale).tolist() if len(values) > 1 else [float(end[0]) for end in ends]
+    return {
+        "name": name,
+        "label": axis_label(name),
+        "symbol": symbol(name),
+        "scale": scale,
+        "values": values.tolist(),
+        "edges": edges,
+    }
+
+
+def along_of(flat: xr.DataArray, shown: Sequence[str]) -> list[float | None]:
+    """For each value of the second axis, the first's best."""
+    return [number(value) for value in best_along(flat, axis=shown[0], given=shown[1]).values.tolist()]
+
+
+def scale_of(metric: str, means: NDArray[np.float64]) -> Scale | None:
+    """The scale of all means; None when there are none yet."""
+    from analysis.metric_scale import MetricScale
+
+    if not np.isfinite(means).any():
+        return None
+    scale: MetricScale = MetricScale(metric, means)
+    return {
+        "log": scale.is_log,
+        "percent": scale.percent,
+        "lowest": scale.lowest,
+        "highest": scale.highest,
+        "ticks": [{"at": float(scale.norm(tick)), "text": scale.text(tick)} for tick in scale.ticks()],
+    }
+
+
+def cell(
+    store: Store, study: str, optimizer: str, coordinates: dict[str, float], metrics: Sequence[str]
+) -> Cell:
+    """The trials of a cell, by seed, and the learning curves of the first of them: pairs of step and metric.
+
+    `metrics` are the study's further ones.
+
+    Raises:
+        AnalysisError: an axis is not given, or one that the study does not have.
+    """
+    axes = store.space(study).names
+    if set(coordinates) != set(axes):
+        raise AnalysisError(f"a cell of {study} has a value for each of {', '.join(axes)}: give these")
+    where = " and ".join(f'"{name}" = {value!r}' for name, value in coordinates.items())
+    frame, _ = store.page(study, optimizer, where, sort="seed", limit=MOST_TRIALS, metrics=metrics)
+    curves = []
+    for which in frame["number"].head(MOST_CURVES):
+        _, curve = store.trial(study, optimizer, int(which), metrics)
+        curves.append([[step, number(value)] for step, value in curve])
+    return {"trials": records(frame), "curves": curves}

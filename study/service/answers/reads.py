@@ -1,0 +1,346 @@
+"""Answers read from the store, kept until the store has something new."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import numpy as np
+
+from analysis.errors import AnalysisError
+from analysis.landscape import best_cell, landscape, mean_of_known
+from analysis.separability import Verdict, judge
+from analysis.stored import asked_seeds, stored_landscapes, stored_values
+from search_spaces import SearchSpace
+from storage.errors import MissingDatabaseError
+from storage.store import Store, Version, open_store
+from study.service.answers.cache import Answer, Cache
+from study.service.answers.documents import (
+    AxisDocument,
+    BestDocument,
+    CostDocument,
+    LandscapeDocument,
+    OptimizerLandscape,
+    OptimizerProblem,
+    SeparabilityDocument,
+    TrialDetails,
+    TrialPage,
+)
+from study.service.answers.shared import Shared
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+FRESH_SECONDS = 0.5
+"""For how long the store is not asked again whether it has something new."""
+ROWS_PER_CHUNK = 5_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What there is: a version of each study, which changes with its trials, and what is kept about running it."""
+
+    versions: Mapping[str, Version]
+    launches: Mapping[str, Mapping[str, Any]]
+
+
+class Reads:
+    """The store, opened when it is there, and answers from it."""
+
+    def __init__(self, storage: str) -> None:
+        self._storage = storage
+        self._store: Store | None = None
+        self._snapshot = Shared(lambda: anyio.to_thread.run_sync(self._read_snapshot), FRESH_SECONDS)
+        self._metrics: dict[str, tuple[Version, frozenset[str]]] = {}
+        self.cache = Cache()
+
+    def store(self) -> Store:
+        """The store, for reading. Raises MissingDatabaseError before there is one."""
+        if self._store is None:
+            self._store = open_store(self._storage, create=False)
+        return self._store
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+
+    def forget(self) -> None:
+        """Ask the store again next time: something was just changed."""
+        self._snapshot.forget()
+
+    async def snapshot(self) -> Snapshot:
+        """What there is, at most `FRESH_SECONDS` old; one question to the store for all who ask meanwhile."""
+        return await self._snapshot.get()
+
+    def _read_snapshot(self) -> Snapshot:
+        try:
+            store = self.store()
+        except MissingDatabaseError:
+            return Snapshot({}, {})
+        return Snapshot(store.versions(), store.launches())
+
+    async def of_study(
+        self,
+        study: str,
+        key: Hashable,
+        make: Callable[[Store], Any],
+        media_type: str = "application/json",
+        *,
+        one_at_a_time: bool = False,
+    ) -> Answer:
+        """What `make` reads of a study: bytes, or what becomes JSON. Raises StoreError when there is no such study.
+
+        `one_at_a_time` is for figures: Matplotlib's fonts and settings are the process's.
+        """
+        version = await self._version(study)
+
+        def compute() -> Answer:
+            made = make(self.store())
+            return Answer(made if isinstance(made, bytes) else encode(made), media_type)
+
+        return await self.cache.get((study, version, key), compute, one_at_a_time=one_at_a_time)
+
+    async def metrics(self, study: str) -> list[str]:
+        """The further metrics of a study's trials; only trials that are new are looked at. Raises as `of_study`."""
+        version = await self._version(study)
+        before, known = self._metrics.get(study, (None, frozenset[str]()))
+        if version != before:
+            anew = before is None or before.identities != version.identities
+            after = 0 if anew or before is None else max(before.last_trials)
+            found = await anyio.to_thread.run_sync(lambda: self.store().metrics(study, after))
+            known = (frozenset() if anew else known) | frozenset(found)
+            self._metrics[study] = version, known
+        return sorted(known)
+
+    async def _version(self, study: str) -> Version:
+        version = (await self.snapshot()).versions.get(study)
+        if version is None:  # it is new, or there is none and the store says so
+            version = await anyio.to_thread.run_sync(self._fresh_version, study)
+        return version
+
+    def _fresh_version(self, study: str) -> Version:
+        store = self.store()
+        store.optimizers(study)
+        return store.versions()[study]
+
+
+def encode(document: Any) -> bytes:
+    """Compact JSON."""
+    return json.dumps(document, allow_nan=False, separators=(",", ":"), default=str).encode()
+
+
+def number(value: float) -> float | None:
+    """A number as JSON has it: null for NaN and infinities."""
+    return float(value) if math.isfinite(value) else None
+
+
+def nested(values: np.ndarray[Any, Any]) -> Any:
+    """An array as nested lists, null for what is not finite."""
+    objects = values.astype(object)
+    objects[~np.isfinite(values)] = None
+    return objects.tolist()
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table as a list of objects, null for what is missing."""
+    return [
+        {
+            str(name): None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
+    ]
+
+
+def axes_of(space: SearchSpace) -> list[AxisDocument]:
+    return [
+        {"name": axis.name, "scale": axis.scale, "values": list(map(float, axis.values))}
+        for axis in space.axes
+    ]
+
+
+def landscapes(store: Store, study: str, optimizer: str | None, where: str | None) -> LandscapeDocument:
+    """Mean, spread and number of seeds in every cell of each optimizer's landscape."""
+    space, metric, seeds = store.space(study), store.metric(study), asked_seeds(store.spec(study))
+    frames = stored_values(store, study, optimizer, where)
+    documents = [one_landscape(name, frame, space, metric, seeds) for name, frame in frames.items()]
+    return {"study": study, "metric": metric, "axes": axes_of(space), "optimizers": documents}
+
+
+def one_landscape(
+    name: str, frame: pd.DataFrame, space: SearchSpace, metric: str, seeds: int | None
+) -> OptimizerLandscape:
+    best = None
+    if frame.empty:
+        values = np.full((0, *space.shape), np.nan)
+        present: list[int] = []
+    else:
+        array = landscape(frame, space, metric)
+        values, present = array.values, array["seed"].values.tolist()
+        best = best_document(array)
+    mean, count = mean_of_known(values)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    variance = np.divide(squares, count - 1, out=np.full(space.shape, np.nan), where=count > 1)
+    expected = space.size * (seeds or len(present))
+    return {
+        "name": name,
+        "seeds": list(range(seeds)) if seeds else present,
+        "trials": int(count.sum()),
+        "expected": expected,
+        "complete": bool(expected and count.sum() >= expected),
+        "mean": nested(mean),
+        "std": nested(np.sqrt(variance)),
+        "count": count.tolist(),
+        "best": best,
+    }
+
+
+def best_document(values: xr.DataArray) -> BestDocument | None:
+    """The best cell of those that have all seeds, if there are any."""
+    if not values.sizes["seed"] or np.isnan(values.values).any(axis=0).all():
+        return None
+    cell = best_cell(values)
+    return {
+        "coordinates": cell.coordinates,
+        "mean": cell.mean,
+        "standard_error": number(cell.standard_error),
+        "seeds": cell.seeds,
+    }
+
+
+def judged(
+    store: Store, study: str, optimizer: str | None, where: str | None = None
+) -> tuple[list[Verdict], list[OptimizerProblem]]:
+    """Verdicts, also by seeds that were added for them, and why there is none where there is none."""
+    verdicts: list[Verdict] = []
+    problems: list[OptimizerProblem] = []
+    names = [study if optimizer is None else f"{study}/{optimizer}"]
+    for name, values in stored_landscapes(store, names, where, extra=True).items():
+        try:
+            verdicts += judge(name, values)
+        except AnalysisError as error:
+            problems.append({"optimizer": name, "detail": str(error)})
+    return verdicts, problems
+
+
+def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
+    verdicts, problems = judged(store, study, optimizer, where)
+    return {"study": study, "verdicts": [verdict.to_json() for verdict in verdicts], "problems": problems}
+
+
+def cost(
+    store: Store, study: str, optimizer: str | None, target: float, noise: str | None, compare: bool
+) -> CostDocument:
+    """The cost table of the stored tuning runs, or the comparison of every pair."""
+    from analysis.suboptimality import comparison_table, cost_table
+    from analysis.tuning_runs import Choice, stored_curves
+
+    curves = stored_curves(store, study, optimizer, Choice(noise))
+    table = comparison_table(curves, target) if compare else cost_table(curves, target)
+    return {
+        "study": study,
+        "metric": store.metric(study),
+        "target": target,
+        "incomplete": curves.attrs["incomplete"] or None,
+        "rows": records(table),
+    }
+
+
+def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[str]) -> TrialDetails:
+    """A trial and its learning curve."""
+    row, curve = store.trial(study, optimizer, which, metrics)
+    return {
+        "study": study,
+        "trial": records(row)[0],
+        "curve": [{"step": step, "value": number(value)} for step, value in curve],
+    }
+
+
+@dataclass(frozen=True)
+class TrialQuery:
+    """Which trials, in which order; see `storage.page.PageRequest`."""
+
+    study: str
+    optimizer: str | None
+    where: str | None
+    sort: str | None
+    descending: bool
+
+
+def trial_page(
+    store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
+) -> tuple[pd.DataFrame, str | None]:
+    return store.page(
+        query.study,
+        query.optimizer,
+        query.where,
+        sort=query.sort,
+        descending=query.descending,
+        limit=limit,
+        cursor=cursor,
+        metrics=metrics,
+    )
+
+
+def trials_json(
+    store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
+) -> TrialPage:
+    frame, following = trial_page(store, query, metrics, limit, cursor)
+    return {"trials": records(frame), "next": following}
+
+
+def trial_chunks(
+    store: Store, query: TrialQuery, metrics: list[str], limit: int | None, cursor: str | None
+) -> Iterator[pd.DataFrame]:
+    """One page, or without a limit all trials in pieces: never more than one piece in memory."""
+    while True:
+        frame, cursor = trial_page(store, query, metrics, limit or ROWS_PER_CHUNK, cursor)
+        yield frame
+        if limit is not None or cursor is None:
+            return
+
+
+def as_csv(chunks: Iterator[pd.DataFrame]) -> Iterator[bytes]:
+    header = True
+    for frame in chunks:
+        yield frame.to_csv(index=False, lineterminator="\n", header=header).encode()
+        header = False
+
+
+def as_parquet(chunks: Iterator[pd.DataFrame]) -> Iterator[bytes]:
+    """A Parquet file, a row group a piece."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    class Sink(io.BytesIO):
+        """Hands out what was written; Parquet never goes back."""
+
+        done = 0
+
+        def drain(self) -> bytes:
+            written = self.getvalue()
+            self.done += len(written)
+            self.seek(0)
+            self.truncate()
+            return written
+
+        def tell(self) -> int:
+            return self.done + super().tell()
+
+    sink, writer = Sink(), None
+    for frame in chunks:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if writer is None:
+            writer = pq.ParquetWriter(pa.PythonFile(sink, "w"), table.schema)
+        writer.write_table(table)
+        yield sink.drain()
+    if writer is not None:
+        writer.close()
+        yield sink.drain()

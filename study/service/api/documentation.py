@@ -1,0 +1,117 @@
+"""The API's description: the OpenAPI document, and pages to read and try it, served from the installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+from starlette.responses import HTMLResponse
+
+from study.service.answers.documents import ProblemDocument
+from study.service.guard.problems import MEDIA_TYPE
+
+ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Tunability API</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png"></head>
+<body><div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>
+"""
+START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset]});
+"""
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": about,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    }
+    for status, about in {
+        400: "A filter, cursor, order, body or Host that is not understood.",
+        401: "The token is missing or wrong.",
+        403: "A change that does not come from a page of this service.",
+        404: "There is no such study, optimizer, trial or page.",
+        409: "The study is in no state for this.",
+        413: "The request is too large.",
+        415: "The study is neither JSON nor TOML.",
+        422: "An argument or a key of the study is not allowed; `errors` says which.",
+        429: "As many studies as are allowed are queued or running.",
+        503: "The database or the cluster does not answer.",
+    }.items()
+}
+SPEC_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "What a study file says, see the README.",
+    "properties": {
+        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 200},
+        "workload": {"type": ["string", "object"], "examples": ["digits-mlp"]},
+        "optimizers": {
+            "type": "array",
+            "items": {"type": ["string", "object"]},
+            "examples": [["adam", "avagrad"]],
+        },
+        "space": {"type": ["string", "object"], "examples": ["avagrad-cifar"]},
+        "seeds": {"type": "integer", "minimum": 1},
+        "dtype": {"enum": ["float32", "float64"]},
+        "device": {"enum": ["cpu", "cuda"]},
+        "lanes": {"type": "integer", "minimum": 1},
+        "tuning": {"type": "object"},
+    },
+    "required": ["name", "workload", "optimizers", "space", "seeds"],
+}
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": SPEC_SCHEMA},
+            "application/toml": {"schema": {"type": "string"}},
+        },
+    }
+}
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+def docs() -> Response:
+    return HTMLResponse(PAGE)
+
+
+@router.get("/docs/start.js")
+def start() -> Response:
+    return Response(START, media_type="text/javascript")
+
+
+def add_assets(app: FastAPI) -> None:
+    """Serve Swagger UI's files, which the package fastapi-offline carries."""
+    import fastapi_offline
+
+    folder = Path(fastapi_offline.__file__).parent / "static"
+    for name, media_type in ASSETS.items():
+        content = (folder / name).read_bytes()
+
+        @app.get(f"/docs/{name}", include_in_schema=False)
+        def asset(content: bytes = content, media_type: str = media_type) -> Response:
+            return Response(
+                content, media_type=media_type, headers={"cache-control": "private, max-age=86400"}
+            )
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the token as the way in and problem details as the only errors."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes, openapi_version="3.1.0"
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["ProblemDocument"] = TypeAdapter(ProblemDocument).json_schema()
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"token": []}]
+    app.openapi_schema = document
+    return document

@@ -1,0 +1,381 @@
+"""The routes under /api/v1: each parses, asks, and shows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlencode
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from analysis.stored_figures import FIGURES, OF_SEVERAL, FigureRequest
+from study.service.answers import reads
+from study.service.answers.cache import Answer
+from study.service.answers.documents import (
+    CostDocument,
+    LandscapeDocument,
+    LogDocument,
+    PlanDocument,
+    SeparabilityDocument,
+    StudyDetails,
+    StudyDocument,
+    StudyList,
+    TrialDetails,
+    TrialPage,
+)
+from study.service.answers.reads import Reads, TrialQuery, encode
+from study.service.api.documentation import PROBLEMS, SPEC_BODY
+from study.service.guard.incoming import read_mapping
+from study.service.guard.problems import Problem
+from study.service.settings import Settings
+from study.service.studies.events import Events
+from study.service.studies.launching import Launcher
+from study.service.studies.progress import Progress, fixed_details
+
+MOST_PER_PAGE = 1_000
+LONGEST = 200
+FIGURE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the routes work with, one for each application."""
+
+    settings: Settings
+    reads: Reads
+    progress: Progress
+    events: Events
+    launcher: Launcher
+
+
+async def backend_of(request: Request) -> Backend:
+    # Not a plain function, for which a thread would be asked on every request.
+    found: Backend = request.app.state.backend
+    return found
+
+
+Service = Annotated[Backend, Depends(backend_of)]
+StudyName = Annotated[str, Path(max_length=LONGEST, description="A study's name.")]
+Optimizer = Annotated[str | None, Query(max_length=LONGEST, description="Only this optimizer.")]
+Where = Annotated[
+    str | None,
+    Query(max_length=2_000, description='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
+]
+Target = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")]
+Noise = Annotated[
+    Literal["seed", "mean"] | None, Query(description="Runs on single seeds, or on means; what there is.")
+]
+TrialFormat = Literal["json", "csv", "parquet"]
+ACCEPTED: dict[str, TrialFormat] = {
+    "text/csv": "csv",
+    "application/vnd.apache.parquet": "parquet",
+}
+Tune = Annotated[bool, Query(description="Run the spec's tuners too, when every trial is there.")]
+router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
+
+
+def reply(request: Request, answer: Answer, headers: dict[str, str] | None = None) -> Response:
+    """An answer with its ETag, or 304 when the client has it already."""
+    headers = {"etag": answer.etag, **(headers or {})}
+    given = request.headers.get("if-none-match", "")
+    if answer.etag in (each.strip().removeprefix("W/") for each in given.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, media_type=answer.media_type, headers=headers)
+
+
+async def read_spec(request: Request) -> Mapping[str, Any]:
+    """The request's body, read in a thread: large ones take their time."""
+    body, media_type = await request.body(), request.headers.get("content-type", "")
+    return await anyio.to_thread.run_sync(read_mapping, body, media_type)
+
+
+@router.get("/studies", response_model=StudyList)
+async def list_studies(request: Request, service: Service) -> Response:
+    """Every stored study and how far it is."""
+    return reply(request, await service.progress.listed())
+
+
+@router.post(
+    "/studies",
+    status_code=201,
+    response_model=StudyDocument,
+    responses={200: {"model": StudyDocument, "description": "The study was there already, with this spec."}},
+    openapi_extra=SPEC_BODY,
+)
+async def create_study(request: Request, service: Service, tune: Tune = False) -> Response:
+    """Declare a study and have it run when it is its turn. The same spec again is the same study.
+
+    One that was launched before, and stopped or failed, is not launched again by this: resume it.
+    """
+    given = await read_spec(request)
+    name, new = await anyio.to_thread.run_sync(service.launcher.create, given, tune)
+    service.progress.forget()
+    document = await service.progress.document(name)
+    headers = {"location": f"/api/v1/studies/{quote(name)}"}
+    return Response(encode(document), 201 if new else 200, headers, "application/json")
+
+
+@router.post("/plan", response_model=PlanDocument, openapi_extra=SPEC_BODY)
+async def plan_study(request: Request, service: Service) -> Response:
+    """What running a spec would take, or what is wrong with it. Writes nothing."""
+    given = await read_spec(request)
+    return Response(
+        encode(await anyio.to_thread.run_sync(service.launcher.plan, given)), media_type="application/json"
+    )
+
+
+@router.post("/studies/{study}/stop", response_model=StudyDocument)
+async def stop_study(service: Service, study: StudyName) -> Response:
+    """Stop a study that is queued or running; what it stored stays."""
+    await anyio.to_thread.run_sync(service.launcher.stop, study)
+    service.progress.forget()
+    return Response(encode(await service.progress.document(study)), media_type="application/json")
+
+
+@router.post("/studies/{study}/resume", response_model=StudyDocument)
+async def resume_study(service: Service, study: StudyName, tune: Tune = False) -> Response:
+    """Have what is missing run; nothing changes when it is queued or running, or nothing is missing."""
+    await anyio.to_thread.run_sync(service.launcher.resume, study, tune)
+    service.progress.forget()
+    return Response(encode(await service.progress.document(study)), media_type="application/json")
+
+
+@router.delete("/studies/{study}", status_code=204, response_class=Response)
+async def delete_study(
+    service: Service,
+    study: StudyName,
+    confirm: Annotated[str | None, Query(max_length=LONGEST, description="The study's name again.")] = None,
+) -> Response:
+    """Delete a study with all its trials and tuning runs, for good."""
+    await anyio.to_thread.run_sync(service.launcher.delete, study, confirm)
+    service.progress.forget()
+    return Response(status_code=204)
+
+
+@router.get("/studies/{study}/log", response_model=LogDocument)
+async def get_log(service: Service, study: StudyName) -> Response:
+    """What the study's last job said."""
+    job, log = await anyio.to_thread.run_sync(service.launcher.log, study)
+    return Response(encode({"job": job, "log": log}), media_type="application/json")
+
+
+@router.get("/studies/{study}", response_model=StudyDetails)
+async def get_study(request: Request, service: Service, study: StudyName) -> Response:
+    """A study: its progress, spec (also as a study file), axes and provenance."""
+    progress = await service.progress.document(study)
+    launch = (await service.reads.snapshot()).launches.get(study, {})
+    fixed = await service.reads.of_study(
+        study, ("details", encode(launch)), lambda store: fixed_details(store, study, launch)
+    )
+    # two JSON objects become one
+    return reply(request, Answer(encode(progress)[:-1] + b"," + fixed.body[1:]))
+
+
+@router.get(
+    "/studies/{study}/trials",
+    response_model=TrialPage,
+    responses={
+        200: {
+            "content": {media: {} for media in ACCEPTED},
+            "headers": {"Link": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def list_trials(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    where: Where = None,
+    sort: Annotated[
+        str | None, Query(max_length=LONGEST, description="A column; missing values last.")
+    ] = None,
+    order: Annotated[Literal["asc", "desc"], Query()] = "asc",
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=MOST_PER_PAGE, description="JSON: 100 by default. CSV and Parquet: all by default."),
+    ] = None,
+    cursor: Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")] = None,
+    format: Annotated[TrialFormat | None, Query(description="By Accept, or JSON, when left out.")] = None,
+) -> Response:
+    """Trials by optimizer and number, or sorted; a page as JSON, everything streamed as CSV or Parquet."""
+    kind = format or accepted(request.headers.get("accept", ""))
+    query = TrialQuery(study, optimizer, where, sort, order == "desc")
+    metrics = await service.reads.metrics(study)
+    if kind == "json":
+        size = limit or 100
+        answer = await service.reads.of_study(
+            study,
+            ("trials", query, size, cursor),
+            lambda store: reads.trials_json(store, query, metrics, size, cursor),
+        )
+        following = next_cursor(answer.body)
+        return reply(request, answer, {"link": next_link(request, following)} if following else None)
+
+    def open_chunks() -> Iterator[bytes]:
+        chunks = reads.trial_chunks(service.reads.store(), query, metrics, limit, cursor)
+        return reads.as_csv(chunks) if kind == "csv" else reads.as_parquet(chunks)
+
+    stream = await anyio.to_thread.run_sync(open_chunks)
+    first = await anyio.to_thread.run_sync(next, stream, None)  # an error comes before the answer begins
+    media = next(media for media, each in ACCEPTED.items() if each == kind)
+    name = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in study
+    )
+    headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
+    return StreamingResponse(in_threads(first, stream), media_type=media, headers=headers)
+
+
+@router.get("/studies/{study}/optimizers/{optimizer}/trials/{number}", response_model=TrialDetails)
+async def get_trial(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Annotated[str, Path(max_length=LONGEST)],
+    number: Annotated[int, Path(ge=0, le=2**31 - 1, description="The trial's number within its optimizer.")],
+) -> Response:
+    """A trial and its learning curve."""
+    metrics = await service.reads.metrics(study)
+    answer = await service.reads.of_study(
+        study,
+        ("trial", optimizer, number),
+        lambda store: reads.trial(store, study, optimizer, number, metrics),
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/landscape", response_model=LandscapeDocument)
+async def get_landscape(
+    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+) -> Response:
+    """Each optimizer's metric over the whole grid: mean, standard deviation and number of seeds of every cell."""
+    answer = await service.reads.of_study(
+        study,
+        ("landscape", optimizer, where),
+        lambda store: reads.landscapes(store, study, optimizer, where),
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/separability", response_model=SeparabilityDocument)
+async def get_separability(
+    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+) -> Response:
+    """Whether hyperparameters can be tuned one at a time: a verdict for each pair of axes of each optimizer."""
+    answer = await service.reads.of_study(
+        study,
+        ("separability", optimizer, where),
+        lambda store: reads.separability(store, study, optimizer, where),
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/cost", response_model=CostDocument)
+async def get_cost(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    target: Target = 0.005,
+    noise: Noise = None,
+    compare: Annotated[bool, Query(description="Every pair of tuners and of optimizers instead.")] = False,
+) -> Response:
+    """How many trials each tuner needed to come within the target of the best."""
+    answer = await service.reads.of_study(
+        study,
+        ("cost", optimizer, target, noise, compare),
+        lambda store: reads.cost(store, study, optimizer, target, noise, compare),
+    )
+    return reply(request, answer)
+
+
+@router.get(
+    "/figures/{kind}.{format}",
+    response_class=Response,
+    responses={
+        200: {"content": {media: {} for media in FIGURE_TYPES.values()}, "description": "The figure."}
+    },
+)
+async def get_figure(
+    request: Request,
+    service: Service,
+    kind: Annotated[str, Path(json_schema_extra={"enum": list(FIGURES)})],
+    format: Annotated[Literal["png", "svg", "pdf"], Path()],
+    study: Annotated[
+        list[str],
+        Query(min_length=1, max_length=12, description="STUDY or STUDY/OPTIMIZER; may be repeated."),
+    ],
+    where: Where = None,
+    target: Annotated[
+        float | None, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")
+    ] = None,
+    noise: Noise = None,
+) -> Response:
+    """A figure as the command line draws it."""
+    from analysis.figures import figure_bytes
+
+    if kind not in FIGURES:
+        raise Problem(404, f"there is no figure {kind!r}: there are {', '.join(FIGURES)}")
+    if len(study) > 1 and kind not in OF_SEVERAL:
+        raise Problem(
+            422, f"the figure {kind!r} is of one study: give one, or ask for {' or '.join(OF_SEVERAL)}"
+        )
+    wanted = FigureRequest(tuple(study), where=where, target=target, noise=noise)
+    snapshot = await service.reads.snapshot()
+    others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)
+
+    def draw(store: Any) -> bytes:
+        return figure_bytes(FIGURES[kind](store, wanted), f".{format}")
+
+    first = study[0].partition("/")[0]
+    answer = await service.reads.of_study(
+        first, ("figure", kind, format, wanted, others), draw, FIGURE_TYPES[format], one_at_a_time=True
+    )
+    return reply(request, answer)
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "A stream that does not end."}},
+)
+async def stream_events(
+    service: Service, study: Annotated[str | None, Query(max_length=LONGEST)] = None
+) -> Response:
+    """Progress as server-sent events: `study` with a study's progress, `deleted`, `ready` after the first round.
+
+    Every connection begins with all there is, so Last-Event-ID needs no answer of its own.
+    """
+    headers = {"x-accel-buffering": "no"}
+    return StreamingResponse(service.events.listen(study), media_type="text/event-stream", headers=headers)
+
+
+def accepted(accept: str) -> TrialFormat:
+    """The format that an Accept header asks for first, JSON when it names none of ours."""
+    for each in accept.split(","):
+        found = ACCEPTED.get(each.partition(";")[0].strip().lower())
+        if found:
+            return found
+    return "json"
+
+
+def next_cursor(body: bytes) -> str | None:
+    """The cursor at the end of a page, which need not be parsed whole."""
+    end = body.rpartition(b'"next":')[2].removesuffix(b"}")
+    return None if end == b"null" else end.strip(b'"').decode()
+
+
+def next_link(request: Request, cursor: str) -> str:
+    query = {**request.query_params, "cursor": cursor}
+    return f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+
+
+async def in_threads(first: bytes | None, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces of a stream, each made in a thread while the others' requests go on."""
+    piece = first
+    while piece is not None:
+        yield piece
+        piece = await anyio.to_thread.run_sync(next, rest, None)

@@ -1,0 +1,106 @@
+"""Specs that come over HTTP: read, and refused if they name code or are too large, before anything is imported."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from study.service.guard.problems import Problem
+from study.service.settings import Settings
+
+DEEPEST = 20
+MOST_DOTS = 1_000
+"""In one line of TOML: keys of very many parts take its parser minutes."""
+MOST_ENTRIES = {"space": 32, "optimizers": 100}
+"""More than any study has, and few enough to be checked at once."""
+TOML_TYPES = ("application/toml", "text/toml", "text/x-toml")
+
+
+def read_mapping(body: bytes, content_type: str) -> Mapping[str, Any]:
+    """The mapping that a JSON or TOML body is. Raises Problem saying what is wrong and where."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media in TOML_TYPES:
+        kind = "TOML"
+    elif media in ("application/json", ""):
+        kind = "JSON"
+    else:
+        raise Problem(415, f"a study comes as application/json or application/toml, not {media[:100]!r}")
+    try:
+        text = body.decode("utf-8")
+        if kind == "TOML" and any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise ValueError(f"a line has more than {MOST_DOTS:,} dots: break it")
+        given = tomllib.loads(text) if kind == "TOML" else json.loads(text, parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Problem(400, f"the study is not valid {kind}: {reason}") from None
+    if not isinstance(given, Mapping):
+        raise Problem(422, f"a study is a table of keys, not {json.dumps(given)[:100]}")
+    return given
+
+
+def no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def check_allowed(given: Mapping[str, Any], settings: Settings) -> None:
+    """Raise Problem, with the key, when a spec names an import path that is not allowed, or a grid beyond the limit."""
+    for place, text in texts(given, ()):
+        if ":" in text and not settings.allow_imports:
+            detail = (
+                f"{text[:100]!r} is no name: import paths are allowed by tunability serve --allow-imports"
+            )
+            raise refused(place, detail)
+    for key, most in MOST_ENTRIES.items():
+        entries = given.get(key)
+        if isinstance(entries, Mapping | list) and len(entries) > most:
+            raise refused((key,), f"has {len(entries):,} entries: give at most {most}")
+    space = given.get("space")
+    if not isinstance(space, Mapping):
+        return
+    trials: float = 1
+    for axis, entry in space.items():
+        trials *= min(
+            max(values_of(entry), 1), settings.max_trials + 1
+        )  # also when it is too large for a float
+        if not trials <= settings.max_trials:  # also when it is NaN
+            raise refused(("space", str(axis)), too_many(settings))
+
+
+def values_of(entry: Any) -> float:
+    """How many values an axis seems to have; what is no axis is for the spec to refuse."""
+    count = entry.get("values", entry.get("num", 1)) if isinstance(entry, Mapping) else entry
+    if isinstance(count, list):
+        return len(count)
+    return count if isinstance(count, int | float) else 1
+
+
+def check_trials(trials: int, settings: Settings) -> None:
+    """Raise Problem when there are more trials than a study may have here."""
+    if trials > settings.max_trials:
+        raise refused(("space",), f"{too_many(settings)}, not {trials:,}")
+
+
+def too_many(settings: Settings) -> str:
+    return f"give a smaller grid: a study may have {settings.max_trials:,} trials here"
+
+
+def refused(place: tuple[str, ...], detail: str) -> Problem:
+    location = ".".join(place)
+    return Problem(422, f"study: {location}: {detail}", [{"location": location, "detail": detail}])
+
+
+def texts(given: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text in nested JSON types, keys too, with where it is. Raises Problem beyond a depth no study has."""
+    if len(place) > DEEPEST:
+        raise refused(place[:3], "is nested too deeply")
+    if isinstance(given, str):
+        yield place, given
+    elif isinstance(given, Mapping):
+        for key, value in given.items():
+            yield place, str(key)
+            yield from texts(value, (*place, str(key)))
+    elif isinstance(given, list | tuple):
+        for number, value in enumerate(given):
+            yield from texts(value, (*place, str(number)))

@@ -1,0 +1,1 @@
+"""The jobs that run studies, and the service's own Ray cluster for them."""

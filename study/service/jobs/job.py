@@ -1,0 +1,126 @@
+"""What a job runs: a study that the service declared, as `tunability run` runs it, then its tuners if asked for.
+
+    python -m study.service.jobs.job JOB STUDY STORAGE
+
+Progress goes to standard output, which is the job's log. How it ended is kept in the store, for services that come when
+the cluster is gone: exit code 1 when blocks failed for good or it broke, 2 when nothing could be run, 130 when it was
+stopped. That it is to stop it learns by SIGINT, or from the store after the block that it is at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from functools import partial
+
+from analysis.stored import asked_seeds
+from storage.errors import StoreError
+from storage.store import open_store
+from study.errors import is_ours
+
+SECONDS_BETWEEN_LINES = 1.0
+SECONDS_BETWEEN_LOOKS = 5.0
+LINES_KEPT, CHARACTERS_KEPT = 30, 500
+
+
+class Job:
+    """A job of a study, and what it said last."""
+
+    def __init__(self, job: str, study: str, storage: str) -> None:
+        self.job, self.study, self.storage = job, study, storage
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._next_line = self._next_look = 0.0
+
+    def say(self, line: str) -> None:
+        """Into the job's log."""
+        self._lines.append(line[:CHARACTERS_KEPT])
+        print(line, flush=True)
+
+    def run(self) -> int:
+        """Run the study; returns the exit code, which the store keeps with the reason."""
+        try:
+            code, reason = self._run()
+        except KeyboardInterrupt:
+            code, reason = 130, "stopped"
+        except Exception as error:  # noqa: BLE001 - whatever it was, the store is to tell
+            if is_ours(error):
+                code, reason = 2, str(error)
+            else:
+                traceback.print_exc()
+                code, reason = 1, f"{type(error).__name__}: {error}"
+        self.say(f"error: {reason}" if code == 2 else f"{self.study}: {reason}")
+        ended = {"code": code, "reason": reason[:1_000], "log": "\n".join(self._lines)}
+        with contextlib.suppress(StoreError), open_store(self.storage, create=True) as store:
+            if store.launches().get(self.study, {}).get("job") == self.job:
+                store.set_launch(self.study, {"ended": ended})
+        return code
+
+    def _run(self) -> tuple[int, str]:
+        with open_store(self.storage, create=True) as store:
+            launch = store.launches().get(self.study, {})
+            if self._is_over(launch):
+                return 130, "stopped before its turn, or run by another job"
+            seeds = asked_seeds(store.spec(self.study))
+            before = sum(
+                store.summary(self.study, each, seeds).trials for each in store.optimizers(self.study)
+            )
+            store.set_launch(self.study, {"started": time.time(), "before": before})
+        from study.running.drive import Report
+        from study.running.run import run
+        from study.running.tuning import tune
+        from study.spec import parse_spec
+        from study.training.resolve import resolve
+
+        study = resolve(parse_spec(launch["spec"], self.study), self.study)
+        address = os.environ["RAY_ADDRESS"]
+        self.say(f"{self.study}: starting")
+        reports: list[Report] = [
+            run(study, self.storage, address, on_progress=partial(self.progressed, "trials stored"))
+        ]
+        if launch.get("tune") and not (reports[0].interrupted or reports[0].failures):
+            told = partial(self.progressed, "tuning runs made")
+            reports.append(
+                tune(self.study, self.storage, study.spec.tuning, study, address, on_progress=told)
+            )
+        failures = [failure for report in reports for failure in report.failures]
+        for warning in sorted({warning for report in reports for warning in report.warnings}):
+            self.say(f"warning: {warning}")
+        for failure in failures:
+            self.say(f"failed: {failure}")
+        if reports[-1].interrupted:
+            return 130, "stopped"
+        if failures:
+            others = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+            return 1, f"failed in part: {failures[0]}{others}"
+        return 0, "done"
+
+    def _is_over(self, launch: dict[str, object]) -> bool:
+        """Whether the study was stopped, or is another job's by now."""
+        return launch.get("job") != self.job or bool(launch.get("stopped"))
+
+    def progressed(self, what: str, done: int, total: int) -> None:
+        """Say how far it is, at most once a second and at the end, and look whether to go on."""
+        now = time.monotonic()
+        if now >= self._next_line or done == total:
+            self.say(f"{done:,} of {total:,} {what}")
+            self._next_line = now + SECONDS_BETWEEN_LINES
+        if now >= self._next_look:
+            self._next_look = now + SECONDS_BETWEEN_LOOKS
+            with contextlib.suppress(StoreError), open_store(self.storage, create=False) as store:
+                if self._is_over(store.launches().get(self.study, {})):
+                    raise KeyboardInterrupt
+
+
+def main(job: str, study: str, storage: str) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who started it may ignore it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Ray has another handler
+    return Job(job, study, storage).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

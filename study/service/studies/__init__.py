@@ -1,0 +1,1 @@
+"""Studies as they are launched, stopped and resumed, and how far they are."""

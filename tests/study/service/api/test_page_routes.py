@@ -1,0 +1,292 @@
+"""The pages as they are served: escaped, under the token, with what scripts draw from."""
+
+import dataclasses
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from search_spaces import SearchSpace
+from storage.records import Trials
+from storage.store import open_store
+from study.service.app import Service, create_app
+from study.service.pages import assets
+from study.service.settings import Settings
+
+PAGES = ["/", "/studies/small", "/new", "/trials", "/compare"]
+ODD = "<b>&\"'%?# ü"
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+MakeTrials = Callable[..., Trials]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_whole_documents(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    for wanted in ('<html lang="en">', "<main ", "<nav ", 'class="skip"', "<h1", "width=device-width"):
+        assert wanted in answer.text
+    policy = answer.headers["content-security-policy"]
+    scripts = policy.partition("script-src")[2].partition(";")[0]
+    assert "unsafe" not in scripts
+    assert not re.search(r"\son\w+=|<script(?![^>]*src=)|style=", answer.text)  # nothing inline
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/pages/panels?study=small", "/static/x/style.css", "/optuna/"])
+def test_nothing_without_the_token(app: Service, path: str) -> None:
+    stranger = TestClient(app, "http://127.0.0.1:8000", follow_redirects=False)
+    assert stranger.get(path).status_code == 401
+
+
+def test_everything_that_pages_name_is_served(client: TestClient) -> None:
+    for path in PAGES:
+        for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get(path).text):
+            answer = client.get(address, headers={"accept-encoding": "identity"})
+            assert answer.status_code == 200, address
+            assert "immutable" in answer.headers["cache-control"]
+    assert "immutable" not in client.get("/static/0/style.css").headers["cache-control"]
+    assert client.get("/static/0/none.js").status_code == 404
+    assert client.get("/favicon.ico").headers["content-type"] == "image/svg+xml"
+    for name, content in assets.contents().items():
+        for imported in re.findall(r'from "\./([^"]+)"', content.decode() if name != assets.PLOTLY else ""):
+            assert imported in assets.contents(), f"{name} imports {imported}"
+
+
+def test_names_are_escaped(url: str, trials: MakeTrials) -> None:
+    with open_store(url, create=True) as store:
+        space = SearchSpace.from_table({"alpha": [0.1, 1.0]})
+        store.declare(ODD, ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+    with TestClient(create_app(Settings(url, token="x" * 16)), "http://127.0.0.1") as client:
+        client.headers["authorization"] = "Bearer " + "x" * 16
+        for path in ["/", "/trials", "/compare"]:
+            text = client.get(path).text
+            assert "<b>" not in text
+            assert "&lt;b&gt;&amp;&#34;&#39;%?# ü" in text
+        address = re.findall(r'href="(/studies/%3Cb[^"]*)"', client.get("/").text)[0]
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert "<b>" not in answer.text
+        panel = client.get("/pages/panels", params={"study": ODD}).json()["panels"][0]
+        assert (panel["trials"], panel["best"], panel["count"]) == (0, None, [0, 0])
+
+
+def test_signing_in_keeps_what_a_page_was_asked_for(app: Service, settings: Settings) -> None:
+    stranger = TestClient(app, "http://127.0.0.1:8000", follow_redirects=False)
+    answer = stranger.get(f"/compare?study=a/b&study=a/c&token={settings.token}")
+    assert answer.headers["location"] == "/compare?study=a%2Fb&study=a%2Fc"
+
+
+def test_an_unknown_study_is_a_page_with_the_stores_words(client: TestClient) -> None:
+    answer = client.get("/studies/<smal>", headers=BROWSER)
+    assert answer.status_code == 404
+    assert "there is no study &#39;&lt;smal&gt;&#39;" in answer.text
+
+
+def test_an_empty_store_shows_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(f"sqlite:///{tmp_path}/none.db", token="x" * 16)
+    with TestClient(create_app(settings), "http://127.0.0.1") as client:
+        client.headers["authorization"] = f"Bearer {settings.token}"
+        for path in PAGES:
+            assert client.get(path).status_code == (404 if "small" in path else 200)
+        assert "No study is stored yet" in client.get("/").text
+        assert client.get("/optuna/api/studies").status_code == 404
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_store_that_cannot_be_read_is_a_page_too(tmp_path: Path) -> None:
+    (tmp_path / "none.db").write_text("no database")
+    settings = Settings(f"sqlite:///{tmp_path}/none.db", token="x" * 16)
+    with TestClient(create_app(settings), "http://127.0.0.1") as client:
+        client.headers["authorization"] = f"Bearer {settings.token}"
+        answer = client.get("/", headers=BROWSER)
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+        assert "none.db" in answer.text
+        assert client.get("/pages/panels?study=small").headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/studies/none", 404), ("/trials/x", 404)])
+def test_browsers_get_errors_as_pages_and_scripts_as_problems(
+    client: TestClient, path: str, status: int
+) -> None:
+    shown = client.get(path, headers=BROWSER)
+    assert (shown.status_code, shown.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert '<a href="/">All studies</a>' in shown.text
+    told = client.get(path)
+    assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
+    assert told.json()["detail"].split(":")[0].replace("'", "&#39;") in shown.text
+    assert (
+        client.get("/api/v1/nothing", headers=BROWSER).headers["content-type"] == "application/problem+json"
+    )
+
+
+def test_panels_have_the_numbers_of_the_landscape(client: TestClient) -> None:
+    drawn = client.get("/pages/panels", params={"study": "small"}).json()
+    told = client.get("/api/v1/studies/small/landscape").json()
+    assert [panel["optimizer"] for panel in drawn["panels"]] == ["adam", "avagrad"]
+    panel, document = drawn["panels"][0], told["optimizers"][0]
+    assert panel["mean"] == document["mean"]
+    assert panel["count"] == document["count"]
+    assert panel["best"]["coordinates"] == {"alpha": 0.1, "eps": 1e-4}
+    assert panel["along"] == [0.1] * 5
+    assert np.shape(panel["values"]) == (2, 5, 5)
+    assert drawn["scale"]["lowest"] == pytest.approx(np.min(panel["mean"]))
+    assert [drawn["scale"]["ticks"][end]["at"] for end in (0, -1)] == [0, 1]
+    assert drawn["colours"][0] == "#fde725"  # good is light
+
+
+def test_half_a_landscape_is_drawn_as_far_as_it_goes(client: TestClient) -> None:
+    panel = client.get("/pages/panels", params={"study": "half/adam"}).json()["panels"][0]
+    assert (panel["trials"], panel["expected"], panel["expected_seeds"]) == (45, 50, 2)
+    assert panel["count"][4] == [1] * 5  # of the last rows, one seed
+    assert panel["values"][1][4] == [None] * 5
+    assert None not in panel["mean"][4]
+
+
+def test_other_numbers_of_axes(url: str, client: TestClient) -> None:
+    tables = {
+        "one": {"alpha": [0.1, 1.0, 10.0]},
+        "three": {"alpha": [0.1, 1.0], "eps": [1.0, 2.0], "beta": [0.5, 0.9]},
+    }
+    with open_store(url, create=True) as store:
+        for name, table in tables.items():
+            space = SearchSpace.from_table(table)
+            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+            store.append(name, "adam", every_cell(space))
+    one = client.get("/pages/panels?study=one").json()["panels"][0]
+    assert (one["mean"], one["along"]) == ([1.0, 2.0, 3.0], None)
+    found = client.get("/pages/panels?study=three&axis=beta&axis=alpha").json()
+    assert found["axes"] == ["alpha", "eps", "beta"]
+    panel = found["panels"][0]
+    assert panel["mean"] == [[1.0, 5.0], [2.0, 6.0]]  # eps at its best, 1
+    assert panel["held"] == {"eps": [[1.0, 1.0], [1.0, 1.0]]}
+    problem = client.get("/pages/panels?study=three&axis=beta&axis=beta")
+    assert problem.status_code == 409
+    assert "choose two of alpha, eps, beta" in problem.json()["detail"]
+
+
+def every_cell(space: SearchSpace) -> Trials:
+    cells = space.cells()
+    now = datetime.now(UTC)
+    return Trials(
+        hyperparameters=dict(zip(space.names, cells.T, strict=True)),
+        seed=0,
+        value=1.0 + np.arange(len(cells)),
+        metrics={},
+        curve_steps=np.array([1]),
+        curve=np.ones((len(cells), 1)),
+        diverged_at=np.full(len(cells), -1),
+        seconds=0.1,
+        started=now,
+        finished=now,
+    )
+
+
+def test_cells_have_edges_also_alone(url: str, client: TestClient) -> None:
+    space = SearchSpace.from_table(
+        {
+            "alpha": {"values": [0.1], "scale": "log"},
+            "beta": {"values": [0.5], "scale": "linear"},
+            "eps": {"values": [1.0, 4.0], "scale": "log"},
+        }
+    )
+    with open_store(url, create=True) as store:
+        store.declare("lone", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append("lone", "adam", every_cell(space))
+    edges = {}
+    for pair in ("axis=alpha&axis=beta", "axis=eps&axis=beta"):
+        panel = client.get(f"/pages/panels?study=lone&{pair}").json()["panels"][0]
+        edges |= {axis["name"]: axis["edges"] for axis in panel["axes"]}
+    assert edges == {"alpha": [0.05, 0.2], "beta": [0.0, 1.0], "eps": pytest.approx([0.5, 2.0, 8.0])}
+
+
+def test_seeds_own_values_stay_away_where_there_are_too_many(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for study, most, given in (("small", 50, True), ("half", 49, False)):
+        monkeypatch.setattr("study.service.answers.panels.MOST_VALUES", most)
+        panel = client.get("/pages/panels", params={"study": study}).json()["panels"][0]
+        assert (panel["values"] is not None) == given
+
+
+def test_several_studies_share_a_scale_of_one_metric(url: str, client: TestClient) -> None:
+    both = client.get("/pages/panels?study=small/adam&study=half/avagrad").json()
+    assert [(panel["study"], panel["optimizer"]) for panel in both["panels"]] == [
+        ("small", "adam"),
+        ("half", "avagrad"),
+    ]
+    with open_store(url, create=True) as store:
+        space = SearchSpace.from_table({"alpha": [0.1, 1.0]})
+        store.declare("other", ["adam"], space=space, metric="loss", spec={"seeds": 1}, provenance={})
+    answer = client.get("/pages/panels?study=small&study=other")
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == (
+        "one scale needs one metric, and these are error (small), loss (other): compare others"
+    )
+
+
+def test_a_cell_has_its_trials_and_curves(client: TestClient) -> None:
+    found = client.get("/pages/cell?study=small&optimizer=adam&at=alpha=0.1&at=eps=1e-8").json()
+    assert [row["seed"] for row in found["trials"]] == [0, 1]
+    assert found["curves"] == [
+        [[10, 0.2], [20, 0.1]],
+        [[10, pytest.approx(0.201)], [20, pytest.approx(0.101)]],
+    ]
+    for query, text in [("at=alpha=0.1", "give these"), ("at=alpha=x&at=eps=1", "AXIS=NUMBER")]:
+        answer = client.get(f"/pages/cell?study=small&optimizer=adam&{query}")
+        assert answer.status_code in (409, 422)
+        assert text in answer.json()["detail"]
+
+
+def test_ridges_go_through_their_dots(client: TestClient) -> None:
+    verdict = client.get("/pages/ridges?study=small&optimizer=adam").json()["verdicts"][0]
+    drawn = verdict["drawn"]
+    assert verdict["verdict"] == "decoupled"
+    assert [dot[0] for dot in drawn["dots"]] == [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
+    for point in [*drawn["dots"], *drawn["lines"][0]]:
+        assert point[1] == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_ridge_that_bends_is_drawn_as_two_lines(client: TestClient, url: str) -> None:
+    """As Adam's: the best alpha is constant below eps = 1e-4 and proportional to it above."""
+    space = SearchSpace.from_table(
+        {
+            "alpha": {"low": 1e-4, "high": 1e4, "num": 33},
+            "eps": {"low": 1e-8, "high": 1.0, "num": 17},
+        }
+    )
+    alpha, eps = np.log10(space.cells()).T
+    trials = every_cell(space)
+    with open_store(url, create=True) as store:
+        store.declare("bends", ["adam"], space=space, metric="error", spec={"seeds": 4}, provenance={})
+        for seed in range(4):
+            noise = np.random.default_rng(seed).normal(0, 1e-4, len(alpha))
+            value = 0.1 + 0.02 * (alpha + 2 - np.maximum(eps + 4, 0)) ** 2 + noise
+            store.append("bends", "adam", dataclasses.replace(trials, seed=seed, value=value))
+    verdict = client.get("/pages/ridges?study=bends").json()["verdicts"][0]
+    assert verdict["verdict"] == "coupled"
+    (start, bend), (same, end) = verdict["drawn"]["lines"]
+    assert bend == same
+    assert bend == [pytest.approx(1e-4, rel=0.3), pytest.approx(1e-2, rel=0.3)]
+    assert (start[0], start[1]) == (1e-8, pytest.approx(1e-2, rel=0.3))
+    assert (end[0], end[1]) == (1.0, pytest.approx(1e2, rel=0.3))
+
+
+def test_optuna_dashboard_reads_and_only_reads(url: str, client: TestClient) -> None:
+    page = client.get("/optuna/")
+    assert page.url.path == "/optuna/dashboard"
+    assert 'src="/optuna/static/bundle.js"' in page.text
+    assert b'"/optuna/dashboard"' in client.get("/optuna/static/bundle.js").content
+    names = {each["study_name"] for each in client.get("/optuna/api/studies").json()["study_summaries"]}
+    assert names == {"small/adam", "small/avagrad", "half/adam", "half/avagrad"}
+    for method in ("POST", "PUT", "DELETE"):
+        answer = client.request(method, "/optuna/api/studies/1", json={})
+        assert answer.status_code == 403
+        assert "for reading" in answer.json()["reason"]
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+        assert file.execute("SELECT count(*) FROM studies").fetchone() == (4,)

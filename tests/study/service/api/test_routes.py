@@ -1,0 +1,266 @@
+"""Reading over HTTP: the same numbers as the store and the command line."""
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from analysis.landscape import best_cell, landscape
+from storage.records import Trials
+from storage.store import open_store
+from study.service.answers.reads import FRESH_SECONDS
+from study.service.app import create_app
+from study.service.settings import Settings
+
+MakeTrials = Callable[..., Trials]
+
+
+def test_studies_and_their_states(client: TestClient) -> None:
+    answer = client.get("/api/v1/studies")
+    half, small = answer.json()["studies"]
+    assert (small["name"], small["state"], small["trials"], small["expected"]) == ("small", "done", 100, 100)
+    assert (half["name"], half["state"], half["trials"], half["expected"]) == ("half", "stopped", 90, 100)
+    assert small["optimizers"][0] == {
+        "name": "adam",
+        "trials": 50,
+        "expected": 50,
+        "diverged": 20,
+        "best": pytest.approx(0.1),
+    }
+    assert small["tuning_runs"] == 12
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_study_with_its_file(client: TestClient) -> None:
+    found = client.get("/api/v1/studies/small").json()
+    assert found["spec"]["seeds"] == 2
+    assert 'name = "small"\n' in found["toml"]
+    assert [axis["name"] for axis in found["axes"]] == ["alpha", "eps"]
+    assert found["axes"][0]["scale"] == "log"
+    assert found["provenance"] == {"machine": "made up"}
+    assert found["state"] == "done"
+
+
+def test_no_database_is_no_studies(tmp_path: Path) -> None:
+    settings = Settings(f"sqlite:///{tmp_path}/none.db", token="x" * 16)
+    headers = {"authorization": f"Bearer {settings.token}"}
+    with TestClient(create_app(settings), "http://127.0.0.1", headers=headers) as client:
+        assert client.get("/api/v1/studies").json() == {"studies": []}
+        answer = client.get("/api/v1/studies/small/landscape")
+        assert answer.status_code == 404
+        assert "run a study first" in answer.json()["detail"]
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_unknown_study_in_the_stores_words(client: TestClient) -> None:
+    for path in ("", "/trials", "/landscape", "/separability", "/cost"):
+        answer = client.get(f"/api/v1/studies/smal{path}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "there is no study 'smal'" in answer.json()["detail"]
+        assert "did you mean 'small'" in answer.json()["detail"]
+
+
+def test_pages_follow_one_another(client: TestClient, url: str) -> None:
+    path, rows, links = "/api/v1/studies/small/trials?limit=30&sort=error&order=desc", [], 0
+    while path:
+        answer = client.get(path)
+        rows += answer.json()["trials"]
+        path = answer.links.get("next", {}).get("url", "")
+        links += 1
+        assert bool(path) == (answer.json()["next"] is not None)
+    assert links == 4
+    with open_store(url, create=False) as store:
+        expected = store.trials("small").sort_values("error", ascending=False)
+    assert [row["error"] for row in rows] == expected["error"].tolist()
+    assert {row["diverged_at"] for row in rows} == {15, None}
+
+
+def test_filters_are_the_command_lines(client: TestClient) -> None:
+    answer = client.get("/api/v1/studies/small/trials", params={"where": "alpha < 0.1 and seed = 1"})
+    assert {(row["alpha"], row["seed"]) for row in answer.json()["trials"]} == {(0.001, 1), (0.01, 1)}
+    answer = client.get("/api/v1/studies/small/trials", params={"where": "alhpa < 0.1"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("there is no field 'alhpa' (did you mean 'alpha'?)")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("chunk", [7, 5_000])
+def test_tables_are_the_stores(
+    client: TestClient, url: str, kind: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.service.answers.reads.ROWS_PER_CHUNK", chunk)
+    answer = client.get(f"/api/v1/studies/small/trials?format={kind}")
+    with open_store(url, create=False) as store:
+        expected = store.trials("small")
+    assert answer.headers["content-disposition"] == f'attachment; filename="small.{kind}"'
+    if kind == "csv":
+        assert answer.headers["content-type"].startswith("text/csv")
+        assert answer.text == expected.to_csv(index=False)
+    else:
+        found = pd.read_parquet(io.BytesIO(answer.content))
+        pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_table_by_accept_sorted_filtered_and_limited(client: TestClient) -> None:
+    query = {"sort": "error", "where": "seed = 0", "limit": 3, "optimizer": "adam"}
+    answer = client.get("/api/v1/studies/small/trials", params=query, headers={"accept": "text/csv"})
+    frame = pd.read_csv(io.StringIO(answer.text))
+    assert frame["error"].tolist() == pytest.approx([0.1] * 3)
+    assert set(frame["optimizer"]) == {"adam"}
+    answer = client.get("/api/v1/studies/small/trials?format=csv&where=bad")
+    assert answer.status_code == 400
+
+
+def test_a_trial_and_its_curve(client: TestClient) -> None:
+    found = client.get("/api/v1/studies/small/optimizers/adam/trials/0").json()
+    assert found["trial"]["alpha"] == 0.001
+    assert found["trial"]["diverged_at"] == 15
+    assert found["curve"] == [{"step": 10, "value": pytest.approx(0.4)}, {"step": 20, "value": None}]
+    assert client.get("/api/v1/studies/small/optimizers/adam/trials/50").status_code == 404
+    assert client.get("/api/v1/studies/small/optimizers/sgd/trials/0").status_code == 404
+
+
+def test_landscapes_are_those_of_the_analysis(client: TestClient, url: str) -> None:
+    found = client.get("/api/v1/studies/small/landscape").json()
+    with open_store(url, create=False) as store:
+        expected = landscape(store.trials("small", "adam"), store.space("small"), "error")
+    adam = found["optimizers"][0]
+    assert (adam["name"], adam["complete"], adam["seeds"]) == ("adam", True, [0, 1])
+    np.testing.assert_allclose(adam["mean"], expected.mean("seed").values)
+    np.testing.assert_allclose(adam["std"], expected.std("seed", ddof=1).values)
+    assert adam["best"]["coordinates"] == best_cell(expected).coordinates
+
+
+def test_landscapes_of_half_a_study_and_of_a_filter(client: TestClient) -> None:
+    adam = client.get("/api/v1/studies/half/landscape?optimizer=adam").json()["optimizers"]
+    assert len(adam) == 1
+    assert (adam[0]["complete"], adam[0]["trials"], adam[0]["expected"]) == (False, 45, 50)
+    assert adam[0]["count"] == [[2] * 5] * 4 + [[1] * 5]
+    assert adam[0]["std"][4] == [None] * 5
+    assert adam[0]["mean"][4][0] is not None
+    nothing = client.get("/api/v1/studies/half/landscape?where=alpha%20%3E%20100").json()["optimizers"]
+    assert nothing[0]["mean"] == [[None] * 5] * 5
+    assert nothing[0]["best"] is None
+
+
+def test_verdicts(client: TestClient) -> None:
+    found = client.get("/api/v1/studies/small/separability").json()
+    assert [verdict["optimizer"] for verdict in found["verdicts"]] == ["adam", "avagrad"]
+    assert found["verdicts"][0]["axes"] == ["alpha", "eps"]
+    one_axis = client.get("/api/v1/studies/small/separability?where=eps%20%3D%201e-8").json()
+    assert [problem["optimizer"] for problem in one_axis["problems"]] == ["adam", "avagrad"]
+    assert "fewer than two axes" in one_axis["problems"][0]["detail"]
+    assert one_axis["verdicts"] == []
+
+
+def test_costs(client: TestClient) -> None:
+    found = client.get("/api/v1/studies/small/cost?target=0.01").json()
+    assert [(row["optimizer"], row["tuner"], row["replicates"]) for row in found["rows"]] == [
+        ("adam", "random", 6),
+        ("avagrad", "random", 6),
+    ]
+    assert found["incomplete"] is None
+    assert (
+        client.get("/api/v1/studies/small/cost?target=0.01&compare=true").json()["rows"][0]["on"] == "random"
+    )
+    answer = client.get("/api/v1/studies/half/cost")
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == "half/adam has no tuning runs: run tunability tune"
+
+
+@pytest.mark.parametrize("kind", ["landscape", "separability", "suboptimality", "cost", "profile"])
+def test_figures(client: TestClient, kind: str) -> None:
+    png = client.get(f"/api/v1/figures/{kind}.png?study=small")
+    assert png.headers["content-type"] == "image/png"
+    with Image.open(io.BytesIO(png.content)) as picture:
+        assert min(picture.size) > 500
+
+
+def test_figures_of_other_kinds(client: TestClient) -> None:
+    assert client.get("/api/v1/figures/landscape.pdf?study=small").content.startswith(b"%PDF")
+    svg = client.get("/api/v1/figures/landscape.svg?study=small/adam&study=half/avagrad")
+    assert svg.headers["content-type"] == "image/svg+xml"
+    assert client.get("/api/v1/figures/bars.png?study=small").status_code == 404
+    assert client.get("/api/v1/figures/cost.png?study=small&study=half").status_code == 422
+    assert client.get("/api/v1/figures/cost.gif?study=small").status_code == 422
+    assert client.get("/api/v1/figures/cost.png").status_code == 422
+    assert client.get("/api/v1/figures/landscape.png?study=smal").status_code == 404
+
+
+def test_what_did_not_change_is_not_sent_again(client: TestClient) -> None:
+    first = client.get("/api/v1/studies/small/landscape")
+    again = client.get("/api/v1/studies/small/landscape", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+
+
+def test_new_trials_are_seen(client: TestClient, url: str, trials: MakeTrials) -> None:
+    before = client.get("/api/v1/studies/half/landscape").json()
+    with open_store(url, create=True) as store:
+        store.append("half", "adam", trials(1))
+    time.sleep(FRESH_SECONDS)
+    after = client.get("/api/v1/studies/half/landscape").json()
+    assert [each["optimizers"][0]["trials"] for each in (before, after)] == [45, 50]
+    assert client.get("/api/v1/studies/half").json()["trials"] == 95
+
+
+@pytest.fixture
+def fresh(client: TestClient, url: str, trials: MakeTrials) -> str:
+    """The path of a study that the list of studies, which may be a second old, does not have; its name is no file's."""
+    client.get("/api/v1/studies")
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        store.declare("né w", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append("né w", "adam", trials(0))
+    return f"/api/v1/studies/{quote('né w')}"
+
+
+def test_a_study_made_just_now_is_found(client: TestClient, fresh: str) -> None:
+    assert client.get(f"{fresh}/landscape").json()["optimizers"][0]["trials"] == 25
+    table = client.get(f"{fresh}/trials?format=csv")
+    assert table.headers["content-disposition"] == 'attachment; filename="n__w.csv"'
+
+
+def test_the_progress_of_a_study_made_just_now(client: TestClient, fresh: str) -> None:
+    assert client.get(fresh).json()["trials"] == 25
+
+
+def test_a_table_has_the_columns_of_new_trials(client: TestClient, url: str, trials: MakeTrials) -> None:
+    """Also when nothing else was asked for since there was none."""
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        store.declare("grows", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        client.get("/api/v1/studies")
+        path = "/api/v1/studies/grows/trials?format=csv"
+        assert "train_loss" not in client.get(path).text
+        store.append("grows", "adam", trials(0))
+        time.sleep(FRESH_SECONDS)
+        assert client.get(path).text == store.trials("grows").to_csv(index=False)
+
+
+def test_seeds_added_for_a_verdict_count_for_it_alone(
+    client: TestClient, url: str, trials: MakeTrials
+) -> None:
+    with open_store(url, create=True) as store:
+        store.append("half", "adam", trials(2, slice(5)))
+        store.append("small", "adam", trials(2))
+    half, small = client.get("/api/v1/studies").json()["studies"]
+    assert [(each["trials"], each["expected"], each["state"]) for each in (half, small)] == [
+        (90, 100, "stopped"),
+        (100, 100, "done"),
+    ]
+    found = client.get("/api/v1/studies/half/landscape").json()["optimizers"][0]
+    assert (found["trials"], found["expected"], found["complete"], found["seeds"]) == (45, 50, False, [0, 1])
+    best = client.get("/api/v1/studies/small/landscape").json()["optimizers"][0]["best"]
+    assert best["seeds"] == 2
+    adam, avagrad = client.get("/api/v1/studies/small/separability").json()["verdicts"]
+    assert (adam["seeds"], avagrad["seeds"]) == (3, 2)
+    assert len(client.get("/api/v1/studies/small/trials?limit=1000").json()["trials"]) == 125

@@ -1,0 +1,208 @@
+"""Specs over HTTP: what is refused, before anything is imported, and what a form is told."""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.service.app import create_app
+from study.service.settings import Settings
+from study.service.studies.toml import to_toml
+
+TOKEN = "a-token-for-the-tests"
+SPEC: dict[str, Any] = {
+    "name": "new",
+    "workload": "digits-mlp",
+    "optimizers": ["adam", {"name": "avagrad", "betas": [0.9, 0.99]}],
+    "space": {"alpha": [0.01, 0.1], "eps": {"low": 1e-8, "high": 1, "num": 5, "scale": "log"}},
+    "seeds": 2,
+}
+TRAP = "import pathlib; pathlib.Path(__file__).with_name('sprung').touch(); WORKLOAD = None"
+
+
+def test_a_plan_and_its_file(client: TestClient) -> None:
+    answer = client.post("/api/v1/plan", json=SPEC)
+    plan = answer.json()
+    assert answer.status_code == 200, plan
+    assert (plan["trials"], plan["stored"], plan["to_train"]) == (40, 0, 40)
+    assert plan["estimated_seconds"] > 0
+    again = client.post("/api/v1/plan", content=plan["toml"], headers={"content-type": "application/toml"})
+    assert again.json()["toml"] == plan["toml"]
+    assert tomllib.loads(plan["toml"])["optimizers"] == SPEC["optimizers"]
+    assert [study["name"] for study in client.get("/api/v1/studies").json()["studies"]] == ["half", "small"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "location", "detail"),
+    [
+        ({"seeds": 0}, "seeds", "seeds = 0 is not allowed"),
+        ({"seed": 1}, "seed", "unknown key 'seed' (did you mean 'seeds'?)"),
+        ({"workload": {"name": "digits-mlp", "steps": "many"}}, "workload.steps", "workload.steps = 'many'"),
+        ({"optimizers": ["adm"]}, "optimizers.0", "unknown optimizer 'adm' (did you mean 'adam'?)"),
+        ({"space": {"alpha": [1, 1]}}, "space", "has the value 1 twice"),
+        ({"optimizers": []}, "", "optimizers is empty"),
+    ],
+)
+def test_what_is_wrong_and_where(
+    client: TestClient, changes: dict[str, Any], location: str, detail: str
+) -> None:
+    answer = client.post("/api/v1/plan", json=SPEC | changes)
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert detail in problem["detail"]
+    assert problem["errors"][0]["location"] == location
+    assert detail in problem["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        ("workload", {"workload": "trap:WORKLOAD"}),
+        ("workload.name", {"workload": {"name": "trap:WORKLOAD"}}),
+        ("optimizers.1", {"optimizers": ["adam", "trap:WORKLOAD"]}),
+        ("optimizers.0.name", {"optimizers": [{"name": "trap:WORKLOAD"}]}),
+        ("optimizers", {"optimizers": "trap:WORKLOAD"}),
+        ("optimizers.0.0.name", {"optimizers": [[{"name": "trap:WORKLOAD"}]]}),
+        ("optimizers.0.settings.x", {"optimizers": [{"name": "adam", "settings": {"x": "trap:WORKLOAD"}}]}),
+        ("space", {"space": "trap:WORKLOAD"}),
+        ("tuning.tuners.0", {"tuning": {"tuners": ["trap:WORKLOAD"]}}),
+        ("", {"trap:WORKLOAD": 1}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["json", "toml"])
+@pytest.mark.parametrize("path", ["/api/v1/plan", "/api/v1/studies"])
+def test_nothing_is_imported(
+    client: TestClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    changes: Any,
+    kind: str,
+    path: str,
+) -> None:
+    (tmp_path / "trap.py").write_text(TRAP)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    spec = SPEC | changes
+    body = json.dumps(spec) if kind == "json" else to_toml(spec)
+    answer = client.post(path, content=body, headers={"content-type": f"application/{kind}; charset=utf-8"})
+    assert answer.status_code == 422
+    assert "import paths are allowed by tunability serve --allow-imports" in answer.json()["detail"]
+    assert answer.json()["errors"][0]["location"] == place
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_imports_that_are_allowed(url: str) -> None:
+    settings = Settings(url, token=TOKEN, allow_imports=True)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with TestClient(create_app(settings), "http://127.0.0.1", headers=headers) as client:
+        spec = SPEC | {"optimizers": [{"name": "torch.optim:NAdam", "axes": {"alpha": "lr"}}], "seeds": 1}
+        plan = client.post("/api/v1/plan", json=spec).json()
+    assert plan["trials"] == 10
+    assert plan["notes"][0].startswith("torch.optim:NAdam is no rule")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"alpha": {"low": 1e-8, "high": 1, "num": 10**12}},
+        {"alpha": {"low": 1e-8, "high": 1, "num": 1e300}},
+        {"alpha": [1.0 + i for i in range(400)], "eps": {"low": 1e-8, "high": 1, "num": 400}},
+        {f"a{i}": {"low": 1, "high": 2, "num": 100} for i in range(32)},
+        {"alpha": {"low": 1, "high": 2, "num": 1.5}, "eps": {"low": 1, "high": 2, "num": 10**400}},
+        {"alpha": {"values": [1.0 + i for i in range(400)]}, "eps": [1.0 + i for i in range(400)]},
+    ],
+)
+def test_grids_too_large_are_refused_before_they_are_made(client: TestClient, space: dict[str, Any]) -> None:
+    answer = client.post("/api/v1/plan", json=SPEC | {"space": space, "seeds": 2})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["location"].startswith("space")
+    assert "a study may have 200,000 trials here" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("key", "entries", "most"),
+    [("space", {f"a{i}": [1.0] for i in range(33)}, 32), ("optimizers", ["adam"] * 101, 100)],
+)
+def test_more_entries_than_any_study_has(client: TestClient, key: str, entries: Any, most: int) -> None:
+    answer = client.post("/api/v1/plan", json=SPEC | {key: entries})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"location": key, "detail": f"has {len(entries)} entries: give at most {most}"}
+    ]
+
+
+def test_trials_too_many_by_seeds(client: TestClient) -> None:
+    answer = client.post("/api/v1/plan", json=SPEC | {"seeds": 100_000})
+    assert answer.status_code == 422
+    assert "not 2,000,000" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "detail"),
+    [
+        ("{", "application/json", 400, "not valid JSON"),
+        ('{"a": NaN}', "application/json", 400, "NaN is no JSON number"),
+        ("[" * 100_000, "application/json", 400, "nested too deeply"),
+        ('{"a":' * 50 + "1" + "}" * 50, "application/json", 422, "nested too deeply"),
+        ("a = ", "application/toml", 400, "not valid TOML"),
+        ("a." * 400_000 + "a = 1", "application/toml", 400, "more than 1,000 dots"),
+        ("a = " + "[" * 10_000, "application/toml", 400, "not valid TOML"),
+        ("[1, 2]", "application/json", 422, "a table of keys"),
+        (b'"\xff"', "application/json", 400, "not valid JSON"),
+        ("a = 1", "text/plain", 415, "not 'text/plain'"),
+        ("", "application/json", 400, "not valid JSON"),
+    ],
+)
+def test_bodies_that_are_no_studies(
+    client: TestClient, body: str | bytes, kind: str, status: int, detail: str
+) -> None:
+    answer = client.post("/api/v1/plan", content=body, headers={"content-type": kind})
+    assert answer.status_code == status
+    assert detail in answer.json()["detail"]
+
+
+def test_a_name_that_is_taken(client: TestClient, tmp_path: Path) -> None:
+    for path in ("/api/v1/plan", "/api/v1/studies"):
+        answer = client.post(path, json=SPEC | {"name": "small"})
+        assert answer.status_code == 409
+        assert "study 'small' is stored in" in answer.json()["detail"]
+        assert "with another spec" in answer.json()["detail"]
+
+
+def test_no_more_studies_than_are_allowed(url: str) -> None:
+    settings = Settings(url, token=TOKEN, max_active=0)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with TestClient(create_app(settings), "http://127.0.0.1", headers=headers) as client:
+        answer = client.post("/api/v1/studies", json=SPEC)
+        assert answer.status_code == 429
+        assert client.get("/api/v1/studies/new").status_code == 404
+
+
+def test_deleting_is_meant(client: TestClient) -> None:
+    assert client.delete("/api/v1/studies/half").status_code == 400
+    assert client.delete("/api/v1/studies/half?confirm=small").status_code == 400
+    assert client.delete("/api/v1/studies/none?confirm=none").status_code == 404
+    assert client.get("/api/v1/studies/half").status_code == 200
+    assert client.delete("/api/v1/studies/half?confirm=half").status_code == 204
+    assert client.get("/api/v1/studies/half").status_code == 404
+    assert [study["name"] for study in client.get("/api/v1/studies").json()["studies"]] == ["small"]
+    assert client.post("/api/v1/studies/small/stop").status_code == 409
+    assert client.get("/api/v1/studies/small/log").status_code == 404
+
+
+values = st.recursive(
+    st.text(max_size=5) | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), values, max_size=4))
+def test_toml_reads_back(table: dict[str, Any]) -> None:
+    assert tomllib.loads(to_toml(table)) == table

@@ -1,0 +1,162 @@
+"""The state of a study, from the store, what is kept of its launch, and the jobs."""
+
+import dataclasses
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from storage.store import open_store
+from study.service.jobs.job import Job
+from study.service.jobs.jobs import Job as JobRow
+from study.service.jobs.jobs import Table
+from study.service.studies.progress import judge_state
+
+HERE = "this machine:folder"
+KEPT = {
+    "job": "j",
+    "cluster": HERE,
+    "asked": 0.0,
+    "submitted": True,
+    "started": 1.0,
+    "before": 0,
+    "stopped": False,
+    "ended": None,
+}
+ELSEWHERE = KEPT | {"cluster": "another:folder"}
+BROKE = {"code": 1, "reason": "failed in part: adam, seed 0, 4 trials: no", "log": ""}
+SILENT = Table({}, HERE, "the cluster does not do what it was asked")
+
+
+def running(status: str, message: str | None = None) -> Table:
+    return Table({"j": JobRow("j", status, message)}, HERE)
+
+
+NONE = Table({}, HERE)
+
+
+@pytest.mark.parametrize(
+    ("launch", "jobs", "complete", "state", "said"),
+    [
+        ({}, NONE, True, "done", None),
+        ({}, NONE, False, "stopped", "no job is running it"),
+        (KEPT, running("RUNNING"), False, "running", None),
+        (KEPT | {"started": None}, running("RUNNING"), False, "running", "starting"),
+        (KEPT, running("RUNNING"), True, "running", "ending"),
+        (KEPT | {"tune": True}, running("RUNNING"), True, "running", "tuners are running"),
+        (KEPT, running("PENDING"), False, "queued", "waiting for its turn"),
+        (KEPT | {"stopped": True}, running("PENDING"), False, "stopped", "on request"),
+        (KEPT | {"stopped": True}, running("RUNNING"), False, "running", None),
+        (KEPT, running("FAILED", "out of memory"), False, "failed", "out of memory"),
+        (KEPT | {"ended": BROKE}, running("FAILED", "last line"), False, "failed", "failed in part"),
+        (KEPT | {"ended": BROKE}, NONE, False, "failed", "failed in part"),  # the cluster is gone
+        (KEPT | {"ended": BROKE}, NONE, True, "done", None),
+        (KEPT | {"ended": BROKE, "tune": True}, NONE, True, "failed", "failed in part"),
+        (KEPT | {"ended": BROKE, "stopped": True}, NONE, False, "stopped", "on request"),
+        (KEPT | {"ended": BROKE | {"code": 130}}, NONE, False, "stopped", "no job is running it"),
+        (KEPT, NONE, False, "stopped", "no job is running it"),  # killed, with its cluster
+        (KEPT, SILENT, False, "running", "does not do what it was asked"),
+        (KEPT | {"started": None}, SILENT, False, "queued", "does not do what it was asked"),
+        (ELSEWHERE, NONE, False, "running", "by the service whose cluster is another:folder"),
+        (ELSEWHERE | {"started": None}, NONE, False, "queued", "another:folder"),
+        (ELSEWHERE | {"stopped": True}, NONE, False, "stopped", "on request"),
+        (ELSEWHERE | {"ended": BROKE}, NONE, False, "failed", "failed in part"),
+        (KEPT | {"submitted": False, "asked": 1e12}, NONE, False, "queued", "the cluster is starting"),
+        (KEPT | {"submitted": False}, NONE, False, "stopped", "no job is running it"),
+    ],
+)
+def test_states(launch: dict[str, Any], jobs: Table, complete: bool, state: str, said: str | None) -> None:
+    found, message = judge_state(complete, launch, jobs)
+    assert found == state
+    assert said in message if said and message else message == said
+
+
+@pytest.mark.parametrize(
+    ("launch", "eta", "rate"),
+    [
+        ({"started": 10, "before": 80}, 10, 1.0),  # 10 of 90 since it began, 10 to go
+        ({"started": 10, "before": 90, "estimate": 25.0}, 15, None),
+        ({"started": 10, "before": 90, "estimate": 5.0}, 0, None),
+        ({"started": 10, "before": 90}, None, None),
+        ({"started": None, "estimate": 5.0}, None, None),
+    ],
+)
+def test_time_left(client: TestClient, url: str, launch: Any, eta: float | None, rate: float | None) -> None:
+    if launch["started"]:
+        launch = launch | {"started": time.time() - launch["started"]}
+    with open_store(url, create=True) as store:
+        for study in ("half", "small"):
+            store.set_launch(study, ELSEWHERE | launch)
+    half, small = client.get("/api/v1/studies").json()["studies"]
+    assert half["eta_seconds"] == (None if eta is None else pytest.approx(eta, abs=1.5))
+    assert half["trials_per_second"] == (None if rate is None else pytest.approx(rate, rel=0.15))
+    assert (small["trials"], small["eta_seconds"]) == (100, None)  # nothing is left
+
+
+def test_one_that_is_told_to_stop_says_so(
+    client: TestClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.service.jobs.jobs.Jobs.look", lambda _: running("RUNNING"))
+    with open_store(url, create=True) as store:
+        store.set_launch("half", KEPT | {"stopped": True})
+        store.set_launch("small", KEPT)
+    found = client.get("/api/v1/studies").json()["studies"]
+    assert [(study["state"], study["stopping"]) for study in found] == [("running", True), ("running", False)]
+
+
+def test_trials_that_land_from_elsewhere_are_told(client: TestClient, url: str, trials: Any) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=1)
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        for name, given in (
+            ("now", trials(0)),
+            ("then", dataclasses.replace(trials(0), started=long_ago, finished=long_ago)),
+        ):
+            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 2}, provenance={})
+            store.append(name, "adam", given)
+    told = {study["name"]: study["message"] for study in client.get("/api/v1/studies").json()["studies"]}
+    assert "trials are landing: it is run from elsewhere" in told["now"]
+    assert "no job is running it" in told["then"]
+
+
+def test_one_that_was_stopped_in_the_queue_counts_no_more() -> None:
+    assert running("PENDING").alive(KEPT)
+    assert not running("PENDING").alive(KEPT | {"stopped": True})
+    assert running("RUNNING").alive(KEPT | {"stopped": True})
+    assert not NONE.alive(KEPT)
+    assert not NONE.alive({})
+    assert NONE.alive(ELSEWHERE)
+
+
+def test_a_job_learns_from_the_store_that_it_is_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.service.jobs.job.SECONDS_BETWEEN_LOOKS", 0)
+    job = Job("j", "small", url)
+    with open_store(url, create=True) as store:
+        store.set_launch("small", KEPT)
+        job.progressed("trials stored", 1, 2)
+        for change in ({"stopped": True}, {"stopped": False, "job": "k"}):
+            store.set_launch("small", change)
+            with pytest.raises(KeyboardInterrupt):
+                job.progressed("trials stored", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "reason"),
+    [({"optimizers": ["adm"]}, 2, "did you mean"), (None, 1, "KeyError: 'spec'")],
+)
+def test_how_a_job_ended_is_kept(
+    url: str, spec: Any, code: int, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with open_store(url, create=True) as store:
+        given = {} if spec is None else {"spec": store.spec("small") | spec}
+        store.set_launch("small", KEPT | given | {"asked": time.time()})
+        assert Job("j", "small", url).run() == code
+        ended = store.launches()["small"]["ended"]
+        assert ended["code"] == code
+        assert reason in ended["reason"]
+        assert reason in ended["log"].splitlines()[-1]
+        assert Job("other", "small", url).run() == 130  # it is not this job's study
+        assert store.launches()["small"]["ended"] == ended
+    assert ("Traceback" in capfd.readouterr().err) == (code == 1)
