@@ -38,13 +38,14 @@ def tuners() -> Table:
 
 def workloads() -> Table:
     from study.workloads import WORKLOADS
+    from study.workloads.measure import flops_per_step
 
     rows: list[tuple[str, ...]] = []
-    for name, workload in WORKLOADS.items():
-        weights = sum(weight.numel() for weight in workload.init(0).values())
-        rows.append(
-            (name, f"{weights:,}", f"{workload.flops_per_step / 1e6:.1f}", workload.metric, workload.about)
-        )
+    for name, factory in WORKLOADS.items():
+        workload = factory()
+        weights = sum(weight.numel() for weight in workload.init(0)[0].values())
+        millions = f"{flops_per_step(workload) / 1e6:.1f}"
+        rows.append((name, f"{weights:,}", millions, workload.metric, workload.about))
     return ("workload", "weights", "MFLOP a step", "metric", "what it is"), rows
 
 

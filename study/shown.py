@@ -28,19 +28,16 @@ def note(text: str) -> None:
 
 
 def show_plan(study: Study, storage: str) -> None:
-    from study.running.forecast import estimate_seconds
-    from study.running.plan import plan, stored_plan
+    from study.running.forecast import forecast, notes
 
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    todo = stored_plan(study, storage, workers) or plan(study, None, workers)
-    seconds, unfused = estimate_seconds(study, todo, workers)
+    study, todo, seconds = forecast(study, storage, workers)
     print(f"{study.name}: {study.spec.trials:,} trials, {todo.stored:,} of them stored")
     largest = max((block.lanes for block in todo.blocks), default=0)
     print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {largest}")
-    for name, each in unfused.items():
-        print(f"note: {name} is no rule: its trials are trained one after another, about {each:.2g} s each")
-    minutes = seconds / 60 if todo.blocks else 0
-    print(f"estimated time: {minutes:.1f} minutes on this machine's {workers} cores")
+    for line in notes(study):
+        print(line)
+    print(f"estimated time: {seconds / 60:.1f} minutes on this machine's {workers} cores")
 
 
 def show_troubles(report: Report) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.power import further_trials
 from analysis.stored import stored_landscapes
 from storage.store import Store
+from study.running.choices import stored_choices
 from study.running.plan import cut, missing_cells
 from study.spec import SpecError
 from study.training.block import Block
@@ -31,9 +32,10 @@ def until_decided(study: Study, budget: int) -> Callable[[Store, int], Sequence[
 
     def further(store: Store, workers: int) -> Sequence[Block]:
         left = budget - stored_extra(study, store)
+        chosen = stored_choices(study, store)
         blocks: list[Block] = []
         for optimizer in study.optimizers:
-            made = _blocks_of(study, optimizer, store, workers, left)
+            made = _blocks_of(chosen, optimizer, store, workers, left)
             left -= sum(block.lanes for block in made)
             blocks += made
         return blocks

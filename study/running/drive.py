@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 from storage.records import Trials
 from storage.store import Store
-from study.running.plan import worth_compiling
 from study.training.block import Block, Outcome
 from study.training.resolve import Study
 
@@ -75,7 +74,6 @@ def drive(
         blocks(),
         workers,
         study.spec.device,
-        compile=worth_compiling(study),
         on_outcome=keep,
         on_failure=give_up,
     )

@@ -3,76 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterator
 
-from study.running.plan import Plan, make_block
-from study.spec import SpecError
-from study.training.block import Block
+import torch
+
+from study.running.choices import settled
+from study.running.plan import Plan, plan, stored_plan
+from study.training.block import Choice
+from study.training.program import one_thread
 from study.training.resolve import Study
-from study.training.trainer import Trainer, method_for
+from study.workloads.measure import flops_per_step
 
 STARTUP_SECONDS = 20.0
 """Ray, torch in the workers, and compiling with a warm cache; a first run compiles for about 15 s more."""
-EFFICIENCY = 0.2
-"""Share of a core's matrix rate that fused training reaches, for estimates: 0.18 to 0.32 in benchmarks/trainer.py."""
+EFFICIENCY = 0.1
+"""Share of a core's matrix rate that small studies reach, which are trained uncompiled and not timed."""
 
 
-def estimate_seconds(study: Study, todo: Plan, workers: int) -> tuple[float, dict[str, float]]:
-    """Rough time to train a plan, and seconds of a trial of each optimizer that does not run fused.
+def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, float]:
+    """The study with its choices, what is left to train, and roughly how many seconds that takes; writes nothing.
 
-    Fused trials by their floating-point operations at a share of this machine's matrix rate, the others by a few steps
-    of one. Raises SpecError when an optimizer cannot take a step.
+    Raises SpecError when an optimizer cannot take a step on the workload, StoreError as `stored_plan`.
     """
-    import torch
+    todo = stored_plan(study, storage, workers)
+    study = settled(study, storage)
+    todo = todo or plan(study, None, workers)
+    each = {name: seconds_a_trial(study, choice) for name, choice in study.choices.items()}
+    seconds = sum(block.lanes * each[block.recipe.optimizer] for block in todo.blocks)
+    return study, todo, STARTUP_SECONDS + seconds / workers if todo.blocks else 0.0
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        alone = {each.name for each in study.optimizers if method_for(each.kind) == "one-by-one"}
-        each = measured_seconds((b for b in todo.blocks if b.recipe.optimizer in alone), steps=40)
-        fused = study.spec.workload.steps * study.workload.flops_per_step / (EFFICIENCY * matrix_rate())
-        seconds = sum(block.lanes * each.get(block.recipe.optimizer, fused) for block in todo.blocks)
-    finally:
-        torch.set_num_threads(threads)
-    return STARTUP_SECONDS + seconds / workers, each
+
+def seconds_a_trial(study: Study, choice: Choice) -> float:
+    """As timed, or else by the floating-point operations at a share of this machine's matrix rate."""
+    if choice.seconds is not None:
+        return choice.seconds
+    return study.spec.workload.steps * flops_per_step(study.workload) / (EFFICIENCY * matrix_rate())
+
+
+def notes(study: Study) -> Iterator[str]:
+    """A line about each optimizer: how it is trained, and how long a trial takes."""
+    for name, choice in study.choices.items():
+        how = f"{choice.method}, {'compiled' if choice.compile else 'uncompiled'}"
+        yield f"{name}: {how}, about {seconds_a_trial(study, choice):.2g} s a trial and core"
 
 
 def matrix_rate() -> float:
-    """Floating-point operations per second of a float32 matrix product."""
-    import torch
-
-    a = torch.rand(512, 512)
-    a @ a
-    started = time.perf_counter()
-    for _ in range(20):
+    """Floating-point operations per second of a float32 matrix product on one core."""
+    with one_thread():
+        a = torch.rand(512, 512)
         a @ a
-    return 20 * 2 * 512**3 / (time.perf_counter() - started)
-
-
-def check_foreign(study: Study) -> None:
-    """Raise SpecError, one line, when an optimizer that does not run fused cannot take a step on the workload."""
-    cell = study.spec.space.cells()[:1]
-    foreign = [each for each in study.optimizers if method_for(each.kind) == "one-by-one"]
-    measured_seconds((make_block(study, each, 0, cell, 1) for each in foreign), steps=1)
-
-
-def measured_seconds(blocks: Iterable[Block], steps: int) -> dict[str, float]:
-    """Seconds of a trial of each optimizer, from `steps` steps of the first trial of it.
-
-    Raises SpecError, one line, when an optimizer cannot take a step on the workload.
-    """
-    seconds = {}
-    for block in blocks:
-        recipe = block.recipe
-        if recipe.optimizer in seconds:
-            continue
-        one = {name: values[:1] for name, values in block.hyperparameters.items()}
-        try:
-            for count in (1, min(recipe.steps, steps)):  # the first imports
-                short = Block(replace(recipe, steps=count), block.seed, one)
-                seconds[recipe.optimizer] = Trainer().train(short).seconds * recipe.steps / count
-        except Exception as error:  # whatever a foreign class raises
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise SpecError(f"{recipe.optimizer} cannot train {recipe.workload} ({reason})") from error
-    return seconds
+        started = time.perf_counter()
+        for _ in range(20):
+            a @ a
+        return 20 * 2 * 512**3 / (time.perf_counter() - started)

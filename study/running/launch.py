@@ -47,7 +47,7 @@ class BlockTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         prepare_process()
-        self.trainer = Trainer(device=config["device"], compile=config["compile"])
+        self.trainer = Trainer(device=config["device"])
         self.block: Block = config["block"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -166,7 +166,6 @@ def train_blocks(
     workers: int,
     device: str,
     *,
-    compile: bool,
     on_outcome: Callable[[Block, Outcome], None],
     on_failure: Callable[[Block, str], None],
 ) -> None:
@@ -175,7 +174,7 @@ def train_blocks(
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
     it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
     """
-    settings = {"device": device, "compile": compile}
+    settings = {"device": device}
     resources = {"cpu": 1.0, "gpu": 1.0} if device == "cuda" else {"cpu": 1.0}
     reporter = Reporter(on_outcome, on_failure)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from storage.errors import MissingDatabaseError, OtherStudyError
 from storage.records import cell_key
 from storage.store import Store, open_store
+from study.running.choices import stored_choices, with_untimed
 from study.running.provenance import foreign_sources
 from study.training.block import Block
 from study.training.resolve import Study, StudyOptimizer
-from study.training.trainer import METHODS, method_for
-
-COMPILE_FLOPS = 2.5e11
-"""Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""
-FEWEST_LANES = 2
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,6 @@ class Plan:
     """What is left to train, and how many trials are stored already."""
 
     blocks: tuple[Block, ...]
-    compile: bool
     stored: int
 
     @property
@@ -37,6 +32,7 @@ class Plan:
 
 def plan(study: Study, store: Store | None, workers: int) -> Plan:
     """The blocks that a study still needs; all of them when `store`, which has the study declared, is None."""
+    study = with_untimed(study)
     every_cell = np.arange(study.spec.space.size)
     declared = store.optimizers(study.name) if store else []
     blocks: list[Block] = []
@@ -44,7 +40,7 @@ def plan(study: Study, store: Store | None, workers: int) -> Plan:
         known = store.stored(study.name, optimizer.name) if store and optimizer.name in declared else set()
         for seed in range(study.spec.seeds):
             blocks += cut(study, optimizer, workers, seed, missing_cells(study, every_cell, seed, known))
-    return Plan(tuple(blocks), worth_compiling(study), study.spec.trials - sum(b.lanes for b in blocks))
+    return Plan(tuple(blocks), study.spec.trials - sum(b.lanes for b in blocks))
 
 
 def missing_cells(
@@ -67,24 +63,17 @@ def cut(
         yield make_block(study, optimizer, seed, values[cells[start : start + lanes]], lanes)
 
 
-def worth_compiling(study: Study) -> bool:
-    """By the whole study, like the lanes: compiled and uncompiled results differ in their last bits."""
-    spec = study.spec
-    return spec.trials * spec.workload.steps * study.workload.flops_per_step > COMPILE_FLOPS
-
-
 def lanes_per_block(study: Study, optimizer: StudyOptimizer, workers: int) -> int:
-    """Trials trained together: as many as the method takes, fewer when a small study would leave workers idle.
+    """Trials of a block: as many as were chosen, fewer when a small study would leave workers idle.
 
     It depends on the whole study, not on what is left, so that a resumed study finds its programs compiled.
     """
     spec = study.spec
     if spec.lanes:
         return min(spec.lanes, spec.space.size)
-    most = METHODS[method_for(optimizer.kind)].most_lanes(study, optimizer)
     share = math.ceil(spec.trials / workers)
-    blocks_per_seed = math.ceil(spec.space.size / min(most, share))
-    return max(FEWEST_LANES, math.ceil(spec.space.size / blocks_per_seed))
+    blocks_per_seed = math.ceil(spec.space.size / min(study.choices[optimizer.name].lanes, share))
+    return math.ceil(spec.space.size / blocks_per_seed)
 
 
 def make_block(
@@ -105,7 +94,7 @@ def stored_plan(study: Study, storage: str, workers: int) -> Plan | None:
             if not store.is_declared(study.name, study.identity()):
                 return None
             _check_sources(study, store)
-            return plan(study, store, workers)
+            return plan(stored_choices(study, store), store, workers)
     except MissingDatabaseError:
         return None
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from storage.records import Trials
 from storage.store import Store, open_store
+from study.running.choices import METHODS, as_provenance, settled, stored_choices, with_untimed
 from study.running.drive import Report, drive
-from study.running.forecast import check_foreign
 from study.running.plan import plan, stored_plan
 from study.running.provenance import provenance
-from study.training.block import Block
-from study.training.resolve import Study
+from study.spec import StudySpec
+from study.training.block import Block, Choice
+from study.training.resolve import Study, resolve
 
 Further = Callable[[Store, int], Sequence[Block]]
 
@@ -38,9 +40,14 @@ def run(
     todo = stored_plan(study, storage, 1)
     if todo and not todo.blocks and not (further and further_blocks(further, storage)):
         return Report(study.spec.trials)
-    check_foreign(study)
+    here = address is None and study.spec.device == "cpu"
+    if here:
+        study = settled(study, storage)  # first, for it may refuse
     with launch.cluster(address, study.spec.device) as workers, open_store(storage, create=True) as store:
-        declare(study, store)
+        if not here:
+            ((_, choices),) = launch.map_jobs(settle_there, [(study.spec, storage)], 1)
+            study = replace(study, choices=choices)
+        study = declare(study, store)
         todo = plan(study, store, workers)
         report = Report(todo.stored)
         total = study.spec.trials
@@ -80,13 +87,21 @@ def further_blocks(further: Further, storage: str) -> Sequence[Block]:
         return further(store, 1)
 
 
-def declare(study: Study, store: Store) -> None:
-    """Make the store ready for the study's trials."""
+def declare(study: Study, store: Store) -> Study:
+    """Make the store ready for the study's trials; the study with the choices that it is trained by."""
+    study = with_untimed(study)
     store.declare(
         study.name,
         [optimizer.name for optimizer in study.optimizers],
         space=study.spec.space,
         metric=study.workload.metric,
         spec=study.identity(),
-        provenance=provenance(study),
+        provenance={**provenance(study), METHODS: as_provenance(study)},
     )
+    return stored_choices(study, store)  # another driver may have been first
+
+
+def settle_there(job: tuple[StudySpec, str]) -> dict[str, Choice]:
+    """Choices timed where it is called: on a worker."""
+    spec, storage = job
+    return dict(settled(resolve(spec), storage).choices)

@@ -22,8 +22,8 @@ from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun
 from storage.runs import check_same
 from storage.store import Store, open_store
+from study.running.choices import settled
 from study.running.drive import Report, drive
-from study.running.forecast import check_foreign
 from study.running.plan import cut, stored_plan
 from study.running.run import declare
 from study.spec import TuningSpec
@@ -98,7 +98,7 @@ def tune(
 
     fresh = study is not None and stored_plan(study, storage, 1) is None
     if study is not None:
-        check_foreign(study)
+        study = settled(study, storage)
     else:
         open_store(storage, create=False).close()  # raises when there is none
     device = study.spec.device if study else "cpu"
@@ -107,7 +107,7 @@ def tune(
         workers = stack.enter_context(launch.cluster(address, device)) if fresh else 0
         store = stack.enter_context(open_store(storage, create=True))
         if study is not None:
-            declare(study, store)
+            study = declare(study, store)
         space = store.space(name)
         landscapes = {each: loss_table(store, name, each) for each in store.optimizers(name)}
         if study is None:

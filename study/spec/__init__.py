@@ -8,6 +8,7 @@ seeds = 3                            # seeds 0, 1, 2
 dtype = "float32"                    # or "float64"
 device = "cpu"                       # or "cuda"; how to run, not what: it may change between runs
 tuning = { trials = 100 }            # what `tunability tune` runs, see TuningSpec
+method = "fused"                     # or "one-by-one"; the faster one is found by timing when left out
 lanes = 63                           # trials trained together; chosen by itself when left out
 
 What the names in it lead to is `study.training.resolve`'s business.

@@ -46,6 +46,7 @@ class StudySpec(Strict):
     seeds: int = Field(ge=1, le=100_000)
     dtype: Literal["float32", "float64"] = "float32"
     device: str = Field("cpu", pattern=r"^(cpu|cuda)$")
+    method: Literal["fused", "one-by-one"] | None = None
     lanes: int | None = Field(None, ge=1, le=100_000)
     tuning: TuningSpec = TuningSpec()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from study.spec.schedules import CONSTANT, NO_DECAY, Schedule, Strict, WeightDecay
 
@@ -18,6 +20,7 @@ class WorkloadSpec(Strict):
     schedule = "cosine"                # or a table, see Schedule
     weight_decay = 5e-4                # or a table, see WeightDecay; comes on top of the optimizer's own
     clip_norm = 1.0                    # largest Euclidean norm of a trial's gradient
+    hidden = 32                        # all other keys are arguments of the workload's factory
     """
 
     name: str
@@ -25,8 +28,37 @@ class WorkloadSpec(Strict):
     weight_decay: WeightDecay = NO_DECAY
     schedule: Schedule = CONSTANT
     clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
+    settings: Mapping[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
+    def _from_toml(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if not isinstance(given, Mapping) or isinstance(given.get("settings"), Mapping):
+            return given
+        own = {key: value for key, value in given.items() if key in cls.model_fields and key != "settings"}
+        return {**own, "settings": {key: value for key, value in given.items() if key not in own}}
+
+    @field_validator("settings")
+    @classmethod
+    def _json(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        for key, value in settings.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{key} = {value!r} is not allowed: give numbers, texts, or lists of them"
+                ) from error
+        return settings
+
+    @model_serializer(mode="wrap")
+    def _to_toml(self, handler: Any) -> dict[str, Any]:
+        own = handler(self)
+        own.pop("settings", None)
+        return {**own, **self.settings}
+
+    @property
+    def arguments(self) -> str:
+        """The settings as JSON, in one form whatever their order."""
+        return json.dumps(self.settings, sort_keys=True)

@@ -32,6 +32,29 @@ class Recipe:
     """Gradients with a larger Euclidean norm over all of a trial's parameters are scaled down to it."""
     schedule: Schedule = CONSTANT
     dtype: str = "float32"
+    settings: str = "{}"
+    """Arguments of the workload's factory, as JSON."""
+    method: str = "fused"
+    """A name of `METHODS`."""
+    compile: bool = True
+
+    @property
+    def data(self) -> tuple[str, str, str]:
+        """What decides the workload's functions and the tensors they see."""
+        return self.workload, self.settings, self.dtype
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an optimizer of a study is trained; its whole study is trained like that, bits and all."""
+
+    method: str
+    """A name of `METHODS`."""
+    compile: bool
+    lanes: int
+    """Trials of a block, at most."""
+    seconds: float | None = None
+    """Of one trial on one core, as far as it was timed."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import functools
 import hashlib
 import importlib
 import inspect
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import torch
 from search_spaces import nearest_name
 from study.optimizers import OPTIMIZERS, Rule, RuleOptimizer
 from study.training.torch_class import TorchClass
-from study.workloads import WORKLOADS, Workload
+from study.workloads import WORKLOADS, Workload, WorkloadError
+from study.workloads.check import check_workload
 
 Kind = Rule | TorchClass
 
@@ -42,19 +44,73 @@ def optimizer_named(name: str, *, allow_imports: bool = True) -> Kind:
     raise ValueError(f"{name} is no optimizer: give the path of a torch.optim.Optimizer class or a Rule")
 
 
-def workload_named(name: str, *, allow_imports: bool = True) -> Workload:
-    """A workload. Raises ValueError when there is none of that name, or what the path leads to is none."""
-    if ":" not in name:
-        return WORKLOADS[known("workload", name, WORKLOADS)]
-    found = imported(name, allow=allow_imports)
+def workload_named(name: str, settings: str = "{}", *, allow_imports: bool = True) -> Workload:
+    """A workload: what the factory of that name makes of `settings` (JSON), or an object that is one already.
+
+    Raises ValueError, one line, when there is none of that name, what the path leads to is none, or the factory
+    refuses.
+    """
+    found = (
+        imported(name, allow=allow_imports) if ":" in name else WORKLOADS[known("workload", name, WORKLOADS)]
+    )
+    return _made(name, found, settings)
+
+
+@functools.cache
+def _made(name: str, found: Any, settings: str) -> Workload:
+    given = json.loads(settings)
+    if not isinstance(found, Workload) and callable(found):
+        check_arguments(name, found, given)
+        try:
+            found, given = found(**given), {}
+        except WorkloadError as error:
+            raise ValueError(f"{name}: {error}") from error
+        except Exception as error:  # whatever a foreign factory raises
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"{name} cannot be made ({reason})") from error
     if isinstance(found, type) or not isinstance(found, Workload):
         missing = [part for part in Workload.__annotations__ if not hasattr(found, part)]
         missing += [part for part in vars(Workload) if part[0] != "_" and not hasattr(found, part)]
         lack = f" (it lacks {', '.join(missing)})" if missing and not isinstance(found, type) else ""
         raise ValueError(
-            f"{name} is no workload{lack}: give the path of an object as study/workloads/workload.py says"
+            f"{name} is no workload{lack}: give the path of a function that makes a study.workloads.ModuleWorkload, "
+            "or of an object as study/workloads/workload.py says"
         )
+    if given:
+        raise ValueError(
+            f"{name} is a workload already, and takes no {', '.join(given)}: name a function that makes one"
+        )
+    if ":" in name:
+        try:
+            check_workload(found)
+        except WorkloadError as error:
+            raise ValueError(f"{name}: {error}") from error
+        except Exception as error:  # whatever foreign functions raise
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"{name} cannot take a step ({reason})") from error
     return found
+
+
+def check_arguments(name: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise ValueError when a factory lacks an argument, or takes none of a name."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return  # a callable that does not tell: calling it will
+    takes = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    anything = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    unknown = [key for key in given if key not in takes and not anything]
+    if unknown:
+        own = ("steps", "schedule", "weight_decay", "clip_norm")
+        raise ValueError(
+            f"unknown key {unknown[0]!r}{nearest_name(unknown[0], [*own, *takes])}: allowed are {', '.join(own)}"
+            + (f", and of {name} {', '.join(takes)}" if takes else "")
+        )
+    lacking = [each.name for each in parameters if each.name in takes and each.default is each.empty]
+    if lacking := [each for each in lacking if each not in given]:
+        raise ValueError(
+            f"{name} needs {', '.join(lacking)}: give it in the study file, [workload] {lacking[0]} = ..."
+        )
 
 
 def known(kind: str, name: object, names: Mapping[str, object]) -> str:

@@ -1,24 +1,26 @@
-"""Training with any `torch.optim.Optimizer`, one trial after another, as its user would write it.
-
-Weights, batches, curve points, schedule, clipping, weight decay and what counts as divergence are those of fused
-training; only the speed differs.
-"""
+"""Training one trial after another: rules as programs without a lane axis, torch's optimizers as users write it."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
-import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from study.training.block import DTYPES, Block, Outcome, curve_steps
+from study.training.block import DTYPES, Block, Outcome
+from study.training.loop import Run, follow
 from study.training.named import Kind, optimizer_named, workload_named
+from study.training.program import Programs
+from study.training.program_run import ProgramRun
 from study.training.resolve import Study, StudyOptimizer
+from study.training.step import parts, sites_of
 from study.training.torch_class import TorchClass
-from study.workloads import Batch, Workload
+from study.workloads.draws import Drawn, Site, given
+from study.workloads.workload import Batch, Carry, Params, Phase
 
 LANES = 8
 
@@ -26,13 +28,15 @@ LANES = 8
 class OneByOne:
     """Trains the lanes of a block one after another."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, programs: Programs) -> None:
         self.device = device
+        self.programs = programs
 
     @staticmethod
     def takes(kind: Kind) -> bool:
         """Whether it can train with an optimizer."""
-        return isinstance(kind, TorchClass)
+        del kind
+        return True
 
     @staticmethod
     def most_lanes(study: Study, optimizer: StudyOptimizer) -> int:
@@ -40,127 +44,168 @@ class OneByOne:
         del study, optimizer
         return LANES
 
+    @torch.no_grad()
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`. Raises what the optimizer's class raises when it refuses an argument."""
-        started = time.perf_counter()
-        workload, optimizer = workload_named(block.recipe.workload), optimizer_named(block.recipe.optimizer)
-        if not isinstance(optimizer, TorchClass):
-            raise ValueError(f"{block.recipe.optimizer} is a rule: it trains fused")
-        trials = []
-        for lane in range(block.lanes):
-            values = {name: float(each[lane]) for name, each in block.hyperparameters.items()}
-            trials.append(Trial(block, workload, optimizer, values, self.device))
-            trials[-1].run()
-        return Outcome(
-            {name: np.array([trial.metrics[name] for trial in trials]) for name in trials[0].metrics},
-            curve_steps(block.recipe.steps),
-            np.array([trial.curve for trial in trials]),
-            np.array([trial.diverged_at for trial in trials], dtype=np.int64),
-            time.perf_counter() - started,
+        return together([self._train_lane(block, lane) for lane in range(block.lanes)])
+
+    def _train_lane(self, block: Block, lane: int) -> Outcome:
+        one = Block(
+            block.recipe,
+            block.seed,
+            {name: values[lane : lane + 1] for name, values in block.hyperparameters.items()},
         )
+        return follow(run_of(one, self.device, self.programs), one, self.device)
 
 
-class Trial:
-    """One lane: after `run`, its final metrics, curve (points,) and `diverged_at`, as in `Outcome`."""
+def run_of(one: Block, device: torch.device, programs: Programs) -> Run:
+    """The training of the only trial of a block."""
+    kind = optimizer_named(one.recipe.optimizer)
+    if isinstance(kind, TorchClass):
+        return TorchRun(one, kind, device, programs)
+    return ProgramRun(one, 1, device, programs, lane=0)
 
-    def __init__(
-        self,
-        block: Block,
-        workload: Workload,
-        optimizer: TorchClass,
-        values: dict[str, float],
-        device: torch.device,
-    ) -> None:
-        self.recipe = block.recipe
-        self.workload = workload
-        self.device, self.dtype = device, DTYPES[block.recipe.dtype]
-        start = workload.init(block.seed)
-        self.params = {
-            key: value.to(self.device, self.dtype, copy=True).requires_grad_() for key, value in start.items()
-        }
-        self.weights = list(self.params.values())
-        self.optimizer = optimizer.make(self.weights, dict(self.recipe.options), values)
-        self.needs_closure = needs_closure(optimizer.cls)
-        self.rate = 1.0  # what the learning rates are multiplied with now
-        self.batches = workload.batches(block.seed)
-        self.validation = self._cast(workload.validation(block.seed))
-        self.curve = np.full(len(curve_steps(self.recipe.steps)), workload.worst)
-        self.diverged_at = -1
-        self.metrics = dict.fromkeys([*self._evaluate(), "train_loss"], math.nan)
 
-    def run(self) -> None:
-        rates = self.recipe.schedule.multipliers(self.recipe.steps).tolist()
-        losses: list[float] = []
-        for point, until in enumerate(curve_steps(self.recipe.steps).tolist()):
-            first = len(losses)
-            for rate in rates[first:until]:
-                losses.append(self._step(self._cast(next(self.batches)), rate))
-                if not math.isfinite(losses[-1]):
-                    return self._diverge(len(losses))
-            metrics = self._evaluate() | {"train_loss": float(np.mean(losses[first:]))}
-            if not all(map(math.isfinite, metrics.values())) or not all(
-                bool(weight.isfinite().all()) for weight in self.weights
-            ):
-                return self._diverge(until)
-            self.metrics = metrics
-            self.curve[point] = metrics[self.workload.metric]
-        return None
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcomes of a block's lanes as the block's."""
+    return Outcome(
+        {name: np.concatenate([each.metrics[name] for each in outcomes]) for name in outcomes[0].metrics},
+        outcomes[0].curve_steps,
+        np.concatenate([each.curve for each in outcomes]),
+        np.concatenate([each.diverged_at for each in outcomes]),
+        sum(each.seconds for each in outcomes),
+    )
 
-    def _step(self, batch: Batch, rate: float) -> float:
-        """One step with the learning rate times `rate`; returns the loss before it."""
-        if rate != self.rate:  # else they are the optimizer's own business: some change them
-            for group in self.optimizer.param_groups:
-                group["lr"] *= rate / self.rate if self.rate else 0.0
-            self.rate = rate
-        loss = self._gradients(batch)
-        decay = self.recipe.weight_decay
-        if decay.kind != "L2":
-            (group, *_) = self.optimizer.param_groups
-            lr = decay.reference_lr * rate if decay.reference_lr else group["lr"]
-            with torch.no_grad():
-                for weight in self.weights:
-                    weight.mul_(1 - lr * decay.value)
-        if self.needs_closure:
-            self.optimizer.step(lambda: self._gradients(batch))
-        else:
-            self.optimizer.step()
-        return loss
 
-    def _gradients(self, batch: Batch) -> float:
-        """Give the weights their gradients, clipped, then with L2 decay; returns the loss."""
-        with torch.enable_grad():
-            loss = self.workload.loss(self.params, batch)
-            grads = torch.autograd.grad(loss, self.weights)
-        for weight, grad in zip(self.weights, grads, strict=True):
-            weight.grad = grad
-        if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip_norm)
-        decay = self.recipe.weight_decay
-        if decay.kind == "L2" and decay.value:
-            for weight, grad in zip(self.weights, grads, strict=True):
-                grad.add_(weight.detach(), alpha=decay.value)
-        return loss.item()
+class TorchRun:
+    """One trial trained by a `torch.optim.Optimizer`: its gradients are a program where that works."""
 
-    def _evaluate(self) -> dict[str, float]:
+    def __init__(self, block: Block, kind: TorchClass, device: torch.device, programs: Programs) -> None:
+        recipe = block.recipe
+        self.workload = workload_named(recipe.workload, recipe.settings)
+        self.sites: Sequence[Sequence[Site]] = programs.once(
+            ("sites", *recipe.data), lambda: sites_of(self.workload)
+        )
+        self.stopped = False
+        self._recipe, self._programs = recipe, programs
+        dtype = DTYPES[recipe.dtype]
+        self.params, self.carry = (
+            {
+                name: value.to(device, dtype if value.is_floating_point() else value.dtype, copy=True)
+                for name, value in part.items()
+            }
+            for part in self.workload.init(block.seed)
+        )
+        values = {name: float(each[0]) for name, each in block.hyperparameters.items()}
+        self._optimizers = []
+        for phase in self.workload.phases:
+            weights = list(parts(self.params, phase)[0].values())
+            self._optimizers.append(kind.make(weights, dict(recipe.options), values))
+        self._needs_closure = needs_closure(kind.cls)
+        self._rate = 1.0  # what the learning rates are multiplied with now
+        self._losses: list[float] = []
+        self._diverged_at = -1
+
+    def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
+        if rate != self._rate:  # else they are the optimizer's own business: some change them
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] *= rate / self._rate if self._rate else 0.0
+            self._rate = rate
+        total = 0.0
+        for index, optimizer in enumerate(self._optimizers):
+            gradients = functools.partial(self._gradients, index, batch, drawn[index])
+            loss, carry = gradients()
+            self._decay(optimizer, rate)
+            if self._needs_closure:
+                optimizer.step(functools.partial(loss_alone, gradients))
+            else:
+                optimizer.step()
+            self.carry, total = carry, total + loss
+            if not math.isfinite(loss):
+                self._diverged_at, self.stopped = number, True
+                break
+        self._losses.append(total)
+
+    def losses(self) -> Tensor:
+        total, self._losses = math.fsum(self._losses) if not self.stopped else math.nan, []
+        return torch.tensor([total], dtype=torch.float64)
+
+    def diverged_at(self) -> Tensor:
+        return torch.tensor([self._diverged_at])
+
+    def evaluate(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         self._switch("eval")
-        with torch.no_grad():
-            metrics = self.workload.evaluate(self.params, self.validation)
-            values = {key: value.item() for key, value in metrics.items()}
+        totals: dict[str, float] = {}
+        items = 0
+        for batch in batches:
+            sums, count = self.workload.evaluate(self.params, self.carry, batch)
+            for name, value in sums.items():
+                totals[name] = totals.get(name, 0.0) + value.item()
+            items += count
         self._switch("train")
-        return values
+        return {name: torch.tensor([total / items], dtype=torch.float64) for name, total in totals.items()}
+
+    def finite(self) -> Tensor:
+        return torch.tensor([all(bool(weight.isfinite().all()) for weight in self.params.values())])
+
+    def _gradients(self, index: int, batch: Batch, drawn: tuple[Tensor, ...]) -> tuple[float, Carry]:
+        """Give a phase's weights their gradients, clipped, then with L2 decay; loss and next carry."""
+        phase, recipe = self.workload.phases[index], self._recipe
+        trained, rest = parts(self.params, phase)
+        key = ("gradients", index, *recipe.data)
+        function = gradient_function(phase)
+        program = self._programs.get(
+            key, function, trained, rest, self.carry, batch, drawn, compile=recipe.compile
+        )
+        grads, loss, carry = program(trained, rest, self.carry, batch, drawn)
+        weights = list(trained.values())
+        for name, weight in trained.items():
+            weight.grad = grads[name]
+        if recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(weights, recipe.clip_norm)
+        decay = recipe.weight_decay
+        if decay.kind == "L2" and decay.value:
+            for weight in weights:
+                if weight.grad is not None:
+                    weight.grad = weight.grad.add(weight, alpha=decay.value)
+        return loss.item(), carry
+
+    def _decay(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        decay = self._recipe.weight_decay
+        if decay.kind == "L2":
+            return
+        for group in optimizer.param_groups:
+            lr = decay.reference_lr * rate if decay.reference_lr else group["lr"]
+            for weight in group["params"]:
+                weight.mul_(1 - lr * decay.value)
 
     def _switch(self, mode: str) -> None:
         """Schedule-free optimizers evaluate other weights than they train."""
-        switch = getattr(self.optimizer, mode, None)
-        if callable(switch):
-            switch()
+        for optimizer in self._optimizers:
+            switch = getattr(optimizer, mode, None)
+            if callable(switch):
+                switch()
 
-    def _diverge(self, step: int) -> None:
-        self.diverged_at = step
-        self.metrics = {**dict.fromkeys(self.metrics, math.nan), self.workload.metric: self.workload.worst}
 
-    def _cast(self, batch: Batch) -> tuple[Tensor, ...]:
-        return tuple(part.to(self.device, self.dtype) for part in batch)
+def gradient_function(phase: Phase) -> Callable[..., tuple[Params, Tensor, Carry]]:
+    """Gradients of a phase's weights, its loss and the next carry."""
+
+    def gradients(
+        trained: Params, rest: Params, carry: Carry, batch: Batch, drawn: tuple[Tensor, ...]
+    ) -> tuple[Params, Tensor, Carry]:
+        with torch.enable_grad():
+            leaves = {name: w.detach().requires_grad_() for name, w in trained.items()}
+            loss, after = phase.loss({**rest, **leaves}, carry, batch, given(drawn))
+            grads = torch.autograd.grad(loss, list(leaves.values()))
+        return dict(zip(leaves, grads, strict=True)), loss.detach(), {k: v.detach() for k, v in after.items()}
+
+    return gradients
+
+
+def loss_alone(gradients: Callable[[], tuple[float, Carry]]) -> float:
+    """What a closure of torch's optimizers gives: the loss, gradients being there."""
+    return gradients()[0]
 
 
 def needs_closure(cls: type[torch.optim.Optimizer]) -> bool:

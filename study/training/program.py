@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ MALLOC_KEEPS = {-1: 2**30, -3: 2**25}
 """glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in bytes: memory on top that is kept, size taken from it."""
 COMPILE_ERRORS = (TorchDynamoException, InductorError, OSError)
 """No C++ compiler or an old one, an operation that it cannot do, a cache folder that cannot be written."""
+SUMS = (torch.ops.aten.sum.dim_IntList, torch.ops.aten.mean.dim)
+UNTRACEABLE = (RuntimeError, TypeError, NotImplementedError)
+"""What tracing raises where Python looks at a tensor's values."""
 
 
 def prepare_process() -> None:
@@ -51,20 +55,33 @@ def one_thread() -> Iterator[None]:
 
 
 class Programs:
-    """The programs of a process. With `compile=False` they run operation by operation: slower, but at once."""
+    """The programs of a process, and what else is worked out once. `compile=False` keeps all of them uncompiled."""
 
     def __init__(self, *, compile: bool = True) -> None:
         self.warning: str | None = None
+        self.building = 0.0  # seconds spent on tracing and compiling
         self._compile = compile
-        self._kept: dict[tuple[object, ...], Callable[..., Any]] = {}
+        self._kept: dict[tuple[object, ...], Any] = {}
 
-    def get(self, key: tuple[object, ...], function: Callable[..., Any], *example: Any) -> Callable[..., Any]:
-        """`function` traced on `example`, compiled, and kept under `key` for the next block."""
+    def once(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """What `make` gives, kept under `key`."""
         if key not in self._kept:
-            self._kept[key] = self.build(function, example)
+            self._kept[key] = make()
         return self._kept[key]
 
-    def build(self, function: Callable[..., Any], example: Any) -> Callable[..., Any]:
+    def get(
+        self, key: tuple[object, ...], function: Callable[..., Any], *example: Any, compile: bool = True
+    ) -> Callable[..., Any]:
+        """`function` traced on `example`, compiled, and kept under `key` for the next block."""
+        started = time.perf_counter()
+        program = self.once(key, lambda: self.build(function, example, compile=compile))
+        self.building += time.perf_counter() - started
+        return cast(Callable[..., Any], program)
+
+    def build(
+        self, function: Callable[..., Any], example: Any, *, compile: bool = True
+    ) -> Callable[..., Any]:
+        """`function` traced on `example` and compiled; what cannot be traced is called as it is."""
         leaves, arguments = pytree.tree_flatten(example)
         result: list[pytree.TreeSpec] = []
 
@@ -73,9 +90,14 @@ class Programs:
             result.append(shape)
             return out
 
-        graph = make_fx(flat)(*leaves)
+        try:
+            graph = make_fx(flat)(*leaves)
+        except UNTRACEABLE as error:
+            function(*example)  # raises what has nothing to do with tracing
+            self.warning = f"training runs untraced, much slower ({first_line(error)})"
+            return function
         run: Callable[..., Any] = graph
-        if self._compile:
+        if self._compile and compile:
             try:
                 # the graph is flat already: torch.compile would only add its guards, 0.2 ms a step
                 compiled = standalone_compile(graph, leaves, dynamic_shapes="from_example_inputs")
@@ -85,7 +107,20 @@ class Programs:
                 reason = first_line(error)
                 remedy = ": install a C++ compiler, g++" if "InvalidCxxCompiler" in reason else ""
                 self.warning = f"training runs uncompiled, several times slower ({reason}){remedy}"
+        if run is graph:
+            lanes_outermost(graph)
         return lambda *given: pytree.tree_unflatten(run(*pytree.tree_leaves(given)), result[0])
+
+
+def lanes_outermost(graph: torch.fx.GraphModule) -> None:
+    """Have sums read tensors whose lanes lie one after another: their order of adding depends on what lies between."""
+    for node in graph.graph.nodes:
+        if node.target in SUMS:
+            (source, *_) = node.args
+            with graph.graph.inserting_before(node):
+                copy = graph.graph.call_function(torch.ops.aten.contiguous.default, (source,))
+            node.replace_input_with(source, copy)
+    graph.recompile()
 
 
 def first_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.spec import OptimizerSpec, SpecError, StudySpec, load_spec
-from study.training.block import Recipe
+from study.training.block import Choice, Recipe
 from study.training.named import Kind, optimizer_named, workload_named
 from study.workloads import Workload
 
@@ -86,14 +86,21 @@ class Study:
     spec: StudySpec
     workload: Workload
     optimizers: tuple[StudyOptimizer, ...]
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    """Optimizer -> how it is trained."""
 
     @property
     def name(self) -> str:
         return self.spec.name
 
+    @property
+    def trials_each(self) -> int:
+        """Trials of each optimizer."""
+        return self.spec.space.size * self.spec.seeds
+
     def identity(self) -> dict[str, Any]:
-        """What was run, as JSON types: all that may change a result, and neither device, lanes, tuning nor defaults."""
-        left_out = {"device", "lanes", "tuning"}
+        """What was run, as JSON types: all that may change a result, but device, method, tuning and defaults."""
+        left_out = {"device", "lanes", "method", "tuning"}
         dumped = self.spec.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         for table, optimizer in zip(dumped["optimizers"], self.optimizers, strict=True):
             for name in optimizer.spec.settings:
@@ -103,6 +110,10 @@ class Study:
 
     def recipe(self, optimizer: StudyOptimizer) -> Recipe:
         """How this study trains with one of its optimizers."""
+        return self.recipe_by(optimizer, self.choices[optimizer.name])
+
+    def recipe_by(self, optimizer: StudyOptimizer, choice: Choice) -> Recipe:
+        """How this study would train with one of its optimizers and a choice."""
         workload = self.spec.workload
         return Recipe(
             workload=workload.name,
@@ -113,6 +124,9 @@ class Study:
             clip_norm=workload.clip_norm,
             schedule=optimizer.spec.schedule or workload.schedule,
             dtype=self.spec.dtype,
+            settings=workload.arguments,
+            method=choice.method,
+            compile=choice.compile,
         )
 
 
@@ -132,9 +146,9 @@ def resolve(spec: StudySpec, source: str = "study", *, allow_imports: bool = Tru
     optimizers = []
     axes = {axis.name: np.array(axis.values) for axis in spec.space.axes}
     try:
-        workload = workload_named(spec.workload.name, allow_imports=allow_imports)
+        workload = workload_named(spec.workload.name, spec.workload.arguments, allow_imports=allow_imports)
     except ValueError as error:
-        errors.append({"location": "workload", "detail": f"workload.name: {error}"})
+        errors.append({"location": "workload", "detail": f"workload: {error}"})
     for i, each in enumerate(spec.optimizers):
         try:
             optimizer = StudyOptimizer(each, optimizer_named(each.name, allow_imports=allow_imports))

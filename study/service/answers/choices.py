@@ -17,7 +17,9 @@ def read() -> dict[str, Any]:
     from tuners import TUNERS, tuner_class
 
     return {
-        "workloads": {name: each.about for name, each in WORKLOADS.items()},
+        "workloads": {
+            name: (inspect.getdoc(each) or name).splitlines()[0] for name, each in WORKLOADS.items()
+        },
         "optimizers": {name: about(each) for name, each in OPTIMIZERS.items()},
         "spaces": {
             name: {

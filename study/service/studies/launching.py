@@ -72,18 +72,12 @@ class Launcher:
         }
 
     def _estimate(self, study: Study) -> tuple[Plan, float, list[str]]:
-        from study.running.forecast import estimate_seconds
-        from study.running.plan import plan, stored_plan
+        from study.running.forecast import forecast, notes
 
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with self._planning:
-            todo = stored_plan(study, self._settings.storage, workers) or plan(study, None, workers)
-            seconds, unfused = estimate_seconds(study, todo, workers)
-        notes = [
-            f"{name} is no rule: its trials are trained one after another, about {each:.2g} s each"
-            for name, each in unfused.items()
-        ]
-        return todo, seconds if todo.blocks else 0.0, notes
+            study, todo, seconds = forecast(study, self._settings.storage, workers)
+        return todo, seconds, list(notes(study))
 
     def create(self, given: Mapping[str, Any], tune: bool) -> tuple[str, bool]:
         """Declare a study and launch it, unless it was launched before; its name, and whether it is new.

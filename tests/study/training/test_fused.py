@@ -16,12 +16,14 @@ from torch.utils import _pytree as pytree
 from study.optimizers import OPTIMIZERS, AdaHessian, Rule
 from study.spec.schedules import Schedule, WeightDecay
 from study.training.block import Block, Outcome, Recipe, curve_steps
-from study.training.named import optimizer_named
+from study.training.loop import to
+from study.training.named import optimizer_named, workload_named
 from study.training.program import Programs
 from study.training.step import in_order, random_signs
 from study.training.trainer import Trainer
-from study.workloads import WORKLOADS
+from study.workloads.draws import no_draws
 
+CPU = torch.device("cpu")
 ALPHA = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0])
 EPS = np.array([1e-8, 1e-2, 1e-6, 1.0, 1e-4, 0.1])
 
@@ -31,6 +33,7 @@ INVARIANT = [
     ("digits-mlp", "avagrad"),
     ("digits-mlp", "avagrad-official"),
     ("digits-cnn", "adam"),
+    ("digits-cnn-bn", "avagrad"),
     ("mnist-mlp", "avagrad"),
 ]
 
@@ -96,18 +99,19 @@ def test_two_trainers_give_the_same_bits() -> None:
 def alone(trial: Block, lane: int) -> tuple[torch.Tensor, float]:
     """One lane trained by the torch class, an ordinary loop: weights' evaluation and the last losses' mean."""
     recipe = trial.recipe
-    workload, cls = WORKLOADS[recipe.workload], OPTIMIZERS[recipe.optimizer]
-    params = {key: value.double().requires_grad_() for key, value in workload.init(trial.seed).items()}
+    workload, cls = workload_named(recipe.workload), OPTIMIZERS[recipe.optimizer]
+    initial, carry = workload.init(trial.seed)
+    params = {key: value.double().requires_grad_() for key, value in initial.items()}
     settings = {name: float(values[lane]) for name, values in trial.hyperparameters.items()}
     optimizer = cls(params.values(), **settings, **dict(recipe.options))
     (group,) = optimizer.param_groups
     base_lr, decay = group["lr"], recipe.weight_decay
     batches, losses = workload.batches(trial.seed), []
-    signs = random_signs(trial, {key: w.detach()[None] for key, w in params.items()})
+    signs = random_signs(trial.seed, params)
     for rate in recipe.schedule.multipliers(recipe.steps):
-        batch = tuple(part.double() for part in next(batches))
+        batch = to(next(batches), "float64", CPU)
         optimizer.zero_grad()
-        loss = workload.loss(params, batch)
+        loss, _ = workload.phases[0].loss(params, carry, batch, no_draws())
         group["lr"] = base_lr * float(rate)
         if isinstance(optimizer, AdaHessian):
             z = next(signs)
@@ -127,9 +131,9 @@ def alone(trial: Block, lane: int) -> tuple[torch.Tensor, float]:
         optimizer.step()
         losses.append(loss.item())
     with torch.no_grad():
-        validation = tuple(part.double() for part in workload.validation(trial.seed))
-        metrics = workload.evaluate(params, validation)
-    return metrics["validation_loss"], float(np.mean(losses[-2:]))
+        (validation,) = workload.evaluation(trial.seed, "validation")
+        sums, count = workload.evaluate(params, carry, to(validation, "float64", CPU))
+    return sums["validation_loss"] / count, float(np.mean(losses[-2:]))
 
 
 RECIPES: dict[str, dict[str, object]] = {
@@ -221,7 +225,7 @@ def test_an_own_rule_may_return_its_state_in_any_order(monkeypatch: pytest.Monke
         return dict(reversed(params.items())), dict(reversed(state.items()))
 
     swapped = dataclasses.replace(OPTIMIZERS["adam"].rule, update=update)
-    monkeypatch.setattr("study.training.fused.optimizer_named", lambda _: swapped)
+    monkeypatch.setattr("study.training.program_run.optimizer_named", lambda _: swapped)
     assert_lanes_equal(Trainer(6, compile=False).train(block()), plain, range(6))
 
 

@@ -7,16 +7,17 @@ import torch
 
 from study.spec.schedules import Schedule, WeightDecay
 from study.training.block import Block, Recipe
-from study.training.named import optimizer_named
+from study.training.named import optimizer_named, workload_named
 from study.training.torch_class import TorchClass
 from study.training.trainer import Trainer
-from study.workloads import WORKLOADS
+from study.workloads.draws import no_draws
 
 RATES = np.array([0.003, 0.03, 0.3])
 
 
 def block(optimizer: str, **recipe: object) -> Block:
-    settings = {"steps": 40, "dtype": "float64", **recipe}
+    alone = "one-by-one" if ":" in optimizer else "fused"
+    settings = {"steps": 40, "dtype": "float64", "method": alone, **recipe}
     return Block(Recipe("digits-mlp", optimizer, **settings), 1, {"lr": RATES})  # type: ignore[arg-type]
 
 
@@ -49,7 +50,11 @@ def test_torchs_adam_unfused_is_ours_fused(recipe: dict[str, object]) -> None:
 def test_divergence_is_the_same_data() -> None:
     trainer = Trainer(2, compile=False)
     outcomes = [
-        trainer.train(Block(Recipe("digits-mlp", name, steps=40), 0, {"lr": np.array([0.01, 1e30])}))
+        trainer.train(
+            Block(
+                Recipe("digits-mlp", name, steps=40, method="one-by-one"), 0, {"lr": np.array([0.01, 1e30])}
+            )
+        )
         for name in ("torch.optim:Adam", "adam")
     ]
     assert outcomes[0].diverged_at.tolist() == outcomes[1].diverged_at.tolist() == [-1, 2]
@@ -67,7 +72,7 @@ def test_an_optimizer_of_a_library() -> None:
     options = (("betas", (0.9, 0.99)), ("weight_decay", 0.1))
     outcome = Trainer(3, compile=False).train(
         Block(
-            Recipe("digits-mlp", "pytorch_optimizer:Lion", options, steps=100),
+            Recipe("digits-mlp", "pytorch_optimizer:Lion", options, steps=150, method="one-by-one"),
             0,
             {"lr": np.array([1e-4, 1e-3, 1e-2]), "betas[0]": np.array([0.9, 0.8, 0.7])},
         )
@@ -92,27 +97,33 @@ def test_arguments_by_name_and_by_item() -> None:
 
 def test_an_optimizer_that_changes_its_learning_rate_is_let() -> None:
     """ASGD of pytorch_optimizer does; with a schedule, its rate is multiplied by the schedule's changes."""
-    recipe = Recipe("digits-mlp", "pytorch_optimizer:ASGD", steps=50)
-    workload, params = WORKLOADS["digits-mlp"], WORKLOADS["digits-mlp"].init(0)
-    weights = [value.clone().requires_grad_() for value in params.values()]
-    optimizer = pytorch_optimizer.ASGD(weights, lr=0.03)
+    recipe = Recipe("digits-mlp", "pytorch_optimizer:ASGD", steps=50, method="one-by-one")
+    workload = workload_named("digits-mlp")
+    params, carry = workload.init(0)
+    weights = {name: value.requires_grad_() for name, value in params.items()}
+    optimizer = pytorch_optimizer.ASGD(weights.values(), lr=0.03)
     for _, batch in zip(range(50), workload.batches(0), strict=False):
         optimizer.zero_grad()
-        workload.loss(dict(zip(params, weights, strict=True)), batch).backward()
+        workload.phases[0].loss(weights, carry, batch, no_draws())[0].backward()
         optimizer.step()
-    expected = workload.evaluate(dict(zip(params, weights, strict=True)), workload.validation(0))
+    (validation,) = workload.evaluation(0, "validation")
+    sums, count = workload.evaluate(weights, carry, validation)
     outcome = Trainer(1, compile=False).train(Block(recipe, 0, {"lr": np.array([0.03])}))
     assert outcome.metrics["validation_loss"][0] == pytest.approx(
-        expected["validation_loss"].item(), rel=1e-5
+        sums["validation_loss"].item() / count, rel=1e-5
     )
 
 
 def test_a_seed_is_its_own_training() -> None:
     first, second = (
         Trainer(1, compile=False).train(
-            Block(Recipe("digits-mlp", "torch.optim:SGD", steps=20), seed, {"lr": RATES[:1]})
+            Block(
+                Recipe("digits-mlp", "torch.optim:SGD", steps=20, method="one-by-one"),
+                seed,
+                {"lr": RATES[:1]},
+            )
         )
         for seed in (0, 1)
     )
     assert first.metrics["train_loss"][0] != second.metrics["train_loss"][0]
-    assert WORKLOADS["digits-mlp"].metric in first.metrics
+    assert workload_named("digits-mlp").metric in first.metrics

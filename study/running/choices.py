@@ -1,0 +1,67 @@
+"""How a study is trained: as its database says, so that one that goes on is trained as before, or as timing says."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, replace
+from typing import Any
+
+from storage.errors import MissingDatabaseError
+from storage.store import Store, open_store
+from study.errors import is_ours
+from study.spec import SpecError
+from study.training.block import Choice
+from study.training.choose import choose, untimed
+from study.training.resolve import Study
+
+METHODS = "methods"
+"""Where in an optimizer's provenance its choice is kept."""
+
+
+def stored_choices(study: Study, store: Store) -> Study:
+    """The study with the choices of its optimizers that the store has."""
+    found = {}
+    for name in store.optimizers(study.name):
+        given = store.provenance(study.name, name).get(METHODS, {}).get(name)
+        if given:
+            found[name] = Choice(**given)
+    return with_untimed(replace(study, choices={**study.choices, **found}))
+
+
+def settled(study: Study, storage: str) -> Study:
+    """The study with the choices that its database has, or else timed ones.
+
+    Raises SpecError, one line, when an optimizer cannot take a step on the workload, StoreError as the store does.
+    """
+    with contextlib.suppress(MissingDatabaseError), open_store(storage, create=False) as store:
+        if store.is_declared(study.name, study.identity()):
+            return stored_choices(study, store)
+    return with_timed(study)
+
+
+def with_untimed(study: Study) -> Study:
+    """The study with a choice for every optimizer, made without timing where there is none."""
+    missing = {each.name: untimed(study, each) for each in study.optimizers if each.name not in study.choices}
+    return replace(study, choices={**study.choices, **missing})
+
+
+def with_timed(study: Study) -> Study:
+    """The study with a choice for every optimizer, timed on this machine where there is none.
+
+    Raises SpecError, one line, when an optimizer cannot take a step on the workload.
+    """
+    choices = dict(study.choices)
+    for optimizer in study.optimizers:
+        if optimizer.name in choices:
+            continue
+        try:
+            choices[optimizer.name] = choose(study, optimizer)
+        except Exception as error:  # whatever a foreign class or module raises
+            reason = str(error) if is_ours(error) else f"{type(error).__name__}: {error}".splitlines()[0]
+            raise SpecError(f"{optimizer.name} cannot train {study.spec.workload.name} ({reason})") from error
+    return replace(study, choices=choices)
+
+
+def as_provenance(study: Study) -> dict[str, Any]:
+    """The choices as the store keeps them."""
+    return {name: asdict(choice) for name, choice in study.choices.items()}

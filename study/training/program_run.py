@@ -1,0 +1,167 @@
+"""Trials with an optimizer's rule, trained by programs: many lanes together, or one alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import _pytree as pytree
+
+from study.optimizers.rule import Rule, State
+from study.spec.schedules import CONSTANT
+from study.training.block import DTYPES, Block
+from study.training.forms import FastForms
+from study.training.named import optimizer_named, workload_named
+from study.training.program import Programs
+from study.training.step import Shared, Trial, parts, random_signs, sites_of, step_function
+from study.workloads.draws import Drawn, Site
+from study.workloads.workload import Batch, Carry, Params
+
+
+class ProgramRun:
+    """Trials trained by programs: `width` lanes together, or without a lane axis the lane `lane` alone."""
+
+    stopped = False  # lanes are looked at at curve points only
+
+    def __init__(
+        self, block: Block, width: int, device: torch.device, programs: Programs, lane: int | None = None
+    ) -> None:
+        recipe = block.recipe
+        self.workload, rule = workload_named(recipe.workload, recipe.settings), rule_of(recipe.optimizer)
+        self._programs, self._device, self._recipe, self._rule = programs, device, recipe, rule
+        self._width = width if lane is None else None
+        self.sites: Sequence[Sequence[Site]] = programs.once(
+            ("sites", *recipe.data), lambda: sites_of(self.workload)
+        )
+        self._trial = self._start(block, width, lane)
+        params = self._trial.params if lane is not None else {k: w[0] for k, w in self._trial.params.items()}
+        self._signs = random_signs(block.seed, params) if rule.second_order else itertools.repeat({})
+        self._run: Callable[[Trial, Shared], Trial] | None = None
+
+    def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
+        count, factor = (
+            torch.tensor(value, dtype=torch.float64, device=self._device) for value in (number, rate)
+        )
+        shared = Shared(count, batch, drawn, next(self._signs), factor)
+        if self._run is None:
+            # the schedule and the number of steps are no part of the program
+            program = replace(self._recipe, schedule=CONSTANT, steps=0)
+            function = step_function(self.workload, self._rule, self._recipe)
+            self._run = self._program(
+                ("step", self._width, program), function, (0, None), self._trial, shared
+            )
+        self._trial = self._run(self._trial, shared)
+
+    def losses(self) -> Tensor:
+        total = self._trial.loss_sum
+        self._trial = self._trial._replace(loss_sum=torch.zeros_like(total))
+        return total.reshape(-1)
+
+    def diverged_at(self) -> Tensor:
+        return self._trial.diverged_at.reshape(-1).clone()
+
+    def evaluate(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
+        totals: dict[str, Tensor] = {}
+        items = 0
+        for batch in batches:
+            counted: list[int] = []
+
+            def evaluate(
+                params: Params, carry: Carry, batch: Batch, counted: list[int] = counted
+            ) -> dict[str, Tensor]:
+                sums, count = self.workload.evaluate(params, carry, batch)
+                counted.append(count)
+                return sums
+
+            given = (self._trial.params, self._trial.carry, batch)
+            shapes = tuple(tuple(part.shape) for part in batch)
+            key = ("evaluate", self._width, *self._recipe.data, self._recipe.compile, shapes)
+            sums = self._program(key, evaluate, (0, 0, None), *given)(*given)
+            for name, total in sums.items():
+                totals[name] = totals.get(name, 0.0) + total.reshape(-1).double()
+            items += self._programs.once(("count", *key), counted.pop)  # a kept program calls nobody
+        return {name: total / items for name, total in totals.items()}
+
+    def finite(self) -> Tensor:
+        weights = self._trial.params.values()
+        lanes = self._width or 1
+        return torch.stack([weight.isfinite().view(lanes, -1).all(1) for weight in weights]).all(0)
+
+    def _program(
+        self, key: tuple[object, ...], function: Callable[..., Any], in_dims: tuple[Any, ...], *example: Any
+    ) -> Callable[..., Any]:
+        if self._width is not None:
+            function = fused(function, in_dims)
+        return self._programs.get(key, function, *example, compile=self._recipe.compile)
+
+    def _start(self, block: Block, width: int, lane: int | None) -> Trial:
+        dtype, options = DTYPES[block.recipe.dtype], dict(block.recipe.options)
+        values = fill(self._rule, block.hyperparameters, block.lanes, width)
+        if lane is not None:
+            values = {name: each[lane] for name, each in values.items()}
+        params, carry = (
+            {
+                name: value.to(self._device, dtype if value.is_floating_point() else value.dtype)
+                for name, value in part.items()
+            }
+            for part in self.workload.init(block.seed)
+        )
+        settings = self._rule.settings(options)[1]
+        states: list[State] = [
+            self._rule.init(parts(params, phase)[0], settings) for phase in self.workload.phases
+        ]
+        started = Trial(
+            params=params,
+            carry=carry,
+            states=tuple(states),
+            hyperparameters={},
+            diverged_at=torch.tensor(-1, device=self._device),
+            loss_sum=torch.zeros((), dtype=dtype, device=self._device),
+        )
+        spread = (width,) if lane is None else ()
+        lanes = pytree.tree_map(lambda t: t.to(self._device).expand((*spread, *t.shape)).clone(), started)
+        numbers = {name: torch.as_tensor(each).to(self._device) for name, each in values.items()}
+        return Trial(*lanes)._replace(hyperparameters=numbers)
+
+
+def fused(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
+    """What a function of one trial is for all lanes, its layers in their fast formulations."""
+    lanes = vmap(function, in_dims=in_dims, randomness="same")
+
+    def run(*given: Any) -> Any:
+        with FastForms(), sdpa_kernel(SDPBackend.MATH):  # the others take no lane axis
+            return lanes(*given)
+
+    return run
+
+
+def fill(
+    rule: Rule, given: Mapping[str, NDArray[np.float64]], lanes: int, width: int
+) -> dict[str, NDArray[np.float64]]:
+    """All hyperparameters of a rule (width,): those given (lanes,), checked, defaults, the last lane repeated."""
+    checked = {
+        name: np.array([rule.hyperparameters[name].check(name, value) for value in values.tolist()])
+        for name, values in given.items()
+    }
+    return {
+        name: np.pad(
+            np.broadcast_to(np.asarray(values, dtype=np.float64), lanes), (0, width - lanes), mode="edge"
+        )
+        for name, values in rule.fill(checked).items()
+    }
+
+
+def rule_of(optimizer: str) -> Rule:
+    """The rule of an optimizer's name. Raises ValueError when it is none."""
+    kind = optimizer_named(optimizer)
+    if not isinstance(kind, Rule):
+        raise ValueError(f"{optimizer} is no rule: it trains one by one")
+    return kind

@@ -1,0 +1,1 @@
+"""Data sets: small ones come inside Python packages, others are read from a folder."""

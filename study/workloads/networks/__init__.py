@@ -1,0 +1,1 @@
+"""Networks as plain modules, one file a family."""
