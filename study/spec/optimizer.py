@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import model_serializer, model_validator
 
-from study.spec.schedules import Schedule, Strict
+from study.spec.schedules import Schedule
+from study.spec.strict import Strict
 
 
 class OptimizerSpec(Strict):
@@ -20,6 +21,7 @@ class OptimizerSpec(Strict):
     fixed (or default) lr. `schedule` takes the place of the workload's. All other keys are settings of the optimizer.
     """
 
+    short: ClassVar = "name"
     name: str
     axes: Mapping[str, str] = {}
     schedule: Schedule | None = None

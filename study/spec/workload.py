@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from study.spec.schedules import CONSTANT, NO_DECAY, Schedule, Strict, WeightDecay
+from study.spec.schedules import CONSTANT, NO_DECAY, Schedule, WeightDecay
+from study.spec.strict import Strict
 
 
 class WorkloadSpec(Strict):
@@ -20,13 +21,9 @@ class WorkloadSpec(Strict):
     clip_norm = 1.0                    # largest Euclidean norm of a trial's gradient
     """
 
+    short: ClassVar = "name"
     name: str
     steps: int = Field(400, ge=1, le=10_000_000)
     weight_decay: WeightDecay = NO_DECAY
     schedule: Schedule = CONSTANT
     clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
