@@ -16,7 +16,7 @@ What the names in it lead to is `study.training.resolve`'s business.
 from study.spec.optimizer import OptimizerSpec
 from study.spec.schedules import Schedule, WeightDecay
 from study.spec.study import SpecError, StudySpec, parse_spec, parse_tuning
-from study.spec.toml import load_spec
+from study.spec.toml import load_spec, to_toml
 from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
 
@@ -31,4 +31,5 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "parse_tuning",
+    "to_toml",
 ]

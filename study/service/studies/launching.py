@@ -18,8 +18,7 @@ from study.service.guard.problems import Problem
 from study.service.jobs.cluster import ClusterError
 from study.service.jobs.jobs import Jobs, JobsError
 from study.service.settings import Settings
-from study.service.studies.toml import to_toml
-from study.spec import StudySpec, parse_spec
+from study.spec import StudySpec, parse_spec, to_toml
 
 if TYPE_CHECKING:
     from study.running.plan import Plan

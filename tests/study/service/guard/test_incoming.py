@@ -12,14 +12,12 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
-from hypothesis import strategies as st
 
 from search_spaces import SearchSpace
 from storage.store import open_store
 from study.service.app import create_app
 from study.service.settings import Settings
-from study.service.studies.toml import to_toml
+from study.spec import to_toml
 
 TOKEN = "a-token-for-the-tests"
 SPEC: dict[str, Any] = {
@@ -292,15 +290,3 @@ def test_deleting_is_meant(client: TestClient) -> None:
     assert [study["name"] for study in client.get("/api/v1/studies").json()["studies"]] == ["small"]
     assert client.post("/api/v1/studies/small/stop").status_code == 409
     assert client.get("/api/v1/studies/small/log").status_code == 404
-
-
-values = st.recursive(
-    st.text(max_size=5) | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.text(max_size=5), values, max_size=4))
-def test_toml_reads_back(table: dict[str, Any]) -> None:
-    assert tomllib.loads(to_toml(table)) == table
