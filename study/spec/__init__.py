@@ -17,7 +17,7 @@ What the names in it lead to is `study.training.resolve`'s business.
 from study.spec.optimizer import OptimizerSpec
 from study.spec.schedules import Schedule, WeightDecay
 from study.spec.study import SpecError, StudySpec, parse_spec, parse_tuning
-from study.spec.toml import load_spec
+from study.spec.toml import load_spec, to_toml
 from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
 
@@ -32,4 +32,5 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "parse_tuning",
+    "to_toml",
 ]

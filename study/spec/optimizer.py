@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import model_serializer, model_validator
 
-from study.spec.schedules import Schedule, Strict
+from study.spec.schedules import Schedule
+from study.spec.strict import Strict
 
 
 class OptimizerSpec(Strict):
@@ -20,6 +21,7 @@ class OptimizerSpec(Strict):
     fixed (or default) lr. `schedule` takes the place of the workload's. All other keys are settings of the optimizer.
     """
 
+    short: ClassVar = "name"
     name: str
     axes: Mapping[str, str] = {}
     schedule: Schedule | None = None
@@ -28,11 +30,8 @@ class OptimizerSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _from_toml(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"name": given}
-        if isinstance(given, Mapping) and "name" in given:
-            own = {key: value for key, value in given.items() if key in ("name", "axes", "schedule")}
-            return {**own, "settings": {key: value for key, value in given.items() if key not in own}}
+        if isinstance(given, str | cls) or (isinstance(given, Mapping) and "name" in given):
+            return super()._from_toml(given)
         raise ValueError(f"{given!r} is no optimizer: give a name, or a table with a name and settings")
 
     @model_serializer

@@ -6,19 +6,15 @@ weight_decay = 5e-4                  # or { value = 5e-4, kind = "decoupled" }
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from study.spec.strict import Strict
 
 FACTOR = 0.1
-
-
-class Strict(BaseModel):
-    """What a user wrote, checked: unknown keys and wrong types are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 
 
 class Schedule(Strict):
@@ -34,15 +30,11 @@ class Schedule(Strict):
     During the first `warmup` steps the multiplier is t / warmup instead.
     """
 
+    short: ClassVar = "name"
     name: Literal["constant", "milestones", "cosine", "inverse-sqrt", "1/sqrt(t)"] = "constant"
     warmup: int = Field(0, ge=0)
     at: tuple[float, ...] = Field((), strict=False)
     factor: float = Field(FACTOR, ge=0, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, given: Any) -> Any:
-        return {"name": given} if isinstance(given, str) else given
 
     @model_validator(mode="after")
     def _check(self) -> Schedule:
@@ -89,14 +81,10 @@ class WeightDecay(Strict):
       trial's own lr, but following the schedule (Apollo, 2020, equation 14).
     """
 
+    short: ClassVar = "value"
     value: float = Field(0.0, ge=0, allow_inf_nan=False)
     kind: Literal["L2", "decoupled", "adjusted"] = "L2"
     reference_lr: float | None = Field(None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_number(cls, given: Any) -> Any:
-        return {"value": given} if isinstance(given, (int, float)) and not isinstance(given, bool) else given
 
     @model_validator(mode="after")
     def _check(self) -> WeightDecay:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from search_spaces import SearchSpace, get_space, nearest_name
+from search_spaces import nearest_name
 from study.spec.optimizer import OptimizerSpec
-from study.spec.schedules import Schedule, Strict, WeightDecay
+from study.spec.schedules import Schedule, WeightDecay
+from study.spec.space import Space
+from study.spec.strict import Strict
 from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
 
@@ -27,27 +29,22 @@ class SpecError(ValueError):
         self.errors = errors or []
 
 
-def read_space(given: object) -> SearchSpace:
-    if isinstance(given, SearchSpace):
-        return given
-    return get_space(given) if isinstance(given, str) else SearchSpace.from_table(given)  # type: ignore[arg-type]
-
-
-Space = Annotated[SearchSpace, BeforeValidator(read_space), PlainSerializer(SearchSpace.to_table)]
-
-
 class StudySpec(Strict):
     """One study: workload × optimizers × search space × seeds. Reads and writes JSON without loss."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
-    workload: WorkloadSpec
-    optimizers: tuple[OptimizerSpec, ...] = Field(strict=False)
-    space: Space
-    seeds: int = Field(ge=1, le=100_000)
+    workload: WorkloadSpec = Field(examples=["digits-mlp"])
+    optimizers: tuple[OptimizerSpec, ...] = Field(strict=False, examples=[["adam", "avagrad"]])
+    space: Space = Field(examples=["avagrad-cifar"], description="A published space, or axes by their names.")
+    seeds: int = Field(ge=1, le=100_000, description="How often each cell is trained: seeds 0, 1, ...")
     dtype: Literal["float32", "float64"] = "float32"
-    device: str = Field("cpu", pattern=r"^(cpu|cuda)$")
-    method: Literal["fused", "one-by-one"] | None = None
-    lanes: int | None = Field(None, ge=1, le=100_000)
+    device: str = Field("cpu", pattern=r"^(cpu|cuda)$", description="How to run, not what: it may change.")
+    method: Literal["fused", "one-by-one"] | None = Field(
+        None, description="How trials are trained; the faster way is found by timing when left out."
+    )
+    lanes: int | None = Field(
+        None, ge=1, le=100_000, description="Trials trained together; chosen by itself when left out."
+    )
     tuning: TuningSpec = TuningSpec()
 
     @model_validator(mode="after")

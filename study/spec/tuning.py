@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from study.spec.schedules import Strict
+from study.spec.strict import Strict
 from tuners import TUNERS, check_tuner
 
 

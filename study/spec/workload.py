@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_serializer
 
-from study.spec.schedules import CONSTANT, NO_DECAY, Schedule, Strict, WeightDecay
+from study.spec.schedules import CONSTANT, NO_DECAY, Schedule, WeightDecay
+from study.spec.strict import Strict
 
 
 class WorkloadSpec(Strict):
@@ -23,22 +24,13 @@ class WorkloadSpec(Strict):
     hidden = 32                        # all other keys are arguments of the workload's factory
     """
 
+    short: ClassVar = "name"
     name: str
     steps: int = Field(400, ge=1, le=10_000_000)
     weight_decay: WeightDecay = NO_DECAY
     schedule: Schedule = CONSTANT
     clip_norm: float | None = Field(None, gt=0, allow_inf_nan=False)
     settings: Mapping[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_toml(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"name": given}
-        if not isinstance(given, Mapping) or isinstance(given.get("settings"), Mapping):
-            return given
-        own = {key: value for key, value in given.items() if key in cls.model_fields and key != "settings"}
-        return {**own, "settings": {key: value for key, value in given.items() if key not in own}}
 
     @field_validator("settings")
     @classmethod

@@ -8,10 +8,12 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
 from starlette.responses import HTMLResponse
 
 from study.service.answers.documents import ProblemDocument
 from study.service.guard.problems import MEDIA_TYPE
+from study.spec import StudySpec
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 PAGE = """<!doctype html>
@@ -24,10 +26,11 @@ PAGE = """<!doctype html>
 START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset]});
 """
+COMPONENT = "#/components/schemas/{model}"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
         "description": about,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": COMPONENT.format(model=ProblemDocument.__name__)}}},
     }
     for status, about in {
         400: "A filter, cursor, order, body or Host that is not understood.",
@@ -42,31 +45,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "The database or the cluster does not answer.",
     }.items()
 }
-SPEC_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "description": "What a study file says, see the README.",
-    "properties": {
-        "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 200},
-        "workload": {"type": ["string", "object"], "examples": ["digits-mlp"]},
-        "optimizers": {
-            "type": "array",
-            "items": {"type": ["string", "object"]},
-            "examples": [["adam", "avagrad"]],
-        },
-        "space": {"type": ["string", "object"], "examples": ["avagrad-cifar"]},
-        "seeds": {"type": "integer", "minimum": 1},
-        "dtype": {"enum": ["float32", "float64"]},
-        "device": {"enum": ["cpu", "cuda"]},
-        "lanes": {"type": "integer", "minimum": 1},
-        "tuning": {"type": "object"},
-    },
-    "required": ["name", "workload", "optimizers", "space", "seeds"],
-}
 SPEC_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": SPEC_SCHEMA},
+            "application/json": {"schema": {"$ref": COMPONENT.format(model=StudySpec.__name__)}},
             "application/toml": {"schema": {"type": "string"}},
         },
     }
@@ -110,7 +93,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    schemas["ProblemDocument"] = TypeAdapter(ProblemDocument).json_schema()
+    schemas[ProblemDocument.__name__] = TypeAdapter(ProblemDocument).json_schema()
+    _, spec = models_json_schema([(StudySpec, "validation")], ref_template=COMPONENT)
+    schemas.update(spec["$defs"])
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"token": []}]
     app.openapi_schema = document

@@ -1,10 +1,10 @@
-"""Specs that come over HTTP: read, and refused if they name code or are too large, before anything is imported."""
+"""Specs that come over HTTP: read, and refused if they are too large, before anything is made of them."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from study.service.guard.problems import Problem
@@ -44,14 +44,9 @@ def no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def check_allowed(given: Mapping[str, Any], settings: Settings) -> None:
-    """Raise Problem, with the key, when a spec names an import path that is not allowed, or a grid beyond the limit."""
-    for place, text in texts(given, ()):
-        if ":" in text and not settings.allow_imports:
-            detail = (
-                f"{text[:100]!r} is no name: import paths are allowed by tunability serve --allow-imports"
-            )
-            raise refused(place, detail)
+def check_limits(given: Mapping[str, Any], settings: Settings) -> None:
+    """Raise Problem, with the key, when a spec is deeper or has more entries than any, or a grid beyond the limit."""
+    check_depth(given, ())
     for key, most in MOST_ENTRIES.items():
         entries = given.get(key)
         if isinstance(entries, Mapping | list) and len(entries) > most:
@@ -66,6 +61,17 @@ def check_allowed(given: Mapping[str, Any], settings: Settings) -> None:
         )  # also when it is too large for a float
         if not trials <= settings.max_trials:  # also when it is NaN
             raise refused(("space", str(axis)), too_many(settings))
+
+
+def check_depth(given: Any, place: tuple[str, ...]) -> None:
+    """Raise Problem when nested JSON types are deeper than any study."""
+    if len(place) > DEEPEST:
+        raise refused(place[:3], "is nested too deeply")
+    if isinstance(given, list):
+        given = dict(enumerate(given))
+    if isinstance(given, Mapping):
+        for key, value in given.items():
+            check_depth(value, (*place, str(key)))
 
 
 def values_of(entry: Any) -> float:
@@ -89,18 +95,3 @@ def too_many(settings: Settings) -> str:
 def refused(place: tuple[str, ...], detail: str) -> Problem:
     location = ".".join(place)
     return Problem(422, f"study: {location}: {detail}", [{"location": location, "detail": detail}])
-
-
-def texts(given: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text in nested JSON types, keys too, with where it is. Raises Problem beyond a depth no study has."""
-    if len(place) > DEEPEST:
-        raise refused(place[:3], "is nested too deeply")
-    if isinstance(given, str):
-        yield place, given
-    elif isinstance(given, Mapping):
-        for key, value in given.items():
-            yield place, str(key)
-            yield from texts(value, (*place, str(key)))
-    elif isinstance(given, list | tuple):
-        for number, value in enumerate(given):
-            yield from texts(value, (*place, str(number)))

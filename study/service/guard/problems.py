@@ -104,7 +104,7 @@ def add_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, ours)
 
     async def other_value(request: Request, error: Exception) -> Response:
-        # Errors of a spec are; their module imports torch, and so is not named above.
+        # Errors of a spec, its space and its tuners are.
         if not is_ours(error):
             raise error
         return shown(request, of_error(error))

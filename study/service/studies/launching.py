@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 from storage.store import open_store
 from study.service.answers.documents import PlanDocument
 from study.service.answers.reads import Reads
-from study.service.guard.incoming import check_allowed, check_trials
+from study.service.guard.incoming import check_limits, check_trials
 from study.service.guard.problems import Problem
 from study.service.jobs.cluster import ClusterError
 from study.service.jobs.jobs import Jobs, JobsError
 from study.service.settings import Settings
-from study.service.studies.toml import to_toml
+from study.spec import StudySpec, parse_spec, to_toml
 
 if TYPE_CHECKING:
     from study.running.plan import Plan
-    from study.spec import StudySpec
     from study.training.resolve import Study
 
 
@@ -45,10 +44,8 @@ class Launcher:
         return self._jobs.cluster.slots() if self._jobs.own else None
 
     def parse(self, given: Mapping[str, Any]) -> Study:
-        """A checked study; raises Problem or SpecError."""
-        check_allowed(given, self._settings)
-        from study.spec import parse_spec
-
+        """A checked study, of import paths only where they are allowed; raises Problem or SpecError."""
+        check_limits(given, self._settings)
         spec = parse_spec(given)
         check_trials(spec.trials, self._settings)
         from study.training.resolve import resolve

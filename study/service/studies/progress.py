@@ -17,7 +17,7 @@ from study.service.answers.documents import OptimizerProgress, State, StudyDocum
 from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number
 from study.service.answers.shared import Shared
 from study.service.jobs.jobs import Jobs, Table
-from study.service.studies.toml import to_toml
+from study.spec import to_toml
 
 LATELY = timedelta(seconds=30)
 

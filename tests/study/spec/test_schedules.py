@@ -90,7 +90,7 @@ def test_what_a_schedule_refuses(given: object, message: str) -> None:
         ({"value": 0.1, "kind": "adjusted"}, "reference_lr goes with kind = 'adjusted'"),
         ({"value": 0.1, "reference_lr": 0.1}, "reference_lr goes with kind = 'adjusted'"),
         ({"value": 0.1, "kind": "l2"}, "'L2', 'decoupled' or 'adjusted'"),
-        (True, "valid dictionary"),
+        (True, "valid number"),
     ],
 )
 def test_what_weight_decay_refuses(given: object, message: str) -> None:

@@ -3,11 +3,10 @@
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
-from study.spec import SpecError, StudySpec, load_spec, parse_spec
+from study.spec import SpecError, StudySpec, parse_spec
 
 STUDY = """
 name = "fig"
@@ -85,18 +84,6 @@ def test_what_is_not_allowed_is_one_clear_line(old: str, new: str, message: str)
     assert message in text
     assert text.startswith("fig.toml: ")
     assert "\n" not in text
-
-
-def test_broken_toml_names_the_line(tmp_path: Path) -> None:
-    path = tmp_path / "broken.toml"
-    path.write_text('name = "a"\nseeds = = 3\n')
-    with pytest.raises(SpecError, match=r"broken.toml: is not valid TOML: .*line 2"):
-        load_spec(path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"nothing.toml: cannot be read \(No such file"):
-        load_spec(tmp_path / "nothing.toml")
 
 
 def test_reading_needs_no_torch() -> None:

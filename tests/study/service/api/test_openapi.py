@@ -1,5 +1,7 @@
 """The OpenAPI document is true: schemathesis asks what it allows, and more, and holds every answer against it."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from study.service.app import create_app
 from study.service.settings import Settings
+from study.spec import StudySpec
 
 TOKEN = "a-token-for-the-tests"
 CHECKS = [
@@ -59,6 +62,21 @@ def test_whatever_is_asked(url: str, method: str, path: str, of_a_study: bool) -
         case.call_and_validate(headers=HEADERS, checks=CHECKS)
 
     ask()
+
+
+def test_a_study_is_described_as_it_is_read(url: str) -> None:
+    document = create_app(Settings(url, token=TOKEN)).openapi()
+    for path in ("/api/v1/plan", "/api/v1/studies"):
+        body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert body == {"$ref": "#/components/schemas/StudySpec"}
+    schemas = document["components"]["schemas"]
+    text = json.dumps(StudySpec.model_json_schema()).replace("#/$defs/", "#/components/schemas/")
+    whole = json.loads(text)
+    for name, schema in whole.pop("$defs").items():
+        assert schemas[name] == schema
+    assert schemas["StudySpec"] == whole
+    named = set(re.findall(r'"\$ref": "(.*?)"', json.dumps(document)))
+    assert named <= {f"#/components/schemas/{name}" for name in schemas}
 
 
 def test_every_route_is_described_and_in_the_readme(url: str) -> None:

@@ -1,19 +1,23 @@
-"""Specs over HTTP: what is refused, before anything is imported, and what a form is told."""
+"""Specs over HTTP: what is refused, and what a form is told; nothing that they name is imported unless allowed."""
 
 import json
+import secrets
 import sys
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
-from hypothesis import strategies as st
 
+from search_spaces import SearchSpace
+from storage.store import open_store
 from study.service.app import create_app
 from study.service.settings import Settings
-from study.service.studies.toml import to_toml
+from study.spec import to_toml
 
 TOKEN = "a-token-for-the-tests"
 SPEC: dict[str, Any] = {
@@ -23,7 +27,7 @@ SPEC: dict[str, Any] = {
     "space": {"alpha": [0.01, 0.1], "eps": {"low": 1e-8, "high": 1, "num": 5, "scale": "log"}},
     "seeds": 2,
 }
-TRAP = "import pathlib; pathlib.Path(__file__).with_name('sprung').touch(); WORKLOAD = None"
+TRAP = "import pathlib; pathlib.Path(__file__).with_name('sprung').touch()"
 
 
 def test_a_plan_and_its_file(client: TestClient) -> None:
@@ -60,41 +64,133 @@ def test_what_is_wrong_and_where(
     assert detail in problem["errors"][0]["detail"]
 
 
-@pytest.mark.parametrize(
-    ("place", "changes"),
-    [
-        ("workload", {"workload": "trap:WORKLOAD"}),
-        ("workload.name", {"workload": {"name": "trap:WORKLOAD"}}),
-        ("optimizers.1", {"optimizers": ["adam", "trap:WORKLOAD"]}),
-        ("optimizers.0.name", {"optimizers": [{"name": "trap:WORKLOAD"}]}),
-        ("optimizers", {"optimizers": "trap:WORKLOAD"}),
-        ("optimizers.0.0.name", {"optimizers": [[{"name": "trap:WORKLOAD"}]]}),
-        ("optimizers.0.settings.x", {"optimizers": [{"name": "adam", "settings": {"x": "trap:WORKLOAD"}}]}),
-        ("space", {"space": "trap:WORKLOAD"}),
-        ("tuning.tuners.0", {"tuning": {"tuners": ["trap:WORKLOAD"]}}),
-        ("", {"trap:WORKLOAD": 1}),
-    ],
-)
+@dataclass(frozen=True)
+class Trap:
+    """A module that leaves a file when it is run; a spec names it `trap`."""
+
+    name: str
+    sprung: Path
+
+    def inside(self, spec: Mapping[str, Any]) -> Any:
+        return json.loads(json.dumps(spec).replace("trap", self.name))
+
+    def is_untouched(self) -> bool:
+        return not self.sprung.exists() and not any(self.name in module for module in sys.modules)
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trap:
+    name = f"trap_{secrets.token_hex(4)}"  # what was imported once is not run again
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(TRAP)
+    (tmp_path / name / "inner.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    return Trap(name, tmp_path / name / "sprung")
+
+
+NAMED = [
+    ("workload", {"workload": "trap:WORKLOAD"}),
+    ("workload", {"workload": {"name": "trap:WORKLOAD", "steps": 3, "schedule": "cosine"}}),
+    ("workload", {"workload": "trap.inner:WORKLOAD"}),
+    ("optimizers.1", {"optimizers": ["adam", "trap:Optimizer"]}),
+    ("optimizers.0", {"optimizers": ["trap.inner:Optimizer"]}),
+    ("optimizers.0", {"optimizers": [{"name": "trap:Optimizer"}]}),
+    (
+        "optimizers.0",
+        {"optimizers": [{"name": "trap:Optimizer", "axes": {"alpha": "lr"}, "betas": [0.9, 1]}]},
+    ),
+]
+
+
+def asked(client: TestClient, path: str, kind: str, spec: Mapping[str, Any]) -> httpx2.Response:
+    body = json.dumps(spec) if kind == "json" else to_toml(spec)
+    return client.post(path, content=body, headers={"content-type": f"application/{kind}; charset=utf-8"})
+
+
+@pytest.mark.parametrize(("place", "changes"), NAMED)
 @pytest.mark.parametrize("kind", ["json", "toml"])
 @pytest.mark.parametrize("path", ["/api/v1/plan", "/api/v1/studies"])
 def test_nothing_is_imported(
-    client: TestClient,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    place: str,
-    changes: Any,
-    kind: str,
-    path: str,
+    client: TestClient, trap: Trap, place: str, changes: Any, kind: str, path: str
 ) -> None:
-    (tmp_path / "trap.py").write_text(TRAP)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    spec = SPEC | changes
-    body = json.dumps(spec) if kind == "json" else to_toml(spec)
-    answer = client.post(path, content=body, headers={"content-type": f"application/{kind}; charset=utf-8"})
+    answer = asked(client, path, kind, trap.inside(SPEC | changes))
     assert answer.status_code == 422
     assert "import paths are allowed by tunability serve --allow-imports" in answer.json()["detail"]
-    assert answer.json()["errors"][0]["location"] == place
-    assert not (tmp_path / "sprung").exists()
+    assert [error["location"] for error in answer.json()["errors"]] == [place]
+    assert trap.is_untouched()
+
+
+@pytest.mark.parametrize(("place", "changes"), NAMED)
+def test_what_is_not_imported_would_be_if_it_were_allowed(
+    url: str, trap: Trap, place: str, changes: Any
+) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    app = create_app(Settings(url, token=TOKEN, allow_imports=True))
+    with TestClient(app, "http://127.0.0.1", headers=headers) as client:
+        answer = asked(client, "/api/v1/plan", "json", trap.inside(SPEC | changes))
+    assert answer.status_code == 422
+    assert "cannot be imported" in answer.json()["detail"]
+    assert [error["location"] for error in answer.json()["errors"]] == [place]
+    assert not trap.is_untouched()
+
+
+@pytest.mark.parametrize(
+    ("place", "changes"),
+    [
+        ("optimizers", {"optimizers": "trap:Optimizer"}),
+        ("optimizers.0", {"optimizers": [[{"name": "trap:Optimizer"}]]}),
+        ("optimizers.0", {"optimizers": [{"name": "adam", "settings": {"x": "trap:Optimizer"}}]}),
+        ("optimizers.0", {"optimizers": [{"name": "adam", "beta1": "trap:Optimizer"}]}),
+        ("optimizers.0", {"optimizers": [{"name": "adam", "amsgrad": {"name": "trap:Optimizer"}}]}),
+        ("optimizers.0", {"optimizers": [{"name": "adam", "axes": {"alpha": "trap:Optimizer"}}]}),
+        ("optimizers.0", {"optimizers": [{"name": "adam", "axes": {"trap:Optimizer": "lr"}}]}),
+        ("optimizers.0.axes", {"optimizers": [{"name": "adam", "axes": "trap:Optimizer"}]}),
+        ("optimizers.0.schedule.name", {"optimizers": [{"name": "adam", "schedule": "trap:Optimizer"}]}),
+        ("workload.schedule.name", {"workload": {"name": "digits-mlp", "schedule": "trap:WORKLOAD"}}),
+        (
+            "workload.weight_decay.value",
+            {"workload": {"name": "digits-mlp", "weight_decay": "trap:WORKLOAD"}},
+        ),
+        ("workload.trap:WORKLOAD", {"workload": {"name": "digits-mlp", "trap:WORKLOAD": 1}}),
+        ("space", {"space": "trap:WORKLOAD"}),
+        ("space", {"space": {"trap:WORKLOAD": [1, 2]}}),
+        ("space", {"space": {"alpha": {"values": [1, 2], "scale": "trap:WORKLOAD"}}}),
+        ("tuning.tuners", {"tuning": {"tuners": ["trap:WORKLOAD"]}}),
+        ("device", {"device": "trap:WORKLOAD"}),
+        ("name", {"name": "trap:WORKLOAD"}),
+        ("trap:WORKLOAD", {"trap:WORKLOAD": 1}),
+    ],
+)
+@pytest.mark.parametrize("allowed", [False, True])
+def test_nowhere_else_is_anything_imported(
+    url: str, trap: Trap, place: str, changes: Any, allowed: bool
+) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    app = create_app(Settings(url, token=TOKEN, allow_imports=allowed))
+    with TestClient(app, "http://127.0.0.1", headers=headers) as client:
+        for path, kind in (("/api/v1/plan", "json"), ("/api/v1/studies", "toml")):
+            answer = asked(client, path, kind, trap.inside(SPEC | changes))
+            assert answer.status_code == 422
+            assert [error["location"] for error in answer.json()["errors"]] == [
+                place.replace("trap", trap.name)
+            ]
+    assert trap.is_untouched()
+
+
+@pytest.mark.parametrize(("place", "changes"), NAMED)
+def test_a_stored_study_is_shown_but_not_resumed(
+    client: TestClient, url: str, trap: Trap, place: str, changes: Any
+) -> None:
+    spec = trap.inside(SPEC | changes)
+    space = SearchSpace.from_table(spec["space"])
+    with open_store(url, create=True) as store:
+        store.declare("new", ["first"], space=space, metric="error", spec=spec, provenance={})
+    for path in ("/api/v1/studies", "/api/v1/studies/new", "/api/v1/studies/new/trials", "/studies/new"):
+        assert client.get(path).status_code == 200, path
+    answer = client.post("/api/v1/studies/new/resume")
+    assert answer.status_code == 422
+    assert [error["location"] for error in answer.json()["errors"]] == [place]
+    assert trap.is_untouched()
 
 
 def test_imports_that_are_allowed(url: str) -> None:
@@ -194,15 +290,3 @@ def test_deleting_is_meant(client: TestClient) -> None:
     assert [study["name"] for study in client.get("/api/v1/studies").json()["studies"]] == ["small"]
     assert client.post("/api/v1/studies/small/stop").status_code == 409
     assert client.get("/api/v1/studies/small/log").status_code == 404
-
-
-values = st.recursive(
-    st.text(max_size=5) | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.text(max_size=5), values, max_size=4))
-def test_toml_reads_back(table: dict[str, Any]) -> None:
-    assert tomllib.loads(to_toml(table)) == table
