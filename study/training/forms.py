@@ -45,23 +45,22 @@ def conv2d(
     dilation: Size = 1,
     groups: int = 1,
 ) -> Tensor | None:
-    """(n, c, h, w) with weights (out, c, kh, kw) -> (n, out, h', w'): one product with shifted copies of the images."""
-    if x.ndim != 4 or groups != 1:
+    """(n, c, h, w) with weights (out, c / groups, kh, kw) -> (n, out, h', w'): a product with shifted images.
+
+    Products and not a grouped convolution, whose bits depend on the number of lanes when channels are few.
+    """
+    if x.ndim != 4:
         return None
     out, channels, rows, columns = weight.shape
-    kernel, dilation = (rows, columns), pair(dilation)
-    around = padding_of(padding, kernel, dilation)
-    padded = F.pad(x, around) if any(around) else x
-    shifted = windows(padded, kernel, pair(stride), dilation)
-    count, _, height, width = shifted[0].shape
-    # (c, kh kw, h', w', n): images innermost
-    patches = torch.stack([each.permute(1, 2, 3, 0) for each in shifted], 1).reshape(
-        channels * rows * columns, -1
-    )
-    y = weight.reshape(out, -1) @ patches
-    if bias is not None:
-        y = y + bias[:, None]
-    return y.reshape(out, height, width, count).permute(3, 0, 1, 2)
+    kernel, gaps = (rows, columns), pair(dilation)
+    images = x.permute(1, 2, 3, 0)
+    shifted = windows(images, kernel, pair(stride), gaps, padding_of(padding, kernel, gaps))
+    _, height, width, count = shifted[0].shape
+    # (groups, c / groups · kh kw, h' w' n)
+    patches = torch.stack(shifted, 1).reshape(groups, channels * rows * columns, -1)
+    y = torch.bmm(weight.reshape(groups, out // groups, -1), patches)
+    y = y.reshape(out, height, width, count).permute(3, 0, 1, 2)
+    return y if bias is None else y + bias[:, None, None]
 
 
 def batch_norm(
@@ -106,7 +105,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | No
     """(n, in) with weights (out, in) -> (n, out)."""
     if x.ndim != 2:
         return None
-    y = weight @ x.mT
+    y = torch.bmm(weight[None], x.mT[None])[0]
     return (y if bias is None else y + bias[:, None]).mT
 
 
@@ -166,12 +165,17 @@ def max_pool2d(
     """(n, c, h, w) -> (n, c, h', w'): as torch's, the first of equal values takes the gradient, and NaN wins."""
     if x.ndim != 4 or ceil_mode:
         return None
-    rows, columns = pair(padding)
-    x = F.pad(x, (columns, columns, rows, rows), value=-math.inf) if rows or columns else x
-    best, *others = windows(x, pair(kernel_size), pair(stride or kernel_size), pair(dilation))
+    best, *others = windows(
+        x.permute(1, 2, 3, 0),
+        pair(kernel_size),
+        pair(stride or kernel_size),
+        pair(dilation),
+        padding_of(padding, (0, 0), (0, 0)),
+        -math.inf,
+    )
     for each in others:
         best = torch.where((each > best) | each.isnan(), each, best)
-    return best
+    return best.permute(3, 0, 1, 2)
 
 
 def avg_pool2d(
@@ -184,31 +188,40 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Tensor | None:
     """(n, c, h, w) -> (n, c, h', w')."""
-    rows, columns = pair(padding)
-    if x.ndim != 4 or ceil_mode or divisor_override or ((rows or columns) and not count_include_pad):
+    around = padding_of(padding, (0, 0), (0, 0))
+    if x.ndim != 4 or ceil_mode or divisor_override or (any(around) and not count_include_pad):
         return None
-    x = F.pad(x, (columns, columns, rows, rows)) if rows or columns else x
-    parts = windows(x, pair(kernel_size), pair(stride or kernel_size), (1, 1))
-    return functools.reduce(torch.add, parts) / len(parts)
+    parts = windows(x.permute(1, 2, 3, 0), pair(kernel_size), pair(stride or kernel_size), (1, 1), around)
+    return (functools.reduce(torch.add, parts) / len(parts)).permute(3, 0, 1, 2)
 
 
 def windows(
-    images: Tensor, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+    images: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    fill: float = 0.0,
 ) -> list[Tensor]:
-    """What each place of a sliding kernel sees, row by row: views of images (..., h, w), each (..., h', w')."""
-    height, width = (
-        (size - gap * (places - 1) - 1) // step + 1
-        for size, places, step, gap in zip(images.shape[-2:], kernel, stride, dilation, strict=True)
-    )
-    tops, lefts = ([gap * i for i in range(places)] for places, gap in zip(kernel, dilation, strict=True))
+    """What each place of a sliding kernel sees, row by row: (c, h', w', n) of images (c, h, w, n)."""
+    (height, width), (down, right) = images.shape[1:3], stride
+    left, after, top, below = padding
+    out_height = (height + top + below - dilation[0] * (kernel[0] - 1) - 1) // down + 1
+    out_width = (width + left + after - dilation[1] * (kernel[1] - 1) - 1) // right + 1
+    # up to a multiple of the stride: then windows are unit steps in the images' rows and columns taken apart
+    below += -(height + top + below) % down
+    after += -(width + left + after) % right
+    if any((left, after, top, below)):
+        images = F.pad(images, (0, 0, left, after, top, below), value=fill)
+    channels, height, width, count = images.shape
+    apart = images.reshape(channels, height // down, down, width // right, right, count)
+    planes = [half.unbind(3) for half in apart.unbind(2)]
     return [
-        images[
-            ...,
-            top : top + (height - 1) * stride[0] + 1 : stride[0],
-            left : left + (width - 1) * stride[1] + 1 : stride[1],
+        planes[row % down][column % right][
+            :, row // down : row // down + out_height, column // right : column // right + out_width
         ]
-        for top in tops
-        for left in lefts
+        for row in range(0, dilation[0] * kernel[0], dilation[0])
+        for column in range(0, dilation[1] * kernel[1], dilation[1])
     ]
 
 
