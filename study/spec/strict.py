@@ -24,7 +24,9 @@ class Strict(BaseModel):
     @classmethod
     def _from_toml(cls, given: Any) -> Any:
         if isinstance(given, Mapping) and "settings" in cls.model_fields:
-            own = {key: value for key, value in given.items() if key in cls.model_fields and key != "settings"}
+            own = {
+                key: value for key, value in given.items() if key in cls.model_fields and key != "settings"
+            }
             return {**own, "settings": {key: value for key, value in given.items() if key not in own}}
         if cls.short is None or isinstance(given, Mapping | cls):
             return given

@@ -75,7 +75,9 @@ def layers(
         x = torch.cat(outputs, -1) if bidirectional else outputs[0]
         if dropout and train and layer < count - 1:
             x = F.dropout(x, dropout, True)
-    return x.transpose(0, 1) if batch_first else x, tuple(torch.stack(parts) for parts in zip(*last, strict=True))
+    return x.transpose(0, 1) if batch_first else x, tuple(
+        torch.stack(parts) for parts in zip(*last, strict=True)
+    )
 
 
 def lstm(x: Tensor, states: Any, weights: Any, *more: Any) -> tuple[Tensor, Tensor, Tensor] | None:
