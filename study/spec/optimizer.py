@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import model_serializer, model_validator
+from pydantic import model_serializer
 
 from study.spec.schedules import Schedule
 from study.spec.strict import Strict
@@ -27,11 +27,10 @@ class OptimizerSpec(Strict):
     schedule: Schedule | None = None
     settings: Mapping[str, Any] = {}
 
-    @model_validator(mode="before")
     @classmethod
-    def _from_toml(cls, given: Any) -> Any:
+    def table(cls, given: Any) -> Any:
         if isinstance(given, str | cls) or (isinstance(given, Mapping) and "name" in given):
-            return super()._from_toml(given)
+            return super().table(given)
         raise ValueError(f"{given!r} is no optimizer: give a name, or a table with a name and settings")
 
     @model_serializer

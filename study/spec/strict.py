@@ -23,6 +23,11 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_toml(cls, given: Any) -> Any:
+        return cls.table(given)
+
+    @classmethod
+    def table(cls, given: Any) -> Any:
+        """What was written in a study file as the fields of the model."""
         if isinstance(given, Mapping) and "settings" in cls.model_fields:
             own = {
                 key: value for key, value in given.items() if key in cls.model_fields and key != "settings"
