@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from study.workloads.draws import seeded
-from study.workloads.workload import Workload
+from study.workloads.workload import Batch, Carry, Params, Workload
 
 
 @lru_cache(maxsize=32)
 def flops_per_step(workload: Workload) -> int:
     """Floating-point operations of the matrix products and convolutions of a step, forward and backward."""
     with FlopCounterMode(display=False) as counter:
-        _differentiate(workload)
+        _differentiate(workload, *workload.init(0), next(workload.batches(0)))
     return int(counter.get_total_flops())
 
 
@@ -24,24 +24,21 @@ def flops_per_step(workload: Workload) -> int:
 def bytes_per_lane(workload: Workload) -> int:
     """Float32 working set of a lane in one step without optimizer state: weights, gradients, what backward needs."""
     params, carry = workload.init(0)
-    kept: dict[int, int] = {}
+    batch = next(workload.batches(0))
+    kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    inputs = {part.untyped_storage().data_ptr() for part in next(workload.batches(0))}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        _differentiate(workload)
-    saved = sum(size for pointer, size in kept.items() if pointer not in inputs)
-    own = sum(w.numel() * w.element_size() for w in params.values())
-    return 2 * own + sum(w.numel() * w.element_size() for w in carry.values()) + saved
+        _differentiate(workload, params, carry, batch)
+    known = {part.untyped_storage().data_ptr() for part in (*batch, *params.values(), *carry.values())}
+    saved = sum(each.untyped_storage().nbytes() for pointer, each in kept.items() if pointer not in known)
+    return saved + sum(count * w.nbytes for part, count in ((params, 2), (carry, 1)) for w in part.values())
 
 
-def _differentiate(workload: Workload) -> None:
-    params, carry = workload.init(0)
-    batch = next(workload.batches(0))
+def _differentiate(workload: Workload, params: Params, carry: Carry, batch: Batch) -> None:
     for phase in workload.phases:
         with torch.enable_grad():
             leaves = {name: w.detach().requires_grad_(phase.trains(name)) for name, w in params.items()}

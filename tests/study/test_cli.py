@@ -133,7 +133,7 @@ def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.
         ),
         ("tuners", ["tpe-multivariate", "Gradientless descent", "Gaussian process"]),
         ("optimizers", ["constant (or belief)", "0.001 · lr", "package.module:Class", "one by one"]),
-        ("workloads", ["digits-mlp", "digits-cnn", "mnist-mlp", "4,810"]),
+        ("workloads", ["digits-mlp", "digits-cnn-bn", "mnist-cnn-bn", "4,810"]),
         ("spaces", ["avagrad-cifar", "441", "AvaGrad, section 5.1"]),
     ],
 )
@@ -149,7 +149,10 @@ from study.optimizers import Rule
 from study.workloads import WORKLOADS
 
 RULE = Rule(study.optimizers.sgd.init, study.optimizers.sgd.update, study.optimizers.sgd.ARGUMENTS)
-WORKLOAD = WORKLOADS["digits-mlp"]
+
+
+def workload(hidden=8):
+    return WORKLOADS["digits-mlp"](hidden)
 """
 
 
@@ -159,7 +162,7 @@ def test_import_paths_from_spec_to_store(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(
         """
         name = "foreign"
-        workload = { name = "somebodys:WORKLOAD", steps = 20, schedule = "cosine", clip_norm = 1.0 }
+        workload = { name = "somebodys:workload", hidden = 16, steps = 20, schedule = "cosine", clip_norm = 1.0 }
         optimizers = ["somebodys:RULE", { name = "pytorch_optimizer:Lion", axes = { alpha = "lr" } }]
         space = { alpha = [1e-3, 1e-2, 1e-1] }
         seeds = 2
@@ -170,10 +173,7 @@ def test_import_paths_from_spec_to_store(tmp_path: Path) -> None:
     planned = subprocess.run(
         [*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert (
-        "note: pytorch_optimizer:Lion is no rule: its trials are trained one after another, about"
-        in planned.stdout
-    )
+    assert "pytorch_optimizer:Lion: one-by-one, uncompiled, about" in planned.stdout
     assert "somebodys:RULE is no rule" not in planned.stdout
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -422,6 +422,83 @@ def test_wrong_study_files(
 ) -> None:
     spec = write_study(old=old, new=new)
     assert message in refused(cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
+
+
+MODULES = """
+import torch
+import torch.nn.functional as F
+from study.workloads import ModuleWorkload, error_rate
+
+x, y = torch.rand(96, 6), torch.arange(96) % 3
+
+
+def workload(inputs=6, outputs=3, batch=16, labels=96, kept=96, mistake=None, dropout=0.0):
+    if mistake == "raises":
+        raise OSError("no such file: images.npy")
+
+    def loss(predicted, targets):
+        return predicted.sum(1) if mistake == "loss" else F.cross_entropy(predicted, targets)
+
+    def metric(predicted, targets):
+        return predicted.mean(0) if mistake == "metric" else error_rate(predicted, targets)
+
+    def model():
+        return torch.nn.Sequential(torch.nn.Dropout(dropout), torch.nn.Linear(inputs, outputs))
+
+    data = x[:kept], y[:labels]
+    return ModuleWorkload(model, data, 0.25, loss, {"validation_error": metric}, batch)
+
+
+def needs(width):
+    return workload()
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            'name = "modules:workload", mistake = "raises"',
+            "modules:workload cannot be made (FileNotFoundError|OSError",
+        ),
+        ('name = "modules:needs"', "modules:needs needs width: give it in the study file"),
+        ('name = "modules:workload", inptus = 3', "unknown key 'inptus' (did you mean 'inputs'?)"),
+        (
+            'name = "modules:workload", mistake = "metric"',
+            "the metric 'validation_error' is a tensor of shape (3,)",
+        ),
+        ('name = "modules:workload", mistake = "loss"', "the loss is a tensor of shape (16,): give a scalar"),
+        ('name = "modules:workload", kept = 0, labels = 0', "train is empty: give at least one item"),
+        ('name = "modules:workload", batch = 73', "batch = 73 is more than the 72 training items"),
+        ('name = "modules:workload", labels = 95', "train has 96 and 95 items: give as many of each"),
+        (
+            'name = "modules:workload", outputs = 2',
+            "model, data and loss do not fit together (IndexError: Target",
+        ),
+        (
+            'name = "modules:workload", inputs = 5',
+            "model, data and loss do not fit together (RuntimeError: mat1",
+        ),
+        ('name = "modules:nothing"', "modules:nothing cannot be imported (AttributeError"),
+        ('name = "digits-mlp", hidden = 0.5', "digits-mlp cannot be made (TypeError"),
+    ],
+)
+def test_wrong_workloads(
+    cli: Cli,
+    write_study: WriteStudy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    table: str,
+    message: str,
+) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "modules.py").write_text(MODULES)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    spec = write_study(old='name = "digits-mlp"', new=table)
+    line = refused(cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
+    assert any(each in line for each in message.split("|"))
 
 
 def other_sqlite(path: Path) -> None:

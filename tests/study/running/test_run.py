@@ -18,6 +18,7 @@ import torch
 
 from storage.store import StoreError, open_store
 from study.running import launch
+from study.running.choices import METHODS, with_untimed
 from study.running.plan import lanes_per_block, plan, stored_plan
 from study.running.provenance import provenance
 from study.running.run import run
@@ -100,6 +101,7 @@ def test_a_study_through_ray_is_readable_by_plain_optuna(
     provenance = study.user_attrs["tunability:provenance"]
     assert provenance["packages"]["torch"].startswith("2.")
     assert provenance["seeds"] == [0, 1]
+    assert provenance[METHODS]["adam"] == {"method": "fused", "compile": False, "lanes": 63, "seconds": None}
     assert len(provenance["data_sha256"]) == 64
     # again: nothing to do, nothing changed
     assert f"{TRIALS} of {TRIALS} trials stored\n" in finish(
@@ -169,10 +171,10 @@ def test_a_running_cluster(tmp_path: Path, write_study: WriteStudy, start: Start
 
 def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
     good = [
-        Block(Recipe("digits-mlp", "adam", steps=20), seed, {"lr": np.array([0.01, 0.1])})
+        Block(Recipe("digits-mlp", "adam", steps=20, compile=False), seed, {"lr": np.array([0.01, 0.1])})
         for seed in range(3)
     ]
-    bad = Block(Recipe("digits-mlp", "adam", steps=20), 7, {"lr": np.array([-1.0])})
+    bad = Block(Recipe("digits-mlp", "adam", steps=20, compile=False), 7, {"lr": np.array([-1.0])})
     outcomes: dict[int, Outcome] = {}
     failures: list[tuple[int, str]] = []
     with launch.cluster(None, "cpu") as workers:
@@ -181,7 +183,6 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
             [good[0], bad, *good[1:]],
             workers,
             "cpu",
-            compile=False,
             on_outcome=lambda block, outcome: outcomes.setdefault(block.seed, outcome) and None,
             on_failure=lambda block, error: failures.append((block.seed, error)),
         )
@@ -212,7 +213,7 @@ def small(**changes: object) -> Study:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7, 64])
-@pytest.mark.parametrize("workload", ["digits-mlp", "digits-cnn", "mnist-mlp"])
+@pytest.mark.parametrize("workload", ["digits-mlp", "digits-cnn-bn", "mnist-mlp"])
 def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
     spec = small(workload=workload)
     todo = plan(spec, None, workers)
@@ -228,12 +229,12 @@ def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
 
 
 def lanes_of(spec: Study, workers: int) -> int:
-    return lanes_per_block(spec, spec.optimizers[0], workers)
+    return lanes_per_block(with_untimed(spec), spec.optimizers[0], workers)
 
 
 def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
     assert lanes_of(small(), 2) == 63
-    assert lanes_of(small(workload="mnist-mlp"), 2) < lanes_of(small(workload="digits-cnn"), 2) < 63
+    assert lanes_of(small(workload="mnist-cnn-bn"), 2) < lanes_of(small(workload="digits-cnn"), 2) < 63
     assert lanes_of(small(dtype="float64"), 2) < 63
     assert lanes_of(small(lanes=5), 2) == 5
     assert lanes_of(small(lanes=5000), 2) == 441
@@ -272,11 +273,11 @@ def test_an_error_of_the_store_ends_the_run_as_itself() -> None:
         raise StoreError("the disk is full")
 
     blocks = [
-        Block(Recipe("digits-mlp", "adam", steps=20), seed, {"lr": np.array([0.01, 0.1])})
+        Block(Recipe("digits-mlp", "adam", steps=20, compile=False), seed, {"lr": np.array([0.01, 0.1])})
         for seed in range(3)
     ]
     with launch.cluster(None, "cpu") as workers, pytest.raises(StoreError, match="the disk is full"):
-        launch.train_blocks(blocks, workers, "cpu", compile=False, on_outcome=full, on_failure=print)
+        launch.train_blocks(blocks, workers, "cpu", on_outcome=full, on_failure=print)
 
 
 def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
@@ -294,7 +295,7 @@ def test_two_compiled_runs_give_the_same_bits(
     tmp_path: Path, write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through Ray, where every worker compiles or finds in the cache what another compiled."""
-    monkeypatch.setattr("study.running.plan.COMPILE_FLOPS", 0)
+    monkeypatch.setattr("study.training.choose.COMPILE_FLOPS", 0)
     spec = load_study(write_study(lanes=6, old='"adam", "avagrad"', new='"adam"'))
     tables = []
     for name in ("one", "two"):

@@ -8,7 +8,7 @@ import pytest
 
 from study.optimizers import OPTIMIZERS
 from study.spec import Schedule, SpecError, StudySpec, WeightDecay, parse_spec
-from study.training.block import Recipe
+from study.training.block import Choice, Recipe
 from study.training.resolve import Study, load_study, resolve
 
 STUDY = """
@@ -18,6 +18,7 @@ optimizers = ["adam", { name = "avagrad", betas = [0.9, 0.99] }]
 space = "avagrad-cifar"
 seeds = 3
 """
+FUSED = Choice("fused", True, 2)
 
 
 def study(old: str = "", new: str = "") -> Study:
@@ -29,7 +30,7 @@ def test_a_study_file_says_what_it_says() -> None:
     fig = study()
     assert fig.spec.trials == 441 * 2 * 3
     assert (fig.spec.workload.steps, fig.spec.workload.weight_decay.value) == (400, 0.0)
-    assert fig.recipe(fig.optimizers[1]) == Recipe("digits-mlp", "avagrad")
+    assert fig.recipe_by(fig.optimizers[1], FUSED) == Recipe("digits-mlp", "avagrad")
     assert fig.optimizers[1].hyperparameters({"alpha": np.array([0.5])}) == {
         "beta1": 0.9,
         "beta2": 0.99,
@@ -70,6 +71,18 @@ def test_a_published_space_is_the_table_it_stands_for() -> None:
         ('"avagrad-cifar"', "{ alpha = [1], lr = [1, 2] }", "lr is given twice"),
         ("betas = [0.9, 0.99]", "betas = [0.9]", "betas = [0.9] is not allowed: give 2 numbers"),
         ("betas = [0.9, 0.99]", "betas = [0.9, 1.0]", "beta2 = 1.0 is not allowed"),
+        (
+            '"digits-mlp"',
+            '{ name = "digits-mlp", step = 3 }',
+            "workload: unknown key 'step' (did you mean 'steps'?): allowed are steps, schedule, weight_decay, clip",
+        ),
+        (
+            '"digits-mlp"',
+            '{ name = "digits-mlp", hiden = 3 }',
+            "unknown key 'hiden' (did you mean 'hidden'?): allowed are steps, schedule, weight_decay, clip_norm, "
+            "and of digits-mlp hidden",
+        ),
+        ('"digits-mlp"', '{ name = "digits-mlp", hidden = "a" }', "digits-mlp cannot be made (TypeError: "),
         ("betas = [0.9, 0.99]", "bets = 1", "avagrad: no hyperparameter 'bets'"),
         ("betas = [0.9, 0.99]", "lr = 0.1", "avagrad: lr is given twice (axis 'alpha')"),
         ("betas = [0.9, 0.99]", "amsgrad = true", "avagrad: no hyperparameter 'amsgrad'"),
@@ -149,7 +162,7 @@ def test_everything_a_study_file_may_say() -> None:
     full = resolve(parse_spec(tomllib.loads(FULL)))
     assert StudySpec.model_validate_json(full.spec.model_dump_json()) == full.spec
     assert parse_spec(full.identity()) == full.spec
-    apollo, rmsprop, radam = (full.recipe(optimizer) for optimizer in full.optimizers)
+    apollo, rmsprop, radam = (full.recipe_by(optimizer, FUSED) for optimizer in full.optimizers)
     assert apollo.schedule == Schedule(name="cosine", warmup=20)
     assert dict(apollo.options)["rebound"] == "belief"
     assert rmsprop.schedule == Schedule(name="milestones", at=(0.3, 0.6, 0.8), factor=0.2)

@@ -1,0 +1,105 @@
+"""The method of a study: what is allowed, what is timed, and that it is the faster one."""
+
+from typing import Any
+
+import pytest
+
+from study.spec import parse_spec
+from study.training import choose as choosing
+from study.training.block import Choice
+from study.training.choose import Timer, choose, untimed
+from study.training.resolve import Study, resolve
+
+
+def small(**changes: Any) -> Study:
+    given = {
+        "name": "small",
+        "workload": {"name": "known_workloads:plain", "steps": 20},
+        "optimizers": ["adam", "torch.optim:SGD"],
+        "space": {"lr": {"low": 1e-3, "high": 1, "num": 9, "scale": "log"}},
+        "seeds": 2,
+    }
+    return resolve(parse_spec(given | changes))
+
+
+def times(
+    monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, bool], float]
+) -> list[tuple[str, bool, int]]:
+    """Has the timer find these seconds a trial; the list is of what it was asked for."""
+    asked: list[tuple[str, bool, int]] = []
+
+    def found(self: Timer, method: str, compile: bool, lanes: int) -> Choice:
+        asked.append((method, compile, lanes))
+        return Choice(method, compile, lanes, seconds[method, compile])
+
+    monkeypatch.setattr(Timer, "choice", found)
+    monkeypatch.setattr(choosing, "COMPILE_FLOPS", 0)
+    return asked
+
+
+def test_a_study_of_seconds_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timer, "choice", None)
+    study = small()
+    assert choose(study, study.optimizers[0]) == untimed(study, study.optimizers[0])
+    assert untimed(study, study.optimizers[0]).method == "fused"
+    assert not untimed(study, study.optimizers[0]).compile
+
+
+def test_other_optimizers_train_one_by_one_and_are_timed() -> None:
+    study = small()
+    choice = choose(study, study.optimizers[1])
+    assert (choice.method, choice.compile) == ("one-by-one", False)
+    assert choice.seconds is not None
+    assert 0 < choice.seconds < 5
+
+
+def test_where_overhead_rules_fused_is_taken_without_compiling_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = times(monkeypatch, {("fused", False): 1.0, ("one-by-one", False): 5.0})
+    choice = choose(small(), small().optimizers[0])
+    assert (choice.method, choice.compile) == ("fused", True)
+    assert not any(compile for _, compile, _ in asked)
+
+
+@pytest.mark.parametrize(
+    ("fused", "alone", "expected"),
+    [
+        (30.0, 60.0, ("fused", True)),
+        (80.0, 60.0, ("one-by-one", True)),
+        (120.0, 120.0, ("one-by-one", False)),
+    ],
+)
+def test_where_it_is_open_compiled_programs_are_timed(
+    monkeypatch: pytest.MonkeyPatch, fused: float, alone: float, expected: tuple[str, bool]
+) -> None:
+    seconds = {
+        ("fused", False): 130.0,
+        ("one-by-one", False): 100.0,
+        ("fused", True): fused,
+        ("one-by-one", True): alone,
+    }
+    asked = times(monkeypatch, seconds)
+    choice = choose(small(), small().optimizers[0])
+    assert (choice.method, choice.compile) == expected
+    assert {(method, compile) for method, compile, _ in asked} == seconds.keys()
+
+
+def test_a_short_study_does_not_earn_back_timing_compiled_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = times(monkeypatch, {("fused", False): 1.2, ("one-by-one", False): 1.0})
+    choice = choose(small(), small().optimizers[0])
+    assert (choice.method, choice.compile) == ("one-by-one", False)
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("method", ["fused", "one-by-one"])
+def test_the_study_file_may_say_it(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    times(monkeypatch, {("fused", False): 1.0, ("one-by-one", False): 1.0})
+    study = small(method=method, optimizers=["adam"])
+    assert choose(study, study.optimizers[0]).method == method
+
+
+def test_a_method_that_does_not_train_an_optimizer_is_refused() -> None:
+    study = small(method="fused")
+    with pytest.raises(
+        ValueError, match=r"method = 'fused' does not train torch\.optim:SGD: it takes one-by-one"
+    ):
+        choose(study, study.optimizers[1])
