@@ -45,6 +45,8 @@ def notes(study: Study) -> Iterator[str]:
     for name, choice in study.choices.items():
         how = f"{choice.method}, {'compiled' if choice.compile else 'uncompiled'}"
         yield f"{name}: {how}, about {seconds_a_trial(study, choice):.2g} s a trial and core"
+        if choice.note:
+            yield f"note: {choice.note}"
 
 
 def matrix_rate() -> float:

@@ -49,7 +49,7 @@ def run(
             study = replace(study, choices=choices)
         study = declare(study, store)
         todo = plan(study, store, workers)
-        report = Report(todo.stored)
+        report = Report(todo.stored, warnings={each.note for each in study.choices.values() if each.note})
         total = study.spec.trials
         planned: Sequence[Block] | None = todo.blocks
         on_progress(report.done, total)

@@ -55,6 +55,8 @@ class Choice:
     """Trials of a block, at most."""
     seconds: float | None = None
     """Of one trial on one core, as far as it was timed."""
+    note: str = ""
+    """Why it is not another one, where the user should know."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ import torch
 from study.training.block import Block, Choice, Recipe, curve_steps
 from study.training.loop import Run, to
 from study.training.one_by_one import run_of
-from study.training.program import Programs, one_thread
+from study.training.program import Programs, first_line, one_thread
 from study.training.program_run import ProgramRun
 from study.training.resolve import Study, StudyOptimizer
 from study.training.trainer import METHODS
@@ -62,24 +63,42 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     Raises ValueError when no method is left, and what a foreign optimizer or workload raises at its first step.
     """
     start = untimed(study, optimizer)
-    methods = methods_of(study, optimizer)
-    if start.method == "fused" and not start.compile:
+    if start.method == "fused" and not start.compile and not is_foreign(study, optimizer):
         return start
     timer = Timer(study, optimizer)
-    eager = {name: timer.choice(name, False, METHODS[name].most_lanes(study, optimizer)) for name in methods}
-    best = min(eager.values(), key=seconds_of)
+    eager, note = able(study, optimizer, timer)
+    best = min(eager, key=seconds_of)
     if not start.compile:
-        return best
-    close = [each for each in eager.values() if seconds_of(each) <= CLEAR * seconds_of(best)]
+        return best if note or start.method != "fused" else start
+    close = [each for each in eager if seconds_of(each) <= CLEAR * seconds_of(best)]
+    if len(close) == 1 and best.method == "fused":
+        return replace(best, compile=True, seconds=seconds_of(best) / COMPILED)
     whole = seconds_of(best) * study.trials_each / (os.cpu_count() or 1)
-    if len(close) == 1 and close[0].method == "fused":
-        (only,) = close
-        return Choice("fused", True, only.lanes, seconds_of(only) / COMPILED)
-    open_ = [(each.method, lanes) for each in close for lanes in sizes(study, each)]
-    if whole < EARNS_BACK * COMPILE_SECONDS * len(open_):
+    wanted = [replace(each, compile=True, lanes=lanes) for each in close for lanes in sizes(study, each)]
+    if whole < EARNS_BACK * COMPILE_SECONDS * len(wanted):
         return best
-    timed = [timer.choice(method, True, lanes) for method, lanes in open_]
-    return min([best, *timed], key=seconds_of)
+    timed = [timer.choice(each.method, True, each.lanes) for each in wanted]
+    return replace(min([best, *timed], key=seconds_of), note=note)
+
+
+def is_foreign(study: Study, optimizer: StudyOptimizer) -> bool:
+    """Whether it trains code that is not ours."""
+    return ":" in study.spec.workload.name or ":" in optimizer.name
+
+
+def able(study: Study, optimizer: StudyOptimizer, timer: Timer) -> tuple[list[Choice], str]:
+    """Uncompiled choices with their times, and a line about a method that cannot. Raises what the last one does."""
+    found: list[Choice] = []
+    note = ""
+    methods = methods_of(study, optimizer)
+    for name in methods:
+        try:
+            found.append(timer.choice(name, False, METHODS[name].most_lanes(study, optimizer)))
+        except Exception as error:  # whatever a foreign module raises when it is vmapped or traced
+            if name == methods[-1] and not found:
+                raise
+            note = f"{optimizer.name} is not trained {name}: {first_line(error)[:150]}"
+    return [replace(each, note=note) for each in found], note
 
 
 def sizes(study: Study, choice: Choice) -> list[int]:

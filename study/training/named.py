@@ -50,14 +50,16 @@ def workload_named(name: str, settings: str = "{}", *, allow_imports: bool = Tru
     Raises ValueError, one line, when there is none of that name, what the path leads to is none, or the factory
     refuses.
     """
-    found = (
-        imported(name, allow=allow_imports) if ":" in name else WORKLOADS[known("workload", name, WORKLOADS)]
-    )
-    return _made(name, found, settings)
+    if ":" in name:
+        imported(name, allow=allow_imports)
+    else:
+        known("workload", name, WORKLOADS)
+    return _made(name, settings)
 
 
 @functools.cache
-def _made(name: str, found: Any, settings: str) -> Workload:
+def _made(name: str, settings: str) -> Workload:
+    found = imported(name) if ":" in name else WORKLOADS[name]
     given = json.loads(settings)
     if not isinstance(found, Workload) and callable(found):
         check_arguments(name, found, given)

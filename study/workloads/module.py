@@ -101,15 +101,18 @@ class ModuleWorkload:
         return params, {name: value for name, value in values.items() if name not in params}
 
     def batches(self, seed: int) -> Iterator[Batch]:
-        data = self._splits(seed)[0]
+        places = self._places(seed)[0]
         source = generator(seed, ORDER)
         while True:
-            order = torch.randperm(len(data[0]), generator=source)
+            order = places[torch.randperm(len(places), generator=source)]
             for chosen in order[: len(order) // self.batch * self.batch].view(-1, self.batch):
-                yield tuple(part[chosen] for part in data)
+                yield tuple(part[chosen] for part in self._train)
 
     def evaluation(self, seed: int, split: Split) -> list[Batch]:
-        data = self._splits(seed)[1] if split == "validation" else self._test
+        data = self._validation if split == "validation" else self._test
+        if split == "validation" and data is None:
+            held_out = self._places(seed)[1]
+            data = tuple(part[held_out] for part in self._train)
         if data is None:
             return []
         size = chunk_size(len(data[0]))
@@ -155,13 +158,14 @@ class ModuleWorkload:
             )
         return module
 
-    def _splits(self, seed: int) -> tuple[Batch, Batch]:
-        """Training and validation data of a seed."""
-        if self._validation is not None:
-            return self._train, self._validation
-        order = torch.randperm(len(self._train[0]), generator=generator(seed, SPLIT))
-        held_out, kept = order.tensor_split([round((self._share or 0) * len(order))])
-        return tuple(part[kept] for part in self._train), tuple(part[held_out] for part in self._train)
+    def _places(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Where in the training data the items of a seed are that train, and those that are held out."""
+        items = len(self._train[0])
+        if self._share is None:
+            return torch.arange(items), torch.empty(0, dtype=torch.int64)
+        order = torch.randperm(items, generator=generator(seed, SPLIT))
+        held_out, kept = order.tensor_split([round(self._share * items)])
+        return kept, held_out
 
     def _trains(self, name: str) -> bool:
         return name in self._trained
@@ -173,8 +177,8 @@ class ModuleWorkload:
             )
         if isinstance(self.batch, bool) or not isinstance(self.batch, int) or self.batch < 1:
             raise WorkloadError(f"batch = {self.batch!r} is not allowed: give a whole number of at least 1")
-        train, validation = (len(split[0]) for split in self._splits(0))
-        for name, size in (("training", train), ("validation", validation)):
+        train, held_out = map(len, self._places(0))
+        for name, size in (("training", train), ("validation", held_out if self._share is not None else 1)):
             if size == 0:
                 raise WorkloadError(
                     f"the {name} split is empty: give more data, or another share for validation"

@@ -101,7 +101,13 @@ def test_a_study_through_ray_is_readable_by_plain_optuna(
     provenance = study.user_attrs["tunability:provenance"]
     assert provenance["packages"]["torch"].startswith("2.")
     assert provenance["seeds"] == [0, 1]
-    assert provenance[METHODS]["adam"] == {"method": "fused", "compile": False, "lanes": 63, "seconds": None}
+    assert provenance[METHODS]["adam"] == {
+        "method": "fused",
+        "compile": False,
+        "lanes": 441,
+        "seconds": None,
+        "note": "",
+    }
     assert len(provenance["data_sha256"]) == 64
     # again: nothing to do, nothing changed
     assert f"{TRIALS} of {TRIALS} trials stored\n" in finish(

@@ -1,14 +1,17 @@
 """The method of a study: what is allowed, what is timed, and that it is the faster one."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from study.spec import parse_spec
 from study.training import choose as choosing
-from study.training.block import Choice
+from study.training.block import Block, Choice
 from study.training.choose import Timer, choose, untimed
 from study.training.resolve import Study, resolve
+from study.training.trainer import Trainer
 
 
 def small(**changes: Any) -> Study:
@@ -39,7 +42,7 @@ def times(
 
 def test_a_study_of_seconds_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Timer, "choice", None)
-    study = small()
+    study = small(workload={"name": "digits-mlp", "steps": 20})
     assert choose(study, study.optimizers[0]) == untimed(study, study.optimizers[0])
     assert untimed(study, study.optimizers[0]).method == "fused"
     assert not untimed(study, study.optimizers[0]).compile
@@ -103,3 +106,22 @@ def test_a_method_that_does_not_train_an_optimizer_is_refused() -> None:
         ValueError, match=r"method = 'fused' does not train torch\.optim:SGD: it takes one-by-one"
     ):
         choose(study, study.optimizers[1])
+
+
+def test_a_module_that_cannot_be_fused_is_trained_one_by_one() -> None:
+    study = small(workload={"name": "known_workloads:deciding", "steps": 20}, optimizers=["adam"])
+    choice = choose(study, study.optimizers[0])
+    assert choice.method == "one-by-one"
+    assert choice.note.startswith(
+        "adam is not trained fused: vmap: It looks like you're"
+    )
+    assert "\n" not in choice.note
+    block = Block(study.recipe_by(study.optimizers[0], choice), 0, {"lr": np.array([0.01, 0.1])})
+    outcome = Trainer().train(block)
+    assert outcome.warning is not None
+    assert outcome.warning.startswith("training runs untraced, much slower (")
+    assert (outcome.diverged_at == -1).all()
+    theirs = replace(block, recipe=replace(block.recipe, optimizer="torch.optim:Adam"))
+    np.testing.assert_allclose(
+        Trainer().train(theirs).metrics["train_loss"], outcome.metrics["train_loss"], rtol=1e-4
+    )
