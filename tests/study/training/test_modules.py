@@ -22,7 +22,8 @@ STEPS, SEED = 12, 3
 EPS = 1e-3
 """Not 1e-8, which makes steps of the rounding errors of gradients that are zero, such as a bias's before BatchNorm."""
 EVERY = [*(f"known_workloads:{name}" for name in MODULES), "known_workloads:ADVERSARIES"]
-COMPILED = ["known_workloads:batch_norm_images", "known_workloads:dropout", "known_workloads:lstm"]
+COMPILED = ["known_workloads:batch_norm_images", "known_workloads:dropout", "known_workloads:transformer"]
+RANDOM = ["known_workloads:augmentation", "known_workloads:dropout", "known_workloads:ADVERSARIES"]
 CPU = torch.device("cpu")
 
 
@@ -151,7 +152,7 @@ def test_bits_do_not_depend_on_the_block(workload: str, compile: bool) -> None:
     assert_same(Trainer(7, compile=compile).train(block(workload)), whole, range(4))
 
 
-@pytest.mark.parametrize("workload", EVERY)
+@pytest.mark.parametrize("workload", RANDOM)
 def test_two_runs_are_equal(workload: str) -> None:
     for method in ("fused", "one-by-one"):
         one, other = (Trainer(4, compile=False).train(block(workload, method=method)) for _ in range(2))
