@@ -231,7 +231,7 @@ class Store:
             return frame, read_curve(connection, self.database.tables, trial_id)
 
     def values(self, study: str, optimizer: str) -> "DataFrame":
-        """Return seed, axes and metric of an optimizer's trials: all that a landscape needs, read fast."""
+        """Return seed, axes, metric and diverged_at of an optimizer's trials: all that a landscape needs, read fast."""
         tables = self.database.tables
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
@@ -277,8 +277,8 @@ class Store:
     def studies(self) -> "DataFrame":
         """Return one row for each study and optimizer, ordered by both.
 
-        The columns are study, optimizer, metric, trials and diverged (counts), best (the least metric, NaN
-        without trials) and last_finished (UTC).
+        The columns are study, optimizer, metric, trials and diverged (counts), best (the least metric of those
+        that did not diverge, NaN where there are none) and last_finished (UTC).
         """
         with self.database.reading() as connection:
             return read_studies(connection, self.database.tables)

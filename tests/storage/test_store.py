@@ -284,6 +284,7 @@ def test_studies_are_summed_up(store: Store, declare: Declare, batch: Batch) -> 
     declare(store)
     trials = batch(diverged_at=np.array([-1, 5, 0] + [-1] * 9))
     store.append("digits", "avagrad", trials)
+    store.append("words", "sgd", batch(slice(2), diverged_at=np.array([0, 7])))
     frame = store.studies()
     assert frame.dtypes.equals(empty.dtypes)
     expected = pd.DataFrame(
@@ -291,10 +292,10 @@ def test_studies_are_summed_up(store: Store, declare: Declare, batch: Batch) -> 
             "study": ["digits", "digits", "words"],
             "optimizer": ["adam", "avagrad", "sgd"],
             "metric": ["error", "error", "perplexity"],
-            "trials": [0, 12, 0],
-            "diverged": [0, 2, 0],
-            "best": [math.nan, trials.value.min(), math.nan],
-            "last_finished": pd.to_datetime([None, trials.finished, None], utc=True).astype(
+            "trials": [0, 12, 2],
+            "diverged": [0, 2, 2],
+            "best": [math.nan, np.delete(trials.value, [1, 2]).min(), math.nan],
+            "last_finished": pd.to_datetime([None, trials.finished, trials.finished], utc=True).astype(
                 "datetime64[us, UTC]"
             ),
         }
@@ -323,11 +324,11 @@ def test_values_are_those_of_the_table(
     declare(store)
     assert store.values("digits", "adam").empty
     for seed in (0, 1):
-        store.append("digits", "adam", batch(seed=seed))
+        store.append("digits", "adam", batch(seed=seed, diverged_at=np.array([-1, 5, 0] + [-1] * 9)))
     order = ["seed", "eps", "alpha"]
     found = store.values("digits", "adam").sort_values(order, ignore_index=True)
     table = store.trials("digits", "adam").sort_values(order, ignore_index=True)
-    pd.testing.assert_frame_equal(found, table[[*order, "error"]])
+    pd.testing.assert_frame_equal(found, table[[*order, "error", "diverged_at"]])
 
 
 def test_a_version_changes_with_trials_and_runs(
