@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.labels import averaged_metric, axis_label, summary
+from analysis.labels import averaged_metric, axis_label, has_best, summary
 from analysis.landscape import axis_names, best_cell, mean_over_seeds
 from analysis.metric_scale import MetricScale
 
@@ -22,7 +22,7 @@ BEST: dict[str, Any] = {"marker": "*", "markersize": 15, "markeredgecolor": "bla
 def draw_curves(landscapes: Mapping[str, xr.DataArray], scale: MetricScale) -> Figure:
     """Draw landscapes of the same single axis in one plot: the mean over seeds thick, each seed thin.
 
-    A star marks the best value. The mean has a gap where the trial of a seed is missing.
+    A star marks the best value where something trained. The mean has a gap where the trial of a seed is missing.
     """
     figure = Figure(FIGURE_INCHES, layout="constrained")
     FigureCanvasAgg(figure)
@@ -35,7 +35,7 @@ def draw_curves(landscapes: Mapping[str, xr.DataArray], scale: MetricScale) -> F
             ax.plot(values, landscape.sel(seed=seed).values, color=colour, linewidth=0.7, alpha=0.5)
         label = f"{name}: {summary(landscape, scale)}"
         ax.plot(values, mean.values, dashes, color=colour, linewidth=2, label=label)
-        if mean.notnull().any():
+        if has_best(landscape):
             best = best_cell(landscape)
             ax.plot([best.coordinates[axis]], [best.mean], color=colour, **BEST)
     ax.set(xlabel=axis_label(axis), ylabel=averaged_metric(landscapes.values(), scale))

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from analysis.labels import averaged_metric, axis_label, summary, symbol
+from analysis.labels import averaged_metric, axis_label, has_best, summary, symbol
 from analysis.landscape import axis_names, best_along, best_cell, mean_over_seeds
 from analysis.metric_scale import MetricScale
 
@@ -38,7 +38,7 @@ def draw_heatmaps(panels: Mapping[str, xr.DataArray], scale: MetricScale) -> Fig
     """Draw one panel a landscape, all of the same two axes, the first upwards and the second to the right.
 
     The panels share `scale` and one colour bar. A star marks the best cell, dots the best value of the first
-    axis for each value of the second; cells that lack the trial of a seed are hatched.
+    axis for each value of the second, but where nothing trained; cells that lack the trial of a seed are hatched.
     """
     rows, columns = ceil(len(panels) / PANELS_PER_ROW), min(len(panels), PANELS_PER_ROW)
     size = (columns * PANEL_INCHES[0], rows * PANEL_INCHES[1])
@@ -55,7 +55,8 @@ def draw_heatmaps(panels: Mapping[str, xr.DataArray], scale: MetricScale) -> Fig
     bar.ax.set_title("worse", fontsize="small", loc="left")
     bar.ax.set_xlabel("better", fontsize="small", loc="left", labelpad=6)
     handles = _legend_handles(panels)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
 
 
@@ -102,7 +103,7 @@ def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> 
     ax.text(
         0.5, 1.015, summary(landscape, scale), transform=ax.transAxes, ha="center", va="bottom", size="small"
     )
-    if mean_over_seeds(landscape).notnull().any():
+    if has_best(landscape):
         along = best_along(landscape, axis=upwards, given=across)
         best = best_cell(landscape).coordinates
         ax.plot(along[across].values, along.values, linestyle="none", **BEST_ALONG)
@@ -112,10 +113,12 @@ def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> 
 
 def _legend_handles(panels: Mapping[str, xr.DataArray]) -> list[Line2D | Patch]:
     upwards, across = (symbol(axis) for axis in axis_names(next(iter(panels.values()))))
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], linestyle="none", label="best cell", **BEST),
-        Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
-    ]
+    handles: list[Line2D | Patch] = []
+    if any(has_best(panel) for panel in panels.values()):
+        handles = [
+            Line2D([], [], linestyle="none", label="best cell", **BEST),
+            Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
+        ]
     if any(panel.isnull().any() for panel in panels.values()):
         handles.append(Patch(label="a seed's trial is missing", **MISSING))
     return handles

@@ -1,11 +1,13 @@
 """The words on figures: axis names as the papers' symbols, and what a panel shows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import xarray as xr
+from matplotlib.lines import Line2D
 
 from analysis.landscape import best_cell, mean_over_seeds, missing_trials
 from analysis.metric_scale import MetricScale
+from analysis.trained import untrained
 
 SYMBOLS = {"alpha": "α", "beta": "β", "eps": "ε", "eta": "η", "gamma": "γ", "sigma": "σ"}
 MEANINGS = {"alpha": "learning rate", "eta": "learning rate", "gamma": "weight decay"}
@@ -29,10 +31,25 @@ def averaged_metric(landscapes: Iterable[xr.DataArray], scale: MetricScale) -> s
     return f"{scale.metric} (mean of {' or '.join(map(str, counts))} seeds)"
 
 
+def has_best(landscape: xr.DataArray) -> bool:
+    """Whether something trained, and a cell has the trials of all seeds."""
+    return not untrained(landscape) and bool(mean_over_seeds(landscape).notnull().any())
+
+
+def untrained_handles(said: Mapping[str, str]) -> list[Line2D]:
+    """Legend entries without a mark, of those that a figure lacks because nothing trained."""
+    return [Line2D([], [], linestyle="none", label=f"{name}: {text}") for name, text in said.items()]
+
+
 def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
-    """Return ``"best 2.1%, 3 seeds"``, then the axes held at one value and the number of missing trials."""
-    complete = bool(mean_over_seeds(landscape).notnull().any())
-    best = f"best {scale.text(best_cell(landscape).mean)}" if complete else "no complete cell"
+    """Return ``"best 2.1%, 3 seeds"``, then the axes held at one value and the number of missing trials.
+
+    Instead of the best it says that nothing trained, or that no cell is complete.
+    """
+    if has_best(landscape):
+        best = f"best {scale.text(best_cell(landscape).mean)}"
+    else:
+        best = untrained(landscape) or "no complete cell"
     count = landscape.sizes["seed"]
     parts = [best, "1 seed" if count == 1 else f"{count} seeds"]
     held = [(str(name), value.item()) for name, value in landscape.coords.items() if value.ndim == 0]

@@ -2,7 +2,8 @@
 
 A landscape is an `xarray.DataArray` with the dimensions ``("seed", *axes)``, ascending coordinates, NaN where
 a trial is missing, ``attrs["metric"]``, and the scale of each axis (``"log"`` or ``"linear"``) in its
-coordinate's ``attrs["scale"]``. Nothing here depends on the number or the names of the axes.
+coordinate's ``attrs["scale"]``. One whose every trial diverged says so, see `analysis.trained`. Nothing here
+depends on the number or the names of the axes.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.trained import UNTRAINED, nothing_trained_in, require_trained
 from search_spaces import Axis, SearchSpace, nearest_name
 
 # Means this close are a tie: the same errors summed over seeds in another order differ by rounding.
@@ -41,7 +43,8 @@ class BestCell:
 def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: str) -> xr.DataArray:
     """Return the landscape of one optimizer's trials.
 
-    `trials` has a row a trial, in any order, and the columns ``seed``, `metric` and one for each axis. With a
+    `trials` has a row a trial, in any order, and the columns ``seed``, `metric`, one for each axis and, if it is
+    known, ``diverged_at``. With a
     search space for `axes` the coordinates are its whole grid, with axis names the values that occur. Of
     seeds, the landscape has those that occur.
 
@@ -71,9 +74,9 @@ def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: s
     values = np.full((seeds.size, *space.shape), np.nan)
     values[places] = trials[metric].to_numpy(dtype=np.float64)
     coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
-    return xr.DataArray(
-        values, {"seed": seeds, **coordinates}, ("seed", *names), name=metric, attrs={"metric": metric}
-    )
+    said = nothing_trained_in(trials)
+    attrs = {"metric": metric} | ({UNTRAINED: said} if said else {})
+    return xr.DataArray(values, {"seed": seeds, **coordinates}, ("seed", *names), name=metric, attrs=attrs)
 
 
 def axis_names(landscape: xr.DataArray) -> tuple[str, ...]:
@@ -135,8 +138,10 @@ def best_cell(landscape: xr.DataArray) -> BestCell:
     around them all; of two as near, the lower.
 
     Raises:
+        NothingTrainedError: every trial diverged.
         AnalysisError: no cell has a trial of every seed.
     """
+    require_trained(landscape)
     mean = mean_over_seeds(landscape)
     if not mean.notnull().any():
         missing = missing_trials(landscape)
@@ -161,9 +166,11 @@ def best_along(landscape: xr.DataArray, axis: str, given: str) -> xr.DataArray:
     grid indices, to the middle of the tied range; of two as near, the lower.
 
     Raises:
+        NothingTrainedError: every trial diverged.
         AnalysisError: `axis` or `given` is not an axis of the landscape, or both are the same.
     """
     check_pair(landscape, axis, given)
+    require_trained(landscape)
     others = [name for name in axis_names(landscape) if name not in (axis, given)]
     profile = mean_over_seeds(landscape).min(others).transpose(given, axis)
     values = landscape[axis].values

@@ -13,6 +13,7 @@ from analysis.estimate import quantile
 from analysis.landscape import axis_names
 from analysis.pairs import cells_of_pair, pair_of
 from analysis.ridge import UNDECIDED, Regime, Ridge, ridge
+from analysis.trained import untrained
 
 MOST_SEEDS = 1000
 """More seeds than this are no plan."""
@@ -69,6 +70,8 @@ def further_trials(landscape: xr.DataArray) -> Further | None:
     The near-optimal bands of the rows in undecided regimes, and one cell more on either side. At most twice the seeds
     that there are, for the estimate of how many it takes is rough.
     """
+    if untrained(landscape):
+        return None
     cells, seeds = None, 0
     names = [name for name in axis_names(landscape) if landscape.sizes[name] > 1]
     for axes in itertools.combinations(names, 2):

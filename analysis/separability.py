@@ -24,6 +24,7 @@ from analysis.penalty import coordinate_penalty, transfer_regret
 from analysis.power import FEWEST_SEEDS, seeds_to_decide
 from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge
 from analysis.suboptimality import check_suboptimality_target
+from analysis.trained import require_trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +112,12 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
     `target` is the suboptimality to which the advice is checked, in units of the metric; 1% of the landscape's range
     by default.
 
-    Raises AnalysisError when there are fewer than two such axes, the target is negative, or no cell has a trial of
-    every seed.
+    Raises AnalysisError when there are fewer than two such axes, the target is negative, no cell has a trial of every
+    seed, or nothing trained.
     """
     if target is not None:
         check_suboptimality_target(target)
+    require_trained(landscape, optimizer)
     names = [name for name in axis_names(landscape) if landscape.sizes[name] > 1]
     if len(names) < 2:
         raise AnalysisError(f"the landscape of {optimizer!r} has fewer than two axes with several values")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,8 +30,8 @@ LEAST_RANGE = 0.1
 OUTLINE = [Stroke(linewidth=4, foreground="black"), Normal()]
 
 
-def separability_figure(verdicts: Sequence[Verdict]) -> Figure:
-    """Draw a row for each verdict.
+def separability_figure(verdicts: Sequence[Verdict], untrained: Mapping[str, str] | None = None) -> Figure:
+    """Draw a row for each verdict; above them, what is said of optimizers that are `untrained`.
 
     Left: the landscape with each row's best value (dots), the fitted ridge with its 95% band, and the transition with
     its interval. Middle: what the best value found at one value of the second axis loses at another. Right: trials
@@ -45,6 +45,8 @@ def separability_figure(verdicts: Sequence[Verdict]) -> Figure:
     width, height = ROW_INCHES
     figure = Figure((width, height * len(verdicts)), layout="constrained")
     FigureCanvasAgg(figure)
+    if untrained:
+        figure.suptitle("; ".join(f"{name}: {said}" for name, said in untrained.items()), fontsize=10)
     rows = figure.subfigures(len(verdicts), 1, squeeze=False)[:, 0]
     for row, verdict in zip(rows, verdicts, strict=True):
         row.suptitle(textwrap.fill(verdict.sentence, SENTENCE_WIDTH), fontsize=10, fontweight="bold")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import xarray as xr
@@ -19,6 +19,7 @@ from analysis.suboptimality import (
     performance_profile,
     summary_table,
 )
+from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 from analysis.tuning_runs import Choice, stored_curves
 from storage.store import Store
@@ -66,7 +67,9 @@ def landscape(store: Store, request: FigureRequest) -> Figure:
 
 def separability(store: Store, request: FigureRequest) -> Figure:
     panels = stored_landscapes(store, request.names, request.where, extra=True, tell=request.tell)
-    return separability_figure(judge_all(panels, request.target))
+    kept = trained(panels, request.tell)
+    left_out = {name: said for name, each in panels.items() if (said := untrained(each))}
+    return separability_figure(judge_all(kept, request.target), left_out)
 
 
 def suboptimality(store: Store, request: FigureRequest) -> Figure:
@@ -74,19 +77,32 @@ def suboptimality(store: Store, request: FigureRequest) -> Figure:
         check_suboptimality_target(request.target)
     curves = curves_of(store, request.names[0], request)
     metric, runs = curves.attrs["metric"], curves.sizes["replicate"]
-    return suboptimality_figure(summary_table(curves), metric, runs, request.target)
+    return suboptimality_figure(summary_table(curves), metric, runs, request.target, curves.attrs[UNTRAINED])
 
 
 def cost(store: Store, request: FigureRequest) -> Figure:
-    return cost_figure(cost_table(curves_of(store, request.names[0], request), request.cost_target))
+    curves = curves_of(store, request.names[0], request)
+    return cost_figure(cost_table(curves, request.cost_target), curves.attrs[UNTRAINED])
 
 
 def profile(store: Store, request: FigureRequest) -> Figure:
     tables = []
+    left_out: dict[str, str] = {}
     for name in request.names:
-        table = cost_table(curves_of(store, name, request), request.cost_target)
-        tables.append(table.assign(landscape=name.partition("/")[0] + "/" + table["optimizer"]))
-    return profile_figure(performance_profile(pd.concat(tables)))
+        study = name.partition("/")[0]
+        try:
+            curves = curves_of(store, name, replace(request, tell=ignore))
+            said = curves.attrs[UNTRAINED]
+            table = cost_table(curves, request.cost_target)
+            tables.append(table.assign(landscape=f"{study}/" + table["optimizer"]))
+        except NothingTrainedError as error:
+            said = error.said
+        left_out |= {f"{study}/{each}": why for each, why in said.items()}
+    if not tables:
+        raise NothingTrainedError(left_out)
+    for each, why in left_out.items():
+        request.tell(f"{each}: {why}")
+    return profile_figure(performance_profile(pd.concat(tables)), left_out)
 
 
 FIGURES: Mapping[str, Callable[[Store, FigureRequest], Figure]] = {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.curves import COLOURS, DASHES
 from analysis.errors import AnalysisError
+from analysis.labels import untrained_handles
 
 PANEL_INCHES = (2.3, 2.1)
 MOST_COLUMNS = 5
@@ -22,13 +25,18 @@ FLOOR_SHARE = 0.5
 
 
 def suboptimality_figure(
-    summary: pd.DataFrame, metric: str, runs: int, target: float | None = None
+    summary: pd.DataFrame,
+    metric: str,
+    runs: int,
+    target: float | None = None,
+    untrained: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right).
 
     `summary` is what `analysis.suboptimality.summary_table` makes of `runs` runs. Solid lines are medians over runs
     with the middle half as a band, dashed ones means with their 95% intervals; the target, if given, is a grey line.
-    Both axes are logarithmic; zero is drawn at the lower end.
+    Both axes are logarithmic; zero is drawn at the lower end. The legend also has what is said of optimizers that are
+    `untrained`, by name.
     """
     tuners, optimizers = (list(dict.fromkeys(summary[key])) for key in ("tuner", "optimizer"))
     columns = min(len(tuners), MOST_COLUMNS)
@@ -68,16 +76,16 @@ def suboptimality_figure(
     figure.supylabel(f"suboptimality ({metric.replace('_', ' ')})", fontsize=10)
     note = f"{runs} runs: median and middle half; dashed: mean and its 95% interval"
     figure.suptitle(note + (f"; grey: target {target:g}" if target else ""), fontsize=9, color="0.35")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False)
+    handles, _ = grid[0, 0].get_legend_handles_labels()
+    _legend(figure, handles, untrained, min(len(handles), 4))
     return figure
 
 
-def cost_figure(table: pd.DataFrame) -> Figure:
+def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None) -> Figure:
     """Draw the median trials to target of each tuner as bars with 95% intervals, optimizers beside each other.
 
     `table` as `analysis.suboptimality.cost_table` makes it (AvaGrad, Figure 2 left). A tuner whose median is beyond the
-    budget has no bar but the number of its runs that reached the target.
+    budget has no bar but the number of its runs that reached the target. `untrained` as for `suboptimality_figure`.
     """
     tuners, optimizers = list(dict.fromkeys(table["tuner"])), list(dict.fromkeys(table["optimizer"]))
     figure = Figure((max(5.0, 0.5 * len(tuners) * len(optimizers) + 2), 4.4), layout="constrained")
@@ -101,7 +109,7 @@ def cost_figure(table: pd.DataFrame) -> Figure:
     ax.set_title(f"median of {first['replicates']} runs, 95% interval", fontsize=9, color="0.35")
     ax.grid(color="0.9", axis="y")
     ax.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=len(optimizers), frameon=False)
+    _legend(figure, ax.get_legend_handles_labels()[0], untrained, len(optimizers))
     return figure
 
 
@@ -130,8 +138,11 @@ def _mark(ax: Axes, x: float, row: pd.Series) -> None:
     )
 
 
-def profile_figure(profile: xr.DataArray) -> Figure:
-    """Draw a performance profile as `analysis.suboptimality.performance_profile` makes it."""
+def profile_figure(profile: xr.DataArray, untrained: Mapping[str, str] | None = None) -> Figure:
+    """Draw a performance profile as `analysis.suboptimality.performance_profile` makes it.
+
+    `untrained` as for `suboptimality_figure`, by landscape.
+    """
     if profile.sizes["tuner"] == 0:
         raise AnalysisError("there is no tuner to draw: run tunability tune")
     figure = Figure((6.0, 4.4), layout="constrained")
@@ -153,5 +164,14 @@ def profile_figure(profile: xr.DataArray) -> Figure:
     for set_formatter in (ax.xaxis.set_major_formatter, ax.xaxis.set_minor_formatter):
         set_formatter("{x:g}")
     ax.grid(color="0.9")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    _legend(figure, ax.get_legend_handles_labels()[0], untrained, 3)
     return figure
+
+
+def _legend(
+    figure: Figure, handles: Sequence[Artist], untrained: Mapping[str, str] | None, columns: int
+) -> None:
+    """The legend below all; a line each once it has to say who is missing."""
+    said = untrained_handles(untrained or {})
+    columns = 1 if said else columns
+    figure.legend(handles=[*handles, *said], loc="outside lower center", ncols=columns, frameon=False)

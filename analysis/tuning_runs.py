@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.landscape import landscape
-from analysis.stored import Tell, ignore
+from analysis.stored import Tell, asked_seeds, ignore
 from analysis.suboptimality import incumbent_suboptimality
+from analysis.trained import UNTRAINED, trained, untrained
 from storage.records import TuningRun
 from storage.store import Store
 from tuners import TUNERS
@@ -26,13 +27,23 @@ def loss_table(store: Store, study: str, optimizer: str) -> FloatArray:
 
     Seeds are those that the study's file asks for; of imported trials, those that there are.
     """
-    space, frame = store.space(study), store.trials(study, optimizer)
-    asked = store.spec(study).get("seeds")
-    if frame.empty:
-        return np.full((space.size, asked or 0), np.nan)
-    values = landscape(frame, space, store.metric(study))
+    return _table(store, study, _asked_landscape(store, study, optimizer))
+
+
+def _asked_landscape(store: Store, study: str, optimizer: str) -> xr.DataArray | None:
+    """The landscape of the seeds of `loss_table`; None without trials."""
+    frame, asked = store.values(study, optimizer), asked_seeds(store.spec(study))
     if asked is not None:
-        values = values.reindex(seed=np.arange(asked))
+        frame = frame[frame["seed"] < asked]
+    if frame.empty:
+        return None
+    values = landscape(frame, store.space(study), store.metric(study))
+    return values if asked is None else values.reindex(seed=np.arange(asked))
+
+
+def _table(store: Store, study: str, values: xr.DataArray | None) -> FloatArray:
+    if values is None:
+        return np.full((store.space(study).size, asked_seeds(store.spec(study)) or 0), np.nan)
     return np.ascontiguousarray(values.values.reshape(values.sizes["seed"], -1).T)
 
 
@@ -73,11 +84,19 @@ def stored_curves(
 
     The coordinate ``spent`` has the trials of each run. Of a landscape that is not complete, suboptimality is relative
     to the best cell known: ``attrs["incomplete"]`` has for which optimizers, as text, and `tell` is called with it.
+    Optimizers that trained nothing have no cost and are left out: ``attrs["untrained"]`` has those and says so, and
+    `tell` is called with them.
 
-    Raises AnalysisError, with the reason, when there is nothing to look at.
+    Raises NothingTrainedError when that is all of them, and AnalysisError, with the reason, when there is nothing else
+    to look at.
     """
-    optimizers = [optimizer] if optimizer else store.optimizers(study)
-    tables = {name: loss_table(store, study, name) for name in optimizers}
+    named = [optimizer] if optimizer else store.optimizers(study)
+    read = {name: _asked_landscape(store, study, name) for name in named}
+    landscapes = {name: each for name, each in read.items() if each is not None}
+    with_cost = trained(landscapes, tell)
+    left_out = {name: untrained(each) for name, each in landscapes.items() if name not in with_cost}
+    optimizers = [name for name in named if name not in left_out]
+    tables = {name: _table(store, study, read[name]) for name in optimizers}
     every = {name: _matching(store.runs(study, name), choice) for name in optimizers}
     lacking = [name for name, runs in every.items() if not runs]
     if lacking:
@@ -148,7 +167,13 @@ def stored_curves(
         },
         dimensions,
         name="suboptimality",
-        attrs={"metric": store.metric(study), "noise": noise, "study": study, "incomplete": "; ".join(notes)},
+        attrs={
+            "metric": store.metric(study),
+            "noise": noise,
+            "study": study,
+            "incomplete": "; ".join(notes),
+            UNTRAINED: left_out,
+        },
     )
 
 

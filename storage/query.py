@@ -15,7 +15,7 @@ from storage.records import OWN_COLUMNS
 from storage.schema import OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -85,16 +85,23 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
 def read_values(
     connection: Connection, tables: Mapping[str, Table], study_id: int, axes: Sequence[str], metric: str
 ) -> "DataFrame":
-    """Return seed, axes and metric of an optimizer's trials: all that a landscape needs, read fast."""
+    """Return seed, axes, metric and diverged_at of an optimizer's trials: all that a landscape needs, read fast."""
     import pandas as pd
 
-    own, values = tables[OWN_TABLE], tables["trial_values"]
+    own, values, attributes = tables[OWN_TABLE], tables["trial_values"], tables["trial_user_attributes"]
+    source = (
+        own_trials(tables)
+        .join(values, values.c.trial_id == own.c.trial_id)
+        .outerjoin(
+            attributes, and_(attributes.c.trial_id == own.c.trial_id, attributes.c.key == "diverged_at")
+        )
+    )
     rows = connection.execute(
-        select(own.c.cell, own.c.seed, values.c.value)
-        .select_from(own_trials(tables).join(values, values.c.trial_id == own.c.trial_id))
+        select(own.c.cell, own.c.seed, values.c.value, attributes.c.value_json)
+        .select_from(source)
         .where(own.c.study_id == study_id, values.c.objective == 0)
     ).all()
-    texts, seeds, found = zip(*rows, strict=True) if rows else ((), (), ())
+    texts, seeds, found, diverged = zip(*rows, strict=True) if rows else ((), (), (), ())
     places, cells = pd.factorize(pd.Series(texts, dtype="object"))
     # `cell_key` writes numbers so that they read back exactly
     read = [
@@ -105,7 +112,12 @@ def read_values(
         axis: pd.Series([cell[axis] for cell in read], dtype="float64").to_numpy()[places] for axis in axes
     }
     return pd.DataFrame(
-        {"seed": pd.Series(seeds, dtype="int64"), **columns, metric: pd.Series(found, dtype="float64")}
+        {
+            "seed": pd.Series(seeds, dtype="int64"),
+            **columns,
+            metric: pd.Series(found, dtype="float64"),
+            "diverged_at": _steps(diverged),
+        }
     )
 
 
@@ -135,12 +147,19 @@ def as_frame(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> "DataFram
         elif name in ("number", "seed"):
             frame[name] = pd.Series(column, dtype="int64")
         elif name == "diverged_at":
-            frame[name] = pd.Series([None if text is None else int(text) for text in column], dtype="Int64")
+            frame[name] = _steps(column)
         else:
             # Attributes arrive as text, which float() reads exactly.
             numbers = [float("nan") if entry is None else float(entry) for entry in column]
             frame[name] = pd.Series(numbers, dtype="float64")
     return pd.DataFrame(frame)
+
+
+def _steps(texts: Sequence[str | None]) -> "Series[Any]":
+    """Attributes as whole numbers, missing ones as such."""
+    import pandas as pd
+
+    return pd.Series([None if text is None else int(text) for text in texts], dtype="Int64")
 
 
 def write(frame: "DataFrame", format: Format, out: Path | None) -> None:

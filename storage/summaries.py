@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, and_, func, inspect, select
+from sqlalchemy import Connection, Table, and_, case, func, inspect, select
 
 from storage.declare import IDENTITY, METRIC, attribute, declared_studies
 from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
@@ -41,7 +41,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of trials and of diverged ones, the least metric, and when the last one finished (UTC, naive)."""
+    """Counts of trials and of diverged ones, the others' least metric, and when the last one finished (UTC, naive)."""
 
     trials: int = 0
     diverged: int = 0
@@ -100,7 +100,7 @@ def summarize(
     summary = select(
         func.count(),
         func.count(attributes.c.trial_id),
-        func.min(values.c.value),
+        func.min(case((attributes.c.trial_id.is_(None), values.c.value))),
         func.max(trials.c.datetime_complete),
     ).select_from(source)
     here = summary.where(own.c.study_id == study_id, own.c.trial_id > after)

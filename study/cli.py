@@ -21,6 +21,7 @@ from study.shown import (
     show_next,
     show_plan,
     show_report,
+    show_studies,
     show_table,
     show_troubles,
     show_verdicts,
@@ -235,11 +236,12 @@ def separability(
     """
     from analysis.separability import judge_all
     from analysis.stored import stored_landscapes
+    from analysis.trained import trained
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
         panels = stored_landscapes(store, study, where, extra=True, tell=note)
-    verdicts = judge_all(panels, target)
+    verdicts = judge_all(trained(panels, note if format == "json" else print), target)
     if format == "json":
         import json
 
@@ -251,11 +253,10 @@ def separability(
 @app.command()
 def studies(storage: Storage = DEFAULT_STORAGE) -> None:
     """List the stored studies: trials, diverged ones, best value."""
-    from storage.query import write
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        write(store.studies(), "table", None)
+        show_studies(store)
 
 
 @app.command()

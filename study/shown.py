@@ -79,6 +79,7 @@ def show_decision(study: Study, store: Store, report: Report, budget: int) -> No
     """The verdicts, and why no more seeds were added."""
     from analysis.separability import judge_all
     from analysis.stored import stored_landscapes
+    from analysis.trained import NothingTrainedError, trained
     from study.running.decide import stored_extra
     from study.running.decide import until_decided as seeds_until_decided
 
@@ -87,6 +88,11 @@ def show_decision(study: Study, store: Store, report: Report, budget: int) -> No
     print(
         f"\nseeds added for the verdict: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}"
     )
+    try:
+        panels = trained(panels, print)
+    except NothingTrainedError as error:
+        print(error)
+        return
     show_verdicts(judge_all(panels))
     unlimited = seeds_until_decided(study, sys.maxsize)
     if not (report.interrupted or report.failures) and unlimited(store, 1):
@@ -94,9 +100,18 @@ def show_decision(study: Study, store: Store, report: Report, budget: int) -> No
 
 
 def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) -> None:
-    """The best cell of each optimizer, and along the second axis the best value of the first."""
-    from analysis.landscape import axis_names, best_along, best_cell
+    """The best cell of each optimizer, and along the second axis the best value of the first.
 
+    Of one that trained nothing, that.
+    """
+    from analysis.landscape import axis_names, best_along, best_cell
+    from analysis.trained import NothingTrainedError, trained
+
+    try:
+        panels = trained(panels, print)
+    except NothingTrainedError as problem:
+        print(problem)
+        return
     rows: list[tuple[str, ...]] = []
     for name, panel in panels.items():
         best = best_cell(panel)
@@ -119,10 +134,31 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
     """The cost table of the runs that a spec asks for."""
     from analysis.suboptimality import cost_table
+    from analysis.trained import NothingTrainedError
     from analysis.tuning_runs import Choice, stored_curves
 
     choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
-    write_rows(cost_table(stored_curves(store, study, choice=choice, tell=note), tuning.target), "table")
+    try:
+        curves = stored_curves(store, study, choice=choice, tell=note)
+    except NothingTrainedError as error:
+        print(error)
+        return
+    write_rows(cost_table(curves, tuning.target), "table")
+
+
+def show_studies(store: Store) -> None:
+    """A row for each study and optimizer; instead of the best value, that nothing trained."""
+    from analysis.trained import nothing_trained
+    from storage.query import write
+
+    frame = store.studies()
+    best = [
+        nothing_trained(trials, diverged) or value
+        for trials, diverged, value in zip(frame["trials"], frame["diverged"], frame["best"], strict=True)
+    ]
+    frame["best"] = frame["best"].astype(object)
+    frame.loc[:, "best"] = best
+    write(frame, "table", None)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -100,7 +100,9 @@ def stored_plan(study: Study, storage: str, workers: int) -> Plan | None:
 
 
 def _check_sources(study: Study, store: Store) -> None:
-    """Raise OtherStudyError when the stored trials saw other data or other code of the user's."""
+    """Raise OtherStudyError when the stored trials, if there are any, saw other data or other code of the user's."""
+    if not store.has_trials(study.name):
+        return
     before = store.provenance(study.name, store.optimizers(study.name)[0])
     now = study.workload.data_hash()
     then = before.get("data_sha256", now)

@@ -286,3 +286,32 @@ def test_wrong_paths_are_refused(figure: Figure, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"the folder '.*absent' does not exist: create it, or name another"):
         save_figure(figure, tmp_path / "absent" / "figure.png")
     assert not (tmp_path / "absent").exists()
+
+
+def diverged(like: xr.DataArray) -> xr.DataArray:
+    """The same landscape, had every trial diverged."""
+    said = "nothing trained, all 99 trials diverged"
+    return xr.full_like(like, 0.9).assign_attrs(like.attrs, untrained=said)
+
+
+def test_no_star_where_nothing_trained(both: dict[str, xr.DataArray]) -> None:
+    figure = landscape_figure({"adam": both["adam"], "sgd": diverged(both["adam"])})
+    stars = [[line.get_marker() for line in ax.lines] for ax in figure.axes[:2]]
+    assert stars == [["o", "*"], []]
+    assert "nothing trained, all 99 trials diverged, 3 seeds" in texts_of(figure.axes[1])
+    assert "best" not in texts_of(figure.axes[1])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["best cell", "best α for each ε"]
+
+    alone = landscape_figure({"sgd": diverged(both["adam"])})
+    assert alone.axes[0].lines[:] == []
+    assert alone.legends == []
+    alone.draw_without_rendering()
+
+
+def test_no_star_on_a_curve_where_nothing_trained(both: dict[str, xr.DataArray]) -> None:
+    curve = both["adam"].isel(eps=[3])
+    (ax,) = landscape_figure({"adam": curve, "sgd": diverged(curve)}).axes
+    assert [line.get_marker() for line in ax.lines].count("*") == 1
+    (ax,) = landscape_figure({"sgd": diverged(curve)}).axes
+    assert {line.get_marker() for line in ax.lines} == {"None"}

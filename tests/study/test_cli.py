@@ -1,6 +1,7 @@
 """The command line: what it prints, and one clear line with exit code 2 for every wrong input."""
 
 import dataclasses
+import itertools
 import json
 import socket
 import sqlite3
@@ -334,6 +335,113 @@ def test_bad_tuning_input_is_one_line(cli: Cli, url: str, arguments: tuple[str, 
 def test_a_target_that_is_no_number(cli: Cli, tuned: str) -> None:
     code, _, err = cli("cost", "made-up", "--target", "nan", "--storage", tuned)
     assert (code, err) == (2, "error: the target nan is not allowed: give a suboptimality of at least 0\n")
+
+
+NOTHING = "nothing trained, all 24 trials diverged"
+
+
+def test_a_study_that_diverged_everywhere_says_so(cli: Cli, write_study: WriteStudy, tmp_path: Path) -> None:
+    """Learning rates of 1e28 and more: no best cell, no cost, no verdict, wherever one might be told."""
+    spec = write_study(lanes=12, old="[0.001, 0.01, 0.1, 1]", new="[1e28, 1e29, 1e30, 1e31]")
+    storage = ("--storage", f"sqlite:///{tmp_path}/t.db")
+    code, out, err = cli("run", spec, "--until-decided", *storage)
+    assert (code, err) == (0, "")
+    assert "48 of 48 trials stored" in out
+    assert f"\nadam: {NOTHING}; avagrad: {NOTHING}\n" in out
+    assert "seeds added for the verdict: 0 trials, 0 of them now" in out
+    assert "best" not in out
+    _, out, _ = cli("studies", *storage)
+    assert [NOTHING in line and "0.9" not in line for line in out.splitlines()[1:]] == [True, True]
+    refusal = f"error: adam: {NOTHING}; avagrad: {NOTHING}\n"
+    assert cli("separability", "small", *storage) == (2, "", refusal)
+    assert cli("plot", "separability", "small", "-o", tmp_path / "f.png", *storage) == (2, "", refusal)
+
+    code, out, err = cli("tune", spec, "--tuners", "random,cgld", "--replicates", 5, "--trials", 8, *storage)
+    assert (code, err) == (0, "")
+    assert f"20 tuning runs made\nadam: {NOTHING}; avagrad: {NOTHING}\n" in out
+    assert "median" not in out
+    for format in ("table", "csv", "json"):
+        assert cli("cost", "small", "--format", format, *storage) == (2, "", refusal)
+    assert cli("cost", "small/adam", *storage) == (2, "", f"error: adam: {NOTHING}\n")
+    for kind in ("suboptimality", "cost"):
+        assert cli("plot", kind, "small", "-o", tmp_path / "f.png", *storage) == (2, "", refusal)
+    refusal = f"error: small/adam: {NOTHING}; small/avagrad: {NOTHING}\n"
+    assert cli("plot", "profile", "small", "-o", tmp_path / "f.png", *storage) == (2, "", refusal)
+    assert not (tmp_path / "f.png").exists()
+    # what there is can be drawn: every cell the worst, and the words instead of a star
+    svg = tmp_path / "f.svg"
+    assert cli("plot", "landscape", "small", "-o", svg, *storage)[0] == 0
+    assert f"<!-- {NOTHING}, 2 seeds -->" in svg.read_text()
+    assert "best" not in svg.read_text().replace("better", "")
+
+
+@pytest.fixture
+def half_trained(tmp_path: Path) -> str:
+    """`half`: adam trained in half of its cells, sgd in none; with tuning runs of both."""
+    url = f"sqlite:///{tmp_path}/half.db"
+    space = SearchSpace.from_table({"alpha": ALPHA, "eps": EPS})
+    now, cells = datetime.now(UTC), space.cells()
+    with open_store(url, create=True) as store:
+        spec = {"seeds": 2}
+        store.declare("half", ["adam", "sgd"], space=space, metric="error", spec=spec, provenance={})
+        for optimizer, seed in itertools.product(("adam", "sgd"), (0, 1)):
+            fails = (np.arange(6) >= 3) | (optimizer == "sgd")
+            trials = Trials(
+                hyperparameters={"alpha": cells[:, 0], "eps": cells[:, 1]},
+                seed=seed,
+                value=np.where(fails, 0.9, np.linspace(0.1, 0.6, 6) + seed / 100),
+                metrics={},
+                curve_steps=np.array([10]),
+                curve=np.full((6, 1), 0.9),
+                diverged_at=np.where(fails, 1, -1),
+                seconds=0.5,
+                started=now,
+                finished=now,
+            )
+            assert store.append("half", optimizer, trials) == 6
+        for optimizer in ("adam", "sgd"):
+            orders = [np.roll(np.arange(6), replicate)[:5] for replicate in range(3)]
+            runs = [
+                TuningRun("random", replicate, "seed", "free", 2, 5, order)
+                for replicate, order in enumerate(orders)
+            ]
+            store.append_runs("half", optimizer, runs)
+    return url
+
+
+def test_one_that_trained_is_told_beside_one_that_did_not(
+    cli: Cli, half_trained: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said, storage = "sgd: nothing trained, all 12 trials diverged\n", ("--storage", half_trained)
+    with open_store(half_trained, create=False) as store:
+        show_summary(stored_landscapes(store, ["half"]), diverged_shares(store, "half"))
+    out = capfd.readouterr().out
+    assert out.startswith(said)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 50.0%" in lines
+    assert "eps best alpha, adam" in lines
+    _, out, _ = cli("studies", *storage)
+    assert [line.split()[2:6] for line in out.splitlines()[1:]] == [
+        ["error", "12", "6", "0.1"],
+        ["error", "12", "12", "nothing"],
+    ]
+    code, out, err = cli("cost", "half", "--format", "json", *storage)
+    assert (code, err) == (0, said)
+    assert [row["optimizer"] for row in json.loads(out)] == ["adam"]
+    code, out, err = cli("separability", "half", *storage)
+    assert (code, err) == (0, "")
+    assert out.startswith(said + "adam: ")
+    code, out, err = cli("separability", "half", "--format", "json", *storage)
+    assert (code, err) == (0, said)
+    assert [verdict["optimizer"] for verdict in json.loads(out)] == ["adam"]
+    for kind in ("separability", "suboptimality", "cost", "profile"):
+        svg = tmp_path / f"{kind}.svg"
+        code, out, err = cli("plot", kind, "half", "-o", svg, *storage)
+        assert (code, out, err) == (0, f"wrote {svg}\n", f"half/{said}" if kind == "profile" else said)
+        assert "sgd: nothing trained, all 12 trials diverged -->" in svg.read_text()
+    where = ("--where", "alpha > 0.5")  # adam's corner that diverged
+    code, _, err = cli("separability", "half/adam", *where, *storage)
+    assert (code, err) == (2, "error: adam: nothing trained, all 4 trials diverged\n")
 
 
 def test_dry_run_tells_and_writes_nothing(cli: Cli, write_study: WriteStudy, tmp_path: Path) -> None:

@@ -16,13 +16,17 @@ class AxisDocument(TypedDict):
 
 
 class OptimizerProgress(TypedDict):
-    """Trials stored, diverged ones among them, how many there will be (null when unknown), least metric."""
+    """Trials stored, diverged ones among them, how many there will be (null when unknown), the others' least metric.
+
+    `problem` says that nothing trained, where all of them diverged.
+    """
 
     name: str
     trials: int
     expected: int | None
     diverged: int
     best: float | None
+    problem: str | None
 
 
 class StudyDocument(TypedDict):
@@ -89,7 +93,8 @@ class OptimizerLandscape(TypedDict):
     """`mean`, `std` (n - 1) and `count` are nested lists over the axes in their order.
 
     They are over the seeds that a cell has, null where it has none; where `count` is below the number of seeds, the
-    mean is provisional. `best` is of cells with all seeds.
+    mean is provisional. `best` is of cells with all seeds. `problem` says that nothing trained, where every trial
+    diverged; there is no best then.
     """
 
     name: str
@@ -101,6 +106,7 @@ class OptimizerLandscape(TypedDict):
     std: list[Any]
     count: list[Any]
     best: BestDocument | None
+    problem: str | None
 
 
 class LandscapeDocument(TypedDict):
@@ -124,12 +130,16 @@ class SeparabilityDocument(TypedDict):
 
 
 class CostDocument(TypedDict):
-    """Rows as `tunability cost --format json` writes them; `incomplete` names optimizers that lack trials."""
+    """Rows as `tunability cost --format json` writes them; `incomplete` names optimizers that lack trials.
+
+    `problems` has why there are none of an optimizer: nothing trained.
+    """
 
     study: str
     metric: str
     target: float
     incomplete: str | None
+    problems: list[OptimizerProblem]
     rows: list[dict[str, Any]]
 
 

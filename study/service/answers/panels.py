@@ -13,6 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.landscape import axis_names, best_along, landscape, mean_of_known
 from analysis.pairs import projected
 from analysis.stored import asked_seeds, stored_values
+from analysis.trained import untrained
 from storage.store import Store
 from study.service.answers.documents import BestDocument
 from study.service.answers.reads import best_document, nested, number, records
@@ -45,7 +46,8 @@ class Panel(TypedDict):
     """One optimizer's landscape over the shown axes, arrays nested in their order.
 
     `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; `held` is, by axis that
-    is not shown, its value in each cell: the best one. `best` and `along` are of cells with all seeds only.
+    is not shown, its value in each cell: the best one. `best` and `along` are of cells with all seeds only. `problem`
+    says that nothing trained, where every trial diverged.
     """
 
     study: str
@@ -62,6 +64,7 @@ class Panel(TypedDict):
     values: list[Any] | None
     best: BestDocument | None
     along: list[float | None] | None
+    problem: str | None
 
 
 class Tick(TypedDict):
@@ -178,6 +181,7 @@ def panel(
         "values": nested(flat.values) if flat.size <= MOST_VALUES else None,
         "best": best,
         "along": along_of(flat, shown) if best and len(shown) == 2 else None,
+        "problem": untrained(whole),
     }
 
 

@@ -15,6 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.landscape import best_cell, landscape, mean_of_known
 from analysis.separability import Verdict, judge
 from analysis.stored import asked_seeds, stored_landscapes, stored_values
+from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, untrained
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
 from storage.store import Store, Version, open_store
@@ -197,12 +198,13 @@ def one_landscape(
         "std": nested(np.sqrt(variance)),
         "count": count.tolist(),
         "best": best,
+        "problem": nothing_trained_in(frame),
     }
 
 
 def best_document(values: xr.DataArray) -> BestDocument | None:
-    """The best cell of those that have all seeds, if there are any."""
-    if not values.sizes["seed"] or np.isnan(values.values).any(axis=0).all():
+    """The best cell of those that have all seeds, if there are any and something trained."""
+    if untrained(values) or not values.sizes["seed"] or np.isnan(values.values).any(axis=0).all():
         return None
     cell = best_cell(values)
     return {
@@ -221,6 +223,10 @@ def judged(
     problems: list[OptimizerProblem] = []
     names = [study if optimizer is None else f"{study}/{optimizer}"]
     for name, values in stored_landscapes(store, names, where, extra=True).items():
+        said = untrained(values)
+        if said:
+            problems.append({"optimizer": name, "detail": said})
+            continue
         try:
             verdicts += judge(name, values)
         except AnalysisError as error:
@@ -236,18 +242,25 @@ def separability(store: Store, study: str, optimizer: str | None, where: str | N
 def cost(
     store: Store, study: str, optimizer: str | None, target: float, noise: str | None, compare: bool
 ) -> CostDocument:
-    """The cost table of the stored tuning runs, or the comparison of every pair."""
-    from analysis.suboptimality import comparison_table, cost_table
+    """The cost table of the stored tuning runs, or the comparison of every pair; no rows when nothing trained."""
+    from analysis.suboptimality import check_suboptimality_target, comparison_table, cost_table
     from analysis.tuning_runs import Choice, stored_curves
 
-    curves = stored_curves(store, study, optimizer, Choice(noise))
-    table = comparison_table(curves, target) if compare else cost_table(curves, target)
+    check_suboptimality_target(target)
+    rows, incomplete = [], None
+    try:
+        curves = stored_curves(store, study, optimizer, Choice(noise))
+        rows = records(comparison_table(curves, target) if compare else cost_table(curves, target))
+        incomplete, untrained = curves.attrs["incomplete"] or None, curves.attrs[UNTRAINED]
+    except NothingTrainedError as error:
+        untrained = error.said
     return {
         "study": study,
         "metric": store.metric(study),
         "target": target,
-        "incomplete": curves.attrs["incomplete"] or None,
-        "rows": records(table),
+        "incomplete": incomplete,
+        "problems": [{"optimizer": name, "detail": said} for name, said in untrained.items()],
+        "rows": rows,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import anyio.to_thread
 
 from analysis.stored import asked_seeds
+from analysis.trained import nothing_trained
 from storage.store import Store, Summary, Version
 from study.service.answers.cache import Answer
 from study.service.answers.documents import OptimizerProgress, State, StudyDocument
@@ -61,6 +62,7 @@ class Stored:
                 "expected": self.each,
                 "diverged": summary.diverged,
                 "best": None if summary.best is None else number(summary.best),
+                "problem": nothing_trained(summary.trials, summary.diverged),
             }
             for name, summary in self.summaries.items()
         ]

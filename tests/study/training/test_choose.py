@@ -112,9 +112,7 @@ def test_a_module_that_cannot_be_fused_is_trained_one_by_one() -> None:
     study = small(workload={"name": "known_workloads:deciding", "steps": 20}, optimizers=["adam"])
     choice = choose(study, study.optimizers[0])
     assert choice.method == "one-by-one"
-    assert choice.note.startswith(
-        "adam is not trained fused: vmap: It looks like you're"
-    )
+    assert choice.note.startswith("adam is not trained fused: vmap: It looks like you're")
     assert "\n" not in choice.note
     block = Block(study.recipe_by(study.optimizers[0], choice), 0, {"lr": np.array([0.01, 0.1])})
     outcome = Trainer().train(block)

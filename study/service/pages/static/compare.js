@@ -70,6 +70,7 @@ async function showCosts(names, mine) {
   if (mine !== round) return;
   const notes = answers.filter(({ error }) => error).map(({ name, error }) => make("p", { class: "hint" }, `${name}: ${error.message}`));
   notes.push(...names.filter((name) => !tuned.includes(name)).map((name) => make("p", { class: "hint" }, `${name}: no tuning runs yet`)));
+  notes.push(...answers.flatMap(({ name, found }) => found?.problems.map((each) => make("p", { class: "hint" }, `${name}: ${each.detail}`)) ?? []));
   const rows = answers.flatMap(({ name, found }) => (found ? found.rows.map((row) => ({ ...row, optimizer: name })) : []));
   const place = make("div");
   byId("cost").replaceChildren(...notes, place);

@@ -12,14 +12,18 @@ export const readCost = (study, target, optimizer) =>
 
 export async function showCost(place, study, target) {
   const found = await readInto(place, readCost(study, target));
-  if (found) await drawCost(place, found.rows, target, words(found.metric), found.incomplete);
+  if (found) await drawCost(place, found.rows, target, words(found.metric), found.incomplete, found.problems);
 }
 
 // `rows` as the API gives them, `optimizer` being whatever the bars are to be told apart by.
-export async function drawCost(place, rows, target, metric, incomplete) {
+export async function drawCost(place, rows, target, metric, incomplete, problems = []) {
+  const notes = problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: ${each.detail}`));
   const chart = make("div", { class: "chart bars", role: "img", "aria-label": "Median trials to the target of each tuner; the table below has the numbers" });
+  if (!rows.length) {
+    place.replaceChildren(...notes);
+    return;
+  }
   const none = rows.every((row) => row.median === null);
-  const notes = [];
   if (none) notes.push(make("p", { class: "hint" }, "No tuner's median run reached this target within its budget: choose a larger one to see bars."));
   if (incomplete) notes.push(make("p", { class: "hint" }, `Not complete yet: ${incomplete}`));
   place.replaceChildren(...notes, ...(none ? [] : [chart]), costTable(rows, target, metric));

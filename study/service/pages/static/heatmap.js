@@ -20,7 +20,7 @@ export function cellText(panel, scale, place) {
   const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisNumber(each.values[place[k]])}`);
   const held = panel.others.map((name) => `${name} = ${axisNumber(at(panel.held[name]))}`);
   const lines = [coordinates.join(", ")];
-  if (held.length) lines.push(`best at ${held.join(", ")}`);
+  if (held.length) lines.push(`${panel.problem ? "" : "best "}at ${held.join(", ")}`);
   if (at(panel.count) === 0) return [...lines, "no trial yet"];
   const percent = scale.percent;
   const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;

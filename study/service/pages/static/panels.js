@@ -108,7 +108,9 @@ function bestPlace(panel) {
 
 function summaryOf(panel, document) {
   const parts = [];
-  if (panel.best) {
+  if (panel.problem) {
+    parts.push(panel.problem);
+  } else if (panel.best) {
     const at = panel.axes.map((axis) => `${axis.symbol} = ${axisNumber(panel.best.coordinates[axis.name])}`);
     const which = panel.trials < panel.expected ? "best complete cell" : "best";
     parts.push(`${which} ${metricText(panel.best.mean, document.scale.percent)} at ${at.join(", ")}`);
@@ -125,7 +127,7 @@ function panelTable(panel, document, title) {
     const best = panel.best && panel.axes.every((axis, k) => axis.values[here[k]] === panel.best.coordinates[axis.name]);
     return make("span", best ? { class: "best-cell" } : {}, metricText(value, percent));
   };
-  const caption = `${title}: ${words(document.metric)}, mean over seeds; ★ the best cell, – no trial`;
+  const caption = `${title}: ${words(document.metric)}, mean over seeds; ${panel.best ? "★ the best cell, " : ""}– no trial`;
   const [up, across] = panel.axes;
   if (!across) {
     return makeTable(caption, [up.label, "mean", "seeds"], up.values.map((value, i) =>
@@ -149,7 +151,7 @@ function showLegend(legend, document) {
   const seeds = Math.max(...maps.map((panel) => panel.expected_seeds));
   const name = `${words(document.metric)}${seeds > 1 ? ` (mean of ${seeds} seeds)` : ""}`;
   const [up, across] = maps[0].axes;
-  const key = ["★ best cell", `○ best ${up.symbol} for each ${across.symbol}`];
+  const key = maps.some((panel) => panel.best) ? ["★ best cell", `○ best ${up.symbol} for each ${across.symbol}`] : [];
   const missing = maps.some((panel) => panel.trials < panel.expected);
   legend.replaceChildren(
     make("div", { class: "ends" }, make("span", {}, "better"), make("span", {}, name), make("span", {}, "worse")),

@@ -52,9 +52,9 @@ listen(null, {
     if (item) {
       showProgress(item, study);
       const places = [...item.querySelectorAll("[data-best]")];
-      for (const { name, best } of study.optimizers) {
+      for (const { name, best, problem } of study.optimizers) {
         const place = places.find((each) => each.dataset.best === name);
-        if (place) place.textContent = metricOf(study.metric, best);
+        if (place) place.textContent = problem ?? metricOf(study.metric, best);
       }
     }
     if (!item || (latest.has(study.name) && latest.get(study.name).state !== study.state)) renewList();

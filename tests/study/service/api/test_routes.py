@@ -1,5 +1,6 @@
 """Reading over HTTP: the same numbers as the store and the command line."""
 
+import dataclasses
 import io
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from analysis.landscape import best_cell, landscape
-from storage.records import Trials
+from storage.records import Trials, TuningRun
 from storage.store import open_store
 from study.service.answers.reads import FRESH_SECONDS
 from study.service.app import create_app
@@ -33,6 +34,7 @@ def test_studies_and_their_states(client: TestClient) -> None:
         "expected": 50,
         "diverged": 20,
         "best": pytest.approx(0.1),
+        "problem": None,
     }
     assert small["tuning_runs"] == 12
     assert answer.headers["cache-control"] == "no-store"
@@ -264,3 +266,51 @@ def test_seeds_added_for_a_verdict_count_for_it_alone(
     adam, avagrad = client.get("/api/v1/studies/small/separability").json()["verdicts"]
     assert (adam["seeds"], avagrad["seeds"]) == (3, 2)
     assert len(client.get("/api/v1/studies/small/trials?limit=1000").json()["trials"]) == 125
+
+
+def test_where_nothing_trained(client: TestClient, url: str, trials: MakeTrials) -> None:
+    """`all` diverged everywhere, `sgd` of `some` too: no best, no cost, no verdict, but why."""
+    said = "nothing trained, all 25 trials diverged"
+    with open_store(url, create=True) as store:
+        for name, optimizers in (("all", ["sgd"]), ("some", ["adam", "sgd"])):
+            space, spec = store.space("small"), {"seeds": 1}
+            store.declare(name, optimizers, space=space, metric="error", spec=spec, provenance={})
+            for optimizer in optimizers:
+                made = trials(0)
+                if optimizer == "sgd":
+                    made = dataclasses.replace(made, value=np.full(25, 0.9), diverged_at=np.full(25, 2))
+                store.append(name, optimizer, made)
+                run = TuningRun("random", 0, "seed", "free", 1, 20, np.arange(20))
+                store.append_runs(name, optimizer, [run])
+
+    adam, sgd = client.get("/api/v1/studies/some").json()["optimizers"]
+    assert (adam["problem"], adam["best"]) == (None, pytest.approx(0.1))
+    assert (sgd["problem"], sgd["best"], sgd["diverged"]) == (said, None, 25)
+    adam, sgd = client.get("/api/v1/studies/some/landscape").json()["optimizers"]
+    assert (adam["problem"], sgd["problem"], sgd["best"]) == (None, said, None)
+    assert np.all(np.array(sgd["mean"]) == 0.9)
+    adam, sgd = client.get("/pages/panels", params={"study": "some"}).json()["panels"]
+    assert (adam["problem"], adam["best"] is None) == (None, False)
+    assert (sgd["problem"], sgd["best"], sgd["along"]) == (said, None, None)
+
+    problems = [{"optimizer": "sgd", "detail": said}]
+    for path in ("/api/v1/studies/some/separability", "/pages/ridges?study=some"):
+        found = client.get(path).json()
+        assert ([each["optimizer"] for each in found["verdicts"]], found["problems"]) == (["adam"], problems)
+    found = client.get("/api/v1/studies/all/separability").json()
+    assert (found["verdicts"], found["problems"]) == ([], problems)
+    found = client.get("/api/v1/studies/some/cost").json()
+    assert ([row["optimizer"] for row in found["rows"]], found["problems"]) == (["adam"], problems)
+    for compare in (False, True):
+        found = client.get(f"/api/v1/studies/all/cost?compare={compare}").json()
+        assert (found["rows"], found["problems"]) == ([], problems)
+    for kind in ("separability", "suboptimality", "cost", "profile"):
+        drawn = client.get(f"/api/v1/figures/{kind}.svg?study=some")
+        assert f"sgd: {said}" in drawn.text
+        refused = client.get(f"/api/v1/figures/{kind}.svg?study=all")
+        whose = "all/sgd" if kind == "profile" else "sgd"
+        assert (refused.status_code, refused.json()["detail"]) == (409, f"{whose}: {said}")
+    profile = client.get("/api/v1/figures/profile.svg?study=all&study=some")
+    assert f"all/sgd: {said}" in profile.text
+    assert said in client.get("/api/v1/figures/landscape.svg?study=all").text
+    assert f'data-best="sgd">{said}<' in client.get("/", headers={"accept": "text/html"}).text

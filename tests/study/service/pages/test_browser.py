@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
 from search_spaces import SearchSpace
-from storage.records import Trials
+from storage.records import Trials, TuningRun
 from storage.store import open_store
 from study.service.app import create_app
 from study.service.settings import Settings
@@ -290,7 +291,11 @@ def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTria
 
 def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -> None:
     space = SearchSpace.from_table({"alpha": [0.01, 0.1, 1.0, 10.0]})
-    made = dataclasses.replace(trials(0, slice(space.size)), hyperparameters={"alpha": space.cells()[:, 0]})
+    made = dataclasses.replace(
+        trials(0, slice(space.size)),
+        hyperparameters={"alpha": space.cells()[:, 0]},
+        diverged_at=np.full(space.size, -1),
+    )
     with open_store(store_url, create=True) as store:
         store.declare("one", ["sgd"], space=space, metric="error", spec={"seeds": 1}, provenance={})
         store.append("one", "sgd", made)
@@ -308,6 +313,30 @@ def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -
     expect(page.locator("#announcer")).to_contain_text("α = ")
     with open_store(store_url, create=True) as store:
         store.delete("one")
+
+
+def test_where_nothing_trained(visit: Visit, store_url: str, trials: MakeTrials) -> None:
+    """No star, no cost and no verdict, but why; and every request is answered."""
+    said = "nothing trained, all 25 trials diverged"
+    made = dataclasses.replace(trials(0), value=np.full(25, 0.9), diverged_at=np.full(25, 2))
+    with open_store(store_url, create=True) as store:
+        space = store.space("small")
+        store.declare("lost", ["sgd"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.append("lost", "sgd", made)
+        store.append_runs("lost", "sgd", [TuningRun("random", 0, "seed", "free", 1, 20, np.arange(20))])
+    page = visit("/studies/lost")
+    drawn = landscapes(page)
+    expect(page.locator(".panel p").first).to_have_text(said)
+    expect(drawn.locator(".scatterlayer .point")).to_have_count(0)
+    expect(page.locator("#legend .key")).to_have_text("")
+    expect(page.locator("#separability")).to_have_text(f"sgd: no verdict: {said}")
+    expect(page.locator("#cost")).to_have_text(f"sgd: {said}")
+    page = visit("/compare?study=lost/sgd&study=small/adam")
+    expect(page.locator("#cost")).to_contain_text(f"lost/sgd: {said}")
+    expect(page.locator("#verdicts")).to_contain_text(said)
+    expect(visit("/").locator('[data-study="lost"] [data-best="sgd"]')).to_have_text(said)
+    with open_store(store_url, create=True) as store:
+        store.delete("lost")
 
 
 def test_trials_are_filtered_sorted_paged_and_downloaded(
