@@ -250,3 +250,11 @@ class Adversaries:
 
 
 ADVERSARIES = Adversaries()
+
+
+class Refusing(torch.optim.SGD):
+    """An optimizer that takes no step."""
+
+    def step(self, closure: Any = None) -> None:
+        del closure
+        raise RuntimeError("never")
