@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-
-import torch
 
 from study.running.choices import settled
 from study.running.plan import Plan, plan, stored_plan
 from study.training.block import Choice
-from study.training.program import one_thread
+from study.training.choose import matrix_rate
 from study.training.resolve import Study
 from study.workloads.measure import flops_per_step
 
 STARTUP_SECONDS = 20.0
 """Ray, torch in the workers, and compiling with a warm cache; a first run compiles for about 15 s more."""
-EFFICIENCY = 0.1
-"""Share of a core's matrix rate that small studies reach, which are trained uncompiled and not timed."""
+EFFICIENCY = {True: 0.2, False: 0.07}
+"""Share of a core's matrix rate that fused trials reach, compiled or not: benchmarks/trainer.py."""
 
 
 def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, float]:
@@ -37,7 +34,11 @@ def seconds_a_trial(study: Study, choice: Choice) -> float:
     """As timed, or else by the floating-point operations at a share of this machine's matrix rate."""
     if choice.seconds is not None:
         return choice.seconds
-    return study.spec.workload.steps * flops_per_step(study.workload) / (EFFICIENCY * matrix_rate())
+    return (
+        study.spec.workload.steps
+        * flops_per_step(study.workload)
+        / (EFFICIENCY[choice.compile] * matrix_rate())
+    )
 
 
 def notes(study: Study) -> Iterator[str]:
@@ -47,14 +48,3 @@ def notes(study: Study) -> Iterator[str]:
         yield f"{name}: {how}, about {seconds_a_trial(study, choice):.2g} s a trial and core"
         if choice.note:
             yield f"note: {choice.note}"
-
-
-def matrix_rate() -> float:
-    """Floating-point operations per second of a float32 matrix product on one core."""
-    with one_thread():
-        a = torch.rand(512, 512)
-        a @ a
-        started = time.perf_counter()
-        for _ in range(20):
-            a @ a
-        return 20 * 2 * 512**3 / (time.perf_counter() - started)

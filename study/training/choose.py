@@ -1,8 +1,8 @@
 """Which method trains an optimizer of a study fastest, found by timing steps.
 
-Fusing pays where overhead rules and loses where arithmetic does. So a few steps are timed uncompiled, which takes a
-second. Only where that leaves it open, and the study is long enough to earn it back, compiled programs are timed too.
-Studies that are done in seconds are not timed at all.
+Fusing pays where overhead rules and loses where arithmetic does. So a plain step is timed and compared with what its
+products alone would take, which is done in a second. Only where arithmetic rules, and the study is long enough to earn
+it back, compiled programs are timed. Studies that are done in seconds are not timed at all.
 """
 
 from __future__ import annotations
@@ -29,11 +29,9 @@ COMPILE_FLOPS = 2.5e11
 """Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""
 COMPILE_SECONDS = 15.0
 """What tracing and compiling a method's programs takes, about."""
-CLEAR = 2.0
-"""A ratio of uncompiled times that compiling is taken not to turn round."""
-COMPILED = 3.0
-"""How many times faster compiled steps are taken to be where only uncompiled ones were timed."""
-EARNS_BACK = 10.0
+OVERHEAD_RULES = 0.25
+"""Share of this machine's matrix rate below which a plain step is mostly overhead: small nets reach 0.03 to 0.15."""
+EARNS_BACK = 4.0
 """How many times longer than timing it a study must take for a compiled program to be timed."""
 STEPS, SECONDS = 3, 0.2
 """A program is timed for at least so many steps, and at least about so long."""
@@ -63,22 +61,23 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     Raises ValueError when no method is left, and what a foreign optimizer or workload raises at its first step.
     """
     start = untimed(study, optimizer)
-    if start.method == "fused" and not start.compile and not is_foreign(study, optimizer):
+    known_to_fuse = start.method == "fused" and not is_foreign(study, optimizer)
+    if known_to_fuse and not start.compile:
         return start
     timer = Timer(study, optimizer)
     eager, note = able(study, optimizer, timer)
-    best = min(eager, key=seconds_of)
     if not start.compile:
-        return best if note or start.method != "fused" else start
-    close = [each for each in eager if seconds_of(each) <= CLEAR * seconds_of(best)]
-    if len(close) == 1 and best.method == "fused":
-        return replace(best, compile=True, seconds=seconds_of(best) / COMPILED)
-    whole = seconds_of(best) * study.trials_each / (os.cpu_count() or 1)
-    wanted = [replace(each, compile=True, lanes=lanes) for each in close for lanes in sizes(study, each)]
-    if whole < EARNS_BACK * COMPILE_SECONDS * len(wanted):
-        return best
+        return start if start.method == "fused" and not note else eager[-1]
+    if eager[0].method == "fused" and (len(eager) == 1 or timer.matrix_share(eager[-1]) < OVERHEAD_RULES):
+        return replace(eager[0], compile=True, seconds=None)
+    whole = min(map(seconds_of, eager)) * study.trials_each / (os.cpu_count() or 1)
+    wanted = [replace(each, compile=True) for each in eager]
+    if whole >= EARNS_BACK * COMPILE_SECONDS * (len(wanted) + 2):
+        wanted = [replace(each, lanes=lanes) for each in wanted for lanes in sizes(study, each)]
+    elif whole < EARNS_BACK * COMPILE_SECONDS * len(wanted):
+        wanted = []
     timed = [timer.choice(each.method, True, each.lanes) for each in wanted]
-    return replace(min([best, *timed], key=seconds_of), note=note)
+    return replace(min([*eager, *timed], key=seconds_of), note=note)
 
 
 def is_foreign(study: Study, optimizer: StudyOptimizer) -> bool:
@@ -148,7 +147,7 @@ class Timer:
         return (step * recipe.steps + evaluation * len(curve_steps(recipe.steps))) / together
 
     def _time(self, call: Callable[[], object]) -> float:
-        """Seconds of a call after the first."""
+        """Seconds of a call after the first, the shortest: others may use the machine."""
         call()
         self._wait()
         times: list[float] = []
@@ -157,8 +156,24 @@ class Timer:
             call()
             self._wait()
             times.append(time.perf_counter() - started)
-        return float(np.median(times))
+        return min(times)
+
+    def matrix_share(self, choice: Choice) -> float:
+        """The share of this machine's matrix rate at which a choice runs, evaluations taken as free."""
+        steps = self._study.spec.workload.steps
+        return flops_per_step(self._study.workload) * steps / (matrix_rate() * seconds_of(choice))
 
     def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
+
+
+def matrix_rate() -> float:
+    """Floating-point operations per second of a float32 matrix product on one core."""
+    with one_thread():
+        a, times = torch.rand(512, 512), []
+        for _ in range(20):
+            started = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - started)
+        return 2 * 512**3 / min(times)
