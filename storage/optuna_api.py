@@ -1,17 +1,21 @@
 """What is left to Optuna's own public functions; Optuna is imported when one is called."""
 
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection, column, table, update
 
 from search_spaces import Axis
 from storage.errors import StoreError
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+METRIC_NAMES = "study:metric_names"
+"""The key under which Optuna keeps the names of a study's metrics."""
 
 
 def create_tables(url: URL, *, timeout: int) -> None:
@@ -39,6 +43,13 @@ def create_studies(url: URL, names: Sequence[str], metric: str, *, timeout: int)
                 storage=storage, study_name=name, direction="minimize", load_if_exists=True
             )
             study.set_metric_names([metric])
+
+
+def set_metric_name(connection: Connection, study_ids: Sequence[int], metric: str) -> None:
+    """Change the name of the metric of Optuna studies that `create_studies` made, within a transaction."""
+    attributes = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))
+    named = attributes.c.study_id.in_(study_ids) & (attributes.c.key == METRIC_NAMES)
+    connection.execute(update(attributes).where(named).values(value_json=json.dumps([metric])))
 
 
 def distribution_json(axis: Axis) -> str:

@@ -1,7 +1,7 @@
 """The trial store: studies are declared, finished trials appended exactly once, and read back as tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,9 +16,11 @@ from storage.declare import (
     SPEC,
     Declaration,
     attribute,
+    check_declared,
     declare,
     declared_studies,
     declared_with,
+    has_trials,
 )
 from storage.delete import delete_studies
 from storage.errors import StoreError, UnknownStudyError
@@ -59,6 +61,7 @@ class Store:
     """
 
     database: Database
+    _declared: dict[str, Declaration] = field(default_factory=dict, repr=False, compare=False)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +90,10 @@ class Store:
     ) -> None:
         """Make a study ready for trials, for all the optimizers or, when refused, for none.
 
-        An optimizer already declared with the same spec is left as it is, its first provenance with it.
+        An optimizer already declared with the same spec is left as it is, its first provenance with it. While no trial
+        and no tuning run of the study is stored, another spec replaces the declaration, and so do other data
+        (``data_sha256`` of the provenance) and other code (its ``sources``, by path): optimizers that are gone are
+        deleted. Who declared it before, through another `Store`, can store no trials of it any more.
 
         Args:
             study: the study's name, without a slash.
@@ -98,16 +104,23 @@ class Store:
             provenance: what it was run with, as JSON knows it.
 
         Raises:
-            StoreError: a name is not allowed, the study is stored with another spec, an Optuna study of the
-                name is not ours, or the store was opened for reading.
+            StoreError: a name is not allowed, trials of the study are stored with another spec, other data or other
+                sources, an Optuna study of the name is not ours, or the store was opened for reading.
         """
         declaration = Declaration(study, tuple(optimizers), space, metric, spec, provenance)
         declare(self.database, declaration)
+        self._declared[study] = declaration
 
     def is_declared(self, study: str, spec: Mapping[str, Any]) -> bool:
-        """Whether the study is stored, with this spec. Raises StoreError if it is stored with another one."""
+        """Whether the study is stored, with this spec. Raises StoreError if trials of another one are stored."""
         with self.database.reading() as connection:
             return bool(declared_with(connection, self.database, study, spec))
+
+    def has_trials(self, study: str) -> bool:
+        """Whether there are trials or tuning runs of any of a study's optimizers; without, it may be declared anew."""
+        with self.database.reading() as connection:
+            ids = self._optimizers(connection, study).values()
+            return has_trials(connection, self.database.tables, ids)
 
     def append(self, study: str, optimizer: str, trials: Trials) -> int:
         """Store finished trials in one transaction; return how many were new.
@@ -116,16 +129,13 @@ class Store:
 
         Raises:
             StoreError: the trials' axes are not the study's, a value is outside its axis, a further metric
-                has the metric's name, or the store was opened for reading.
+                has the metric's name, the study was declared anew since this store did, or the store was opened for
+                reading.
         """
         tables = self.database.tables
-        studies = tables["studies"]
         with self.database.writing() as connection:
-            study_id = self._study_id(connection, study, optimizer)
             # Until the commit nobody else, Optuna included, numbers trials of this study.
-            connection.execute(
-                select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
-            )
+            study_id = self._locked(connection, study, optimizer)
             space = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE))
             _check_trials(trials, space, attribute(connection, tables, study_id, METRIC))
             return insert_trials(connection, tables, study_id, space, trials)
@@ -162,15 +172,12 @@ class Store:
         """Store tuning runs in one transaction; return how many were new, or longer than the stored ones.
 
         Raises:
-            StoreError: a stored run of the same key is another one, or the store was opened for reading.
+            StoreError: a stored run of the same key is another one, the study was declared anew since this store did,
+                or the store was opened for reading.
         """
-        studies = self.database.tables["studies"]
         with self.database.writing() as connection:
-            study_id = self._study_id(connection, study, optimizer)
             # Until the commit nobody else stores runs of this study.
-            connection.execute(
-                select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
-            )
+            study_id = self._locked(connection, study, optimizer)
             return replace_runs(connection, self.database.tables, study_id, runs)
 
     def runs(self, study: str, optimizer: str) -> list[TuningRun]:
@@ -341,6 +348,17 @@ class Store:
         if metrics is None:
             metrics = further_metrics(connection, tables, list(ids.values()))
         return PageRequest(study, ids, axes, metric, metrics)
+
+    def _locked(self, connection: Connection, study: str, optimizer: str) -> int:
+        """Return the Optuna study id of an optimizer, to which nobody else adds anything until the commit."""
+        studies = self.database.tables["studies"]
+        study_id = self._study_id(connection, study, optimizer)
+        row = select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
+        if connection.scalar(row) is None:
+            raise UnknownStudyError(f"{study}/{optimizer} was deleted meanwhile: run the study again")
+        if study in self._declared:
+            check_declared(connection, self.database.tables, study_id, self._declared[study])
+        return study_id
 
     def _study_id(self, connection: Connection, study: str, optimizer: str) -> int:
         optimizers = self._optimizers(connection, study)

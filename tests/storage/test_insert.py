@@ -1,10 +1,13 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -12,7 +15,7 @@ from sqlalchemy import event
 
 import storage
 from storage.records import Trials
-from storage.store import Store, open_store
+from storage.store import Store, StoreError, open_store
 
 Declare = Callable[..., None]
 Plain = Callable[[str], optuna.storages.RDBStorage]
@@ -66,15 +69,49 @@ def test_two_processes_store_every_trial_once(
     assert all(len(trial.intermediate_values) == 2 for trial in study.get_trials() if trial.params)
 
 
-def test_of_two_specs_declared_at_once_one_wins(store: Store, url: str, tmp_path: Path) -> None:
+def test_of_two_specs_declared_at_once_one_gets_the_trials(store: Store, url: str, tmp_path: Path) -> None:
     with two_writers(url, "declare", tmp_path / "gate", (400, 800)) as outputs:
         pass
-    winner = 400 if outputs[0] == "declared\n" else 800
-    refused = outputs[1] if winner == 400 else outputs[0]
-    assert "declared\n" in outputs
-    assert f"steps = {winner} there, {1200 - winner} here" in refused
+    stored = [output.endswith("stored 2\n") for output in outputs]
+    assert sorted(stored) == [False, True], outputs
+    winner, refused = (400, outputs[1]) if stored[0] else (800, outputs[0])
+    assert f"steps = {winner} there, {1200 - winner} here" in refused or "declared anew meanwhile" in refused
     assert store.spec("contested") == {"steps": winner}
     assert sorted(store.optimizers("contested")) == ["adam", f"optimizer-{winner}"]
+    assert store.trials("contested")["error"].tolist() == [winner, winner]
+
+
+@pytest.mark.parametrize("winner", ["trials", "declaration"])
+def test_a_first_trial_and_another_declaration_wait_for_each_other(
+    store: Store, url: str, declare: Declare, batch: Callable[..., Trials], winner: str
+) -> None:
+    """Whoever has the study's lock first wins, and the other is refused."""
+    declare(store)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def stop(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        insert = "tunability_trials" if winner == "trials" else "study_user_attributes"
+        if statement.startswith(f"INSERT INTO {insert}") and not inside.is_set():
+            inside.set()
+            assert go_on.wait(60)
+
+    with open_store(url, create=True) as other, ThreadPoolExecutor(2) as pool:
+        works = [
+            lambda: store.append("digits", "adam", batch()),
+            lambda: declare(other, spec={"steps": 800}),
+        ]
+        first, second = works if winner == "trials" else works[::-1]
+        event.listen((store if winner == "trials" else other).database.engine, "before_cursor_execute", stop)
+        ahead = pool.submit(first)
+        assert inside.wait(60)
+        behind = pool.submit(second)
+        assert not wait([behind], timeout=1).done  # it waits
+        go_on.set()
+        assert ahead.result() in (12, None)
+        with pytest.raises(StoreError, match=r"with another spec|declared anew meanwhile"):
+            behind.result()
+    steps, trials = (400, 12) if winner == "trials" else (800, 0)
+    assert (store.spec("digits"), len(store.trials("digits"))) == ({"steps": steps}, trials)
 
 
 def test_a_killed_writer_leaves_nothing_half_done(

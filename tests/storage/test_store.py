@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, inspect, select, text
 
 from search_spaces import SearchSpace
-from storage.errors import StoreError, UnknownStudyError
+from storage.errors import OtherStudyError, StoreError, UnknownStudyError
 from storage.records import Trials, TuningRun, cell_key
 from storage.store import Store, open_store
 
@@ -165,9 +165,10 @@ def test_declaring_again_changes_nothing(store: Store, declare: Declare, batch: 
 
 
 def test_another_spec_is_refused_for_all_optimizers(
-    store: Store, url: str, plain: Plain, declare: Declare
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch
 ) -> None:
     declare(store, optimizers=("avagrad",), spec={"steps": 400, "space": {"num": 3}, "seeds": 3})
+    store.append("digits", "avagrad", batch(slice(1)))
     with pytest.raises(StoreError) as caught:
         declare(
             store, optimizers=("adam", "sgd"), spec={"steps": 800, "space": {"num": 3, "low": 1}, "seeds": 3}
@@ -179,6 +180,117 @@ def test_another_spec_is_refused_for_all_optimizers(
         declare(store, optimizers=("adam",), spec={"steps": 400, "space": "published", "seeds": 3})
     assert optuna.get_all_study_names(plain(url)) == ["digits/avagrad"]
     assert store.optimizers("digits") == ["avagrad"]
+
+
+OTHER = SearchSpace.from_table({"lr": [0.1, 1.0]})
+RUN = TuningRun("random", 0, "seed", "free", 1, 2, np.array([1, 2]))
+
+
+def test_without_trials_another_spec_takes_the_place(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch
+) -> None:
+    declare(store, "beside")
+    store.append("beside", "adam", batch())
+    declare(store)
+    store.set_launch("digits", {"job": "old"})
+    before = store.versions()["digits"]
+    assert not store.has_trials("digits")
+    assert store.is_declared("digits", {"steps": 400})
+    assert not store.is_declared("digits", {"steps": 800})
+    declare(
+        store,
+        optimizers=("sgd", "avagrad"),
+        spec={"steps": 800},
+        space=OTHER,
+        metric="loss",
+        provenance={"torch": "3"},
+    )
+    assert sorted(store.optimizers("digits")) == ["avagrad", "sgd"]
+    assert store.is_declared("digits", {"steps": 800})
+    assert (store.spec("digits"), store.metric("digits")) == ({"steps": 800}, "loss")
+    assert (store.space("digits"), store.provenance("digits", "avagrad")) == (OTHER, {"torch": "3"})
+    assert store.launches() == {}  # that was of the other one
+    assert not store.versions()["digits"].follows(before)
+    storage = plain(url)
+    names = {f"{study}/{name}" for study in ("beside", "digits") for name in ("adam", "avagrad", "sgd")}
+    assert set(optuna.get_all_study_names(storage)) == names - {"beside/sgd", "digits/adam"}
+    for name in ("avagrad", "sgd"):
+        study = optuna.load_study(study_name=f"digits/{name}", storage=storage)
+        assert (study.metric_names, study.directions[0].name) == (["loss"], "MINIMIZE")
+        assert study.user_attrs["tunability:spec"] == {"steps": 800}
+    trials = dataclasses.replace(batch(slice(2)), hyperparameters={"lr": np.array([0.1, 1.0])})
+    assert store.append("digits", "avagrad", trials) == 2
+    assert store.has_trials("digits")
+    assert len(store.trials("beside")) == 12
+
+
+@pytest.mark.parametrize("what", ["a trial", "somebody's trial", "a tuning run"])
+def test_with_anything_stored_it_stays(
+    store: Store, url: str, plain: Plain, declare: Declare, batch: Batch, what: str
+) -> None:
+    declare(store, provenance={"data_sha256": "a" * 64, "sources": {"own:rule": "b"}})
+    if what == "a trial":
+        store.append("digits", "avagrad", batch(slice(1)))
+    elif what == "a tuning run":
+        store.append_runs("digits", "avagrad", [RUN])
+    else:
+        optuna.load_study(study_name="digits/avagrad", storage=plain(url)).ask()
+    assert store.has_trials("digits")
+    with pytest.raises(OtherStudyError, match="with another spec"):
+        declare(store, spec={"steps": 800})
+    with pytest.raises(OtherStudyError, match="with another spec"):
+        store.is_declared("digits", {"steps": 800})
+    with pytest.raises(
+        OtherStudyError, match=r"on other data \(SHA-256 aaaaaaaaaaaa there, cccccccccccc here"
+    ):
+        declare(store, provenance={"data_sha256": "c" * 64})
+    with pytest.raises(OtherStudyError, match="with another source of own:rule: bring that back"):
+        declare(store, provenance={"sources": {"own:rule": "d"}})
+    declare(store, provenance={"sources": {"own:rule": "b", "own:other": "e"}})
+    assert store.provenance("digits", "adam")["data_sha256"] == "a" * 64
+
+
+def test_without_trials_other_data_and_sources_take_the_place(store: Store, declare: Declare) -> None:
+    declare(store, provenance={"data_sha256": "a", "sources": {"own:rule": "b"}})
+    store.set_launch("digits", {"job": "asked for"})
+    for now in ({"data_sha256": "c", "sources": {"own:rule": "b"}}, {"sources": {"own:rule": "d"}}):
+        declare(store, provenance=now)
+        assert store.provenance("digits", "avagrad") == now
+    declare(
+        store, provenance={"sources": {"own:rule": "d"}, "torch": "99"}
+    )  # decides nothing: the first stays
+    assert store.provenance("digits", "adam") == {"sources": {"own:rule": "d"}}
+    assert store.launches() == {"digits": {"job": "asked for"}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"steps": 800}},
+        {"spec": {"steps": 800}, "optimizers": ("sgd",)},
+        {"provenance": {"data_sha256": "b"}},
+    ],
+)
+def test_who_declared_it_before_stores_nothing(
+    store: Store, url: str, declare: Declare, batch: Batch, change: dict[str, object]
+) -> None:
+    """Two drivers: the first one's trials are of another study by now."""
+    declare(store, provenance={"data_sha256": "a"})
+    with open_store(url, create=True) as second, open_store(url, create=True) as same:
+        declare(same, provenance={"data_sha256": "a", "torch": "99"})
+        declare(second, **change)
+        for each in (store, same):
+            for store_something in (
+                lambda each=each: each.append("digits", "adam", batch()),
+                lambda each=each: each.append_runs("digits", "adam", [RUN]),
+            ):
+                with pytest.raises(StoreError, match=r"declared anew meanwhile|has no optimizer 'adam'"):
+                    store_something()
+        first = second.optimizers("digits")[0]
+        assert not second.has_trials("digits")
+        assert second.append("digits", first, batch()) == 12
+    with pytest.raises(OtherStudyError):
+        declare(store, provenance={"data_sha256": "a"})
 
 
 def test_an_interrupted_declaration_is_completed(

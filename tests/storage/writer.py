@@ -44,7 +44,7 @@ def race(store: Store, gate: Path, seeds: int) -> None:
 
 
 def declare(store: Store, gate: Path, steps: int) -> None:
-    """Declare a study with a spec of its own as soon as the gate opens, and say how that went."""
+    """Declare a study with a spec of its own as soon as the gate opens, store trials, and say how that went."""
     wait_for(gate)
     space = SearchSpace.from_table({"alpha": [1, 2]})
     optimizers = [f"optimizer-{steps}", "adam"]
@@ -52,7 +52,20 @@ def declare(store: Store, gate: Path, steps: int) -> None:
         store.declare(
             "contested", optimizers, space=space, metric="error", spec={"steps": steps}, provenance={}
         )
-        print("declared", flush=True)
+        now, cells = datetime.now(UTC), space.cells()
+        trials = Trials(
+            hyperparameters={"alpha": cells[:, 0]},
+            seed=0,
+            value=np.full(len(cells), float(steps)),
+            metrics={},
+            curve_steps=np.array([0]),
+            curve=np.zeros((len(cells), 1)),
+            diverged_at=np.full(len(cells), -1),
+            seconds=0.1,
+            started=now,
+            finished=now,
+        )
+        print("stored", store.append("contested", "adam", trials), flush=True)
     except StoreError as error:
         print(error, flush=True)
 

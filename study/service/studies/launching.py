@@ -88,6 +88,8 @@ class Launcher:
     def create(self, given: Mapping[str, Any], tune: bool) -> tuple[str, bool]:
         """Declare a study and launch it, unless it was launched before; its name, and whether it is new.
 
+        One that stored no trial with another spec is new.
+
         Raises Problem, SpecError or StoreError when nothing was written, ClusterError when it was declared only.
         """
         from study.running.run import declare
@@ -98,7 +100,9 @@ class Launcher:
             with open_store(self._settings.storage, create=True) as store:
                 new = not store.is_declared(study.name, study.identity())
                 launch = store.launches().get(study.name, {})
-                launched = launch.get("submitted") and (launch.get("tune") or not tune)
+                if new and self._jobs.look().alive(launch):
+                    raise Problem(409, f"{study.name} is queued or running with another spec: stop it first")
+                launched = not new and launch.get("submitted") and (launch.get("tune") or not tune)
                 needed = not launched and (todo.blocks or tune) and not self._alive(study.name, launch, tune)
                 if needed:
                     self._jobs_left()

@@ -18,6 +18,7 @@ import torch
 
 from storage.store import StoreError, open_store
 from study.running import launch
+from study.running.drive import trials_of
 from study.running.plan import lanes_per_block, plan, stored_plan
 from study.running.provenance import provenance
 from study.running.run import run
@@ -242,9 +243,19 @@ def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
     assert lanes_of(small(), 200) == 7  # rather small blocks than idle workers
 
 
+def train_one_block(spec: Study, url: str) -> None:
+    with open_store(url, create=True) as store:
+        block = plan(spec, store, 1).blocks[0]
+        trials = trials_of(spec, block, Trainer(block.lanes).train(block))
+        store.append(spec.name, block.recipe.optimizer, trials)
+
+
 def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
-    declare(load_study(write_study()), url := f"sqlite:///{tmp_path}/t.db")
+    spec = load_study(write_study())
+    declare(spec, url := f"sqlite:///{tmp_path}/t.db")
     changed = load_study(write_study(old="steps = 20", new="steps = 21"))
+    assert stored_plan(changed, url, 1) is None  # without trials the name is free
+    train_one_block(spec, url)
     with pytest.raises(StoreError, match=r"another spec \(workload.steps = 20 there, 21 here\)"):
         run(changed, url, on_progress=quiet)
 
@@ -252,6 +263,7 @@ def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study
 def test_other_data_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
     spec = load_study(write_study())
     declare(spec, url := f"sqlite:///{tmp_path}/t.db", data_sha256="0" * 64)
+    train_one_block(spec, url)
     with pytest.raises(StoreError, match="was run on other data"):
         run(spec, url, on_progress=quiet)
 
