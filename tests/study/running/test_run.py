@@ -22,6 +22,7 @@ from study.running.choices import METHODS, with_untimed
 from study.running.drive import trials_of
 from study.running.plan import lanes_per_block, plan, stored_plan
 from study.running.provenance import provenance
+from study.running.run import declare as run_declare
 from study.running.run import run
 from study.spec import parse_spec
 from study.training.block import Block, Outcome, Recipe
@@ -324,3 +325,33 @@ def test_two_compiled_runs_give_the_same_bits(
     compiled = Trainer(6).train(plan(spec, None, 1).blocks[0])
     first = tables[0][tables[0].seed == 0].head(6)
     assert first["value"].tolist() == compiled.metrics["validation_error"].tolist()
+
+
+OWN_RULE = """
+import study.optimizers.sgd as sgd
+from study.optimizers import Rule
+
+def update(grads, state, params, hyperparameters, step, options):
+    return sgd.update(grads, state, params, hyperparameters, step, options)
+
+RULE = Rule(sgd.init, update, sgd.ARGUMENTS)
+"""
+
+
+def test_a_module_may_change_until_the_first_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (module := tmp_path / "until_then.py").write_text(OWN_RULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = small(optimizers=["until_then:RULE"], space={"alpha": [0.1, 0.2]}, seeds=1)
+    with open_store(url := f"sqlite:///{tmp_path}/t.db", create=True) as store:
+        run_declare(spec, store)
+        first = store.provenance(spec.name, "until_then:RULE")["sources"]
+        module.write_text(OWN_RULE + "# a comment\n")
+        todo = stored_plan(spec, url, 1)
+        assert todo is not None
+        assert todo.trials == 2
+        run_declare(spec, store)
+        assert store.provenance(spec.name, "until_then:RULE")["sources"] != first
+    train_one_block(spec, url)
+    module.write_text(OWN_RULE)
+    with pytest.raises(StoreError, match="another source of until_then:RULE"):
+        stored_plan(spec, url, 1)

@@ -19,8 +19,12 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from storage.store import open_store
+from study.service.answers.reads import Reads
+from study.service.guard.problems import Problem
 from study.service.jobs.cluster import SLOT
 from study.service.server import NICER
+from study.service.settings import Settings
+from study.service.studies.launching import Launcher
 
 COMMAND = Path(sys.executable).with_name("tunability")
 TOKEN = "a-token-for-the-tests"
@@ -135,6 +139,48 @@ def serve(state: Path) -> Iterator[Callable[[str], Running]]:
     for service in started:
         if service.process.returncode is None:
             service.end(signal.SIGKILL)
+
+
+class NoCluster:
+    """Takes jobs, and never runs them: `living` are those that are queued or running."""
+
+    own, name = False, "made up"
+
+    def __init__(self) -> None:
+        self.living: set[str] = set()
+        self.submitted: list[str] = []
+
+    def look(self) -> "NoCluster":
+        return self
+
+    def alive(self, launch: dict[str, Any]) -> bool:
+        return launch.get("job") in self.living
+
+    def submit(self, job: str, _study: str) -> None:
+        self.submitted.append(job)
+        self.living.add(job)
+
+
+def test_without_trials_another_spec_is_another_study(url: str) -> None:
+    cluster, longer = NoCluster(), SPEC | {"seeds": 3}
+    launcher = Launcher(Settings(url, token=TOKEN), Reads(url), cluster)  # type: ignore[arg-type]
+    assert launcher.create(SPEC, False) == ("first", True)
+    with pytest.raises(Problem, match="first is queued or running with another spec: stop it first"):
+        launcher.create(longer, False)
+    cluster.living.clear()  # it failed before its first trial, say
+    assert launcher.create(SPEC, False) == ("first", False)
+    assert len(cluster.submitted) == 1
+    assert launcher.create(longer, False) == ("first", True)
+    assert launcher.create(longer, False) == ("first", False)
+    assert len(cluster.submitted) == 2
+    with open_store(url, create=False) as store:
+        assert store.spec("first")["seeds"] == 3
+        launch = store.launches()["first"]
+    assert (launch["job"], launch["spec"]["seeds"], launch["submitted"]) == (
+        cluster.submitted[1],
+        3,
+        True,
+    )
 
 
 def test_studies_go_on_while_services_come_and_go(
