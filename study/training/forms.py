@@ -1,8 +1,9 @@
-"""Fast formulations of layers: what a fused program runs in place of some torch functions, with equal results.
+"""Fast formulations of layers: what a compiled program runs in place of some torch functions, with equal results.
 
-Under `vmap`, `conv2d` becomes a grouped convolution and a loss with class indices a gather, both slow. Here images
-(or rows of a batch) are innermost in memory from layer to layer: tensors keep their logical shapes and are permuted
-views, so that every kernel the compiler writes runs along the batch. Shapes below are one lane's: n images, c channels.
+For lanes (under `vmap`), `conv2d` would become a grouped convolution and a loss with class indices a gather. Here
+images (or rows of a batch) are innermost in memory from layer to layer: tensors keep their logical shapes and are
+permuted views, so that every kernel the compiler writes runs along the batch, and the same for every lane. A single
+trial's convolutions have channels innermost. Shapes below are one lane's: n images, c channels.
 """
 
 from __future__ import annotations
@@ -24,16 +25,21 @@ Size = int | Sequence[int]
 
 
 class FastForms(TorchFunctionMode):
-    """While active, the functions in `FORMS` run their fast formulation where it applies; all else is torch's own.
+    """While active, functions run their fast formulation where it applies; all else is torch's own.
 
-    Results and first derivatives equal torch's up to rounding; forward over reverse mode works too.
+    `lanes` says whether the program runs under `vmap`. Results and first derivatives equal torch's up to rounding;
+    forward over reverse mode works too.
     """
+
+    def __init__(self, *, lanes: bool = True) -> None:
+        super().__init__()
+        self._forms = LANES if lanes else SINGLE
 
     def __torch_function__(
         self, func: Form, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        form = FORMS.get(func) or RECURRENT.get(func)
+        form = self._forms.get(func)
         result = form(*args, **kwargs) if form else None
         return func(*args, **kwargs) if result is None else result
 
@@ -63,6 +69,12 @@ def conv2d(
     y = torch.bmm(weight.reshape(groups, out // groups, -1), patches)
     y = y.reshape(out, height, width, count).permute(3, 0, 1, 2)
     return y if bias is None else y + bias[:, None, None]
+
+
+def conv2d_channels_last(x: Tensor, weight: Tensor, *rest: Any, **more: Any) -> Tensor:
+    """torch's, with channels innermost: what the compiler wants, but takes from the traced strides when backward."""
+    x, weight = (t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in (x, weight))
+    return torch.conv2d(x, weight, *rest, **more)
 
 
 def batch_norm(
@@ -245,7 +257,7 @@ def pair(size: Size) -> tuple[int, int]:
     return size[0], size[-1]
 
 
-FORMS: dict[Form, Form] = {
+LANES: dict[Form, Form] = {
     torch.conv2d: conv2d,
     F.batch_norm: batch_norm,
     F.linear: linear,
@@ -254,5 +266,8 @@ FORMS: dict[Form, Form] = {
     F.adaptive_avg_pool2d: adaptive_avg_pool2d,
     torch.max_pool2d: max_pool2d,
     F.avg_pool2d: avg_pool2d,
+    **RECURRENT,
 }
-"""torch's function -> its fast formulation, which takes the same arguments or gives None."""
+"""torch's function -> its fast formulation, which takes the same arguments or gives None where it does not apply."""
+SINGLE: dict[Form, Form] = {torch.conv2d: conv2d_channels_last}
+"""The same for a program of one trial."""

@@ -15,7 +15,7 @@ from study.training.block import DTYPES, Block, Outcome
 from study.training.loop import Run, follow
 from study.training.named import Kind, optimizer_named, workload_named
 from study.training.program import Programs
-from study.training.program_run import ProgramRun
+from study.training.program_run import ProgramRun, formed
 from study.training.resolve import Study, StudyOptimizer
 from study.training.step import parts, sites_of
 from study.training.torch_class import TorchClass
@@ -154,7 +154,7 @@ class TorchRun:
         phase, recipe = self.workload.phases[index], self._recipe
         trained, rest = parts(self.params, phase)
         key = ("gradients", index, *recipe.data)
-        function = gradient_function(phase)
+        function = formed(gradient_function(phase))
         program = self._programs.get(
             key, function, trained, rest, self.carry, batch, drawn, compile=recipe.compile
         )

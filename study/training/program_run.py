@@ -98,8 +98,7 @@ class ProgramRun:
     def _program(
         self, key: tuple[object, ...], function: Callable[..., Any], in_dims: tuple[Any, ...], *example: Any
     ) -> Callable[..., Any]:
-        if self._width is not None:
-            function = fused(function, in_dims)
+        function = formed(function) if self._width is None else fused(function, in_dims)
         return self._programs.get(key, function, *example, compile=self._recipe.compile)
 
     def _start(self, block: Block, width: int, lane: int | None) -> Trial:
@@ -139,6 +138,16 @@ def fused(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..
     def run(*given: Any) -> Any:
         with FastForms(), sdpa_kernel(SDPBackend.MATH):  # the others take no lane axis
             return lanes(*given)
+
+    return run
+
+
+def formed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one trial with its layers in their fast formulations."""
+
+    def run(*given: Any) -> Any:
+        with FastForms(lanes=False):
+            return function(*given)
 
     return run
 

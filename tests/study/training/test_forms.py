@@ -27,16 +27,16 @@ class Mean(nn.Module):
         return x.mean((2, 3))
 
 
-def convolutional() -> nn.Module:
+def convolutional(first: int = 4, second: int = 6) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, 1, 1, bias=False),
-        nn.BatchNorm2d(4),
+        nn.Conv2d(1, first, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(first),
         nn.ReLU(),
-        nn.Conv2d(4, 6, 3, 2, 1, bias=False),
-        nn.BatchNorm2d(6),
+        nn.Conv2d(first, second, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(second),
         nn.ReLU(),
         Mean(),
-        nn.Linear(6, 10),
+        nn.Linear(second, 10),
     )
 
 
@@ -105,13 +105,13 @@ def tensors_of(model: nn.Module) -> tuple[Tensors, Tensors]:
 
 
 def gradient(
-    model: nn.Module, *, fast: bool
+    model: nn.Module, *, fast: bool, lanes: bool = True
 ) -> Callable[..., tuple[Tensors, tuple[Tensor, Tensor, Tensors]]]:
     """`(params, buffers, images, labels) -> grads, (loss, outputs, new buffers)` of one lane."""
 
     def loss(params: Tensors, buffers: Tensors, images: Tensor, labels: Tensor) -> tuple[Tensor, Any]:
         buffers = {key: value.clone() for key, value in buffers.items()}
-        with FastForms() if fast else nullcontext():
+        with FastForms(lanes=lanes) if fast else nullcontext():
             out = functional_call(model, (params, buffers), (images,))
             value = F.cross_entropy(out, labels)
         return value, (value, out, buffers)
@@ -136,7 +136,9 @@ def test_outputs_gradients_and_statistics_equal_those_of_the_plain_module(name: 
     loss.backward()
     grads = {key: value.grad for key, value in plain.named_parameters()}
     expected = (grads, (loss, out, dict(plain.named_buffers())))
-    assert_same(gradient(model, fast=True)(params, buffers, images, labels), expected)
+    for lanes in (True, False):
+        found = gradient(model, fast=True, lanes=lanes)(params, buffers, images, labels)
+        assert_same(found, expected)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -208,35 +210,44 @@ def test_torch_still_says_what_cannot_be() -> None:
         nn.BatchNorm1d(3)(torch.zeros(1, 3))
 
 
-def trained(rates: Tensor, steps: int = 20) -> Tensors:
+def test_a_product_has_the_same_bits_at_any_place_in_memory() -> None:
+    torch.manual_seed(0)
+    a, b = torch.randn(24, 10, 64), torch.randn(24, 64, 5)
+    products = torch.bmm(a, b)
+    for _ in range(10):
+        order = torch.randperm(24)
+        assert torch.equal(torch.bmm(a[order], b[order]), products[order])
+
+
+def trained(rates: Tensor, widths: tuple[int, int], steps: int = 20) -> Tensors:
     """Float32 weights and statistics, by lane, of `convolutional` under compiled SGD with a lane's own rate."""
     torch.manual_seed(0)
-    model, lanes = convolutional(), len(rates)
-    batches = [(torch.randn(16, 1, 8, 8), torch.randint(10, (16,))) for _ in range(steps)]
+    model, lanes = convolutional(*widths), len(rates)
+    batches = [(torch.randn(64, 1, 8, 8), torch.randint(10, (64,))) for _ in range(steps)]
     start = pytree.tree_map(lambda t: t.expand(lanes, *t.shape).clone(), tensors_of(model))
     function = vmap(gradient(model, fast=True), in_dims=(0, 0, None, None))
 
-    def step(params: Tensors, buffers: Tensors, images: Tensor, labels: Tensor) -> tuple[Tensors, Tensors]:
-        grads, (_, _, buffers) = function(params, buffers, images, labels)
+    def step(params: Tensors, buffers: Tensors, *batch: Tensor) -> tuple[Tensors, Tensors]:
+        grads, (_, _, buffers) = function(params, buffers, *batch)
         new = {key: w - rates.view(-1, *[1] * (w.ndim - 1)) * grads[key] for key, w in params.items()}
         return new, buffers
 
     leaves, shape = pytree.tree_flatten((*start, *batches[0]))
     graph = make_fx(lambda *t: pytree.tree_leaves(step(*pytree.tree_unflatten(t, shape))))(*leaves)
     program = standalone_compile(graph, leaves, dynamic_shapes="from_example_inputs")
-    _, shape = pytree.tree_flatten(start)
-    state = pytree.tree_leaves(start)
+    state, shape = pytree.tree_flatten(start)
     for batch in batches:
         state = program(*state, *batch)
     return {key: value for part in pytree.tree_unflatten(state, shape) for key, value in part.items()}
 
 
-def test_bits_of_a_lane_do_not_depend_on_the_others() -> None:
+@pytest.mark.parametrize("widths", [(8, 16), (3, 5)], ids=str)
+def test_bits_of_a_lane_do_not_depend_on_the_others(widths: tuple[int, int]) -> None:
     rates = torch.logspace(-3, 0, 20)
     with torch.no_grad():
-        alone = trained(rates)
+        alone = trained(rates, widths)
         for chosen in ([7, 3], [0, 19, 5, 7, 12, 3]):
-            block = trained(rates[chosen])
+            block = trained(rates[chosen], widths)
             for place, lane in enumerate(chosen):
                 for key, value in block.items():
                     assert torch.equal(value[place], alone[key][lane]), (key, chosen, lane)
