@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,10 @@ from study.training.named import Kind, optimizer_named, workload_named
 from study.training.program import Programs
 from study.training.program_run import ProgramRun, formed
 from study.training.resolve import Study, StudyOptimizer
-from study.training.step import parts, sites_of
+from study.training.step import parts, sites_of, update_function
 from study.training.torch_class import TorchClass
-from study.workloads.draws import Drawn, Site, given
+from study.workloads.draws import Drawn, Site
+from study.workloads.draws import given as draws_of
 from study.workloads.workload import Batch, Carry, Params, Phase
 
 LANES = 8
@@ -63,7 +65,9 @@ def run_of(one: Block, device: torch.device, programs: Programs) -> Run:
     kind = optimizer_named(one.recipe.optimizer)
     if isinstance(kind, TorchClass):
         return TorchRun(one, kind, device, programs)
-    return ProgramRun(one, 1, device, programs, lane=0)
+    if one.recipe.compile or kind.second_order:
+        return ProgramRun(one, 1, device, programs, lane=0)
+    return RuleRun(one, 1, device, programs, lane=0)
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -75,6 +79,40 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
         np.concatenate([each.diverged_at for each in outcomes]),
         sum(each.seconds for each in outcomes),
     )
+
+
+class RuleRun(ProgramRun):
+    """One trial whose gradients are torch's own, neither traced nor compiled; the update is a program.
+
+    Tracing takes some kernels apart, such as oneDNN's recurrent layers, which are then slower, also compiled.
+    """
+
+    def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
+        trial = self._trial
+        params, carry, states = trial.params, trial.carry, []
+        count, factor = (torch.tensor(value, dtype=torch.float64) for value in (number, rate))
+        total = trial.loss_sum
+        for index, phase in enumerate(self.workload.phases):
+            old, rest = parts(params, phase)
+            grads, loss, carry = gradient_function(phase)(old, rest, carry, batch, drawn[index])
+            given: tuple[Any, ...] = (
+                grads,
+                trial.states[index],
+                old,
+                trial.hyperparameters,
+                count,
+                factor,
+                {},
+            )
+            move = update_function(self._rule, self._recipe)
+            new, state = self._programs.get(("update", index, self._key), move, *given)(*given)
+            params = {**params, **new}
+            states.append(state)
+            total = total + loss
+            if not loss.isfinite() and trial.diverged_at < 0:
+                trial = trial._replace(diverged_at=torch.tensor(number))
+                self.stopped = True
+        self._trial = trial._replace(params=params, carry=carry, states=tuple(states), loss_sum=total)
 
 
 class TorchRun:
@@ -154,11 +192,11 @@ class TorchRun:
         phase, recipe = self.workload.phases[index], self._recipe
         trained, rest = parts(self.params, phase)
         key = ("gradients", index, *recipe.data)
-        function = formed(gradient_function(phase))
-        program = self._programs.get(
-            key, function, trained, rest, self.carry, batch, drawn, compile=recipe.compile
-        )
-        grads, loss, carry = program(trained, rest, self.carry, batch, drawn)
+        given = (trained, rest, self.carry, batch, drawn)
+        program = gradient_function(phase)
+        if recipe.compile:
+            program = self._programs.get(key, formed(program), *given)
+        grads, loss, carry = program(*given)
         weights = list(trained.values())
         for name, weight in trained.items():
             weight.grad = grads[name]
@@ -196,7 +234,7 @@ def gradient_function(phase: Phase) -> Callable[..., tuple[Params, Tensor, Carry
     ) -> tuple[Params, Tensor, Carry]:
         with torch.enable_grad():
             leaves = {name: w.detach().requires_grad_() for name, w in trained.items()}
-            loss, after = phase.loss({**rest, **leaves}, carry, batch, given(drawn))
+            loss, after = phase.loss({**rest, **leaves}, carry, batch, draws_of(drawn))
             grads = torch.autograd.grad(loss, list(leaves.values()))
         return dict(zip(leaves, grads, strict=True)), loss.detach(), {k: v.detach() for k, v in after.items()}
 

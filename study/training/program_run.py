@@ -37,6 +37,8 @@ class ProgramRun:
         recipe = block.recipe
         self.workload, rule = workload_named(recipe.workload, recipe.settings), rule_of(recipe.optimizer)
         self._programs, self._device, self._recipe, self._rule = programs, device, recipe, rule
+        # the schedule and the number of steps are no part of a program
+        self._key = replace(recipe, schedule=CONSTANT, steps=0)
         self._width = width if lane is None else None
         self.sites: Sequence[Sequence[Site]] = programs.once(
             ("sites", *recipe.data), lambda: sites_of(self.workload)
@@ -52,11 +54,9 @@ class ProgramRun:
         )
         shared = Shared(count, batch, drawn, next(self._signs), factor)
         if self._run is None:
-            # the schedule and the number of steps are no part of the program
-            program = replace(self._recipe, schedule=CONSTANT, steps=0)
             function = step_function(self.workload, self._rule, self._recipe)
             self._run = self._program(
-                ("step", self._width, program), function, (0, None), self._trial, shared
+                ("step", self._width, self._key), function, (0, None), self._trial, shared
             )
         self._trial = self._run(self._trial, shared)
 

@@ -42,20 +42,17 @@ def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[[T
     The step returns new tensors: torch 2.13's C++ backend miscompiles some programs that write in place
     (pytorch#196570).
     """
-    options = rule.settings(dict(recipe.options))[1]
+    move = update_function(rule, recipe)
 
     def step(trial: Trial, shared: Shared) -> Trial:
         params, carry, states = trial.params, trial.carry, []
-        base_lr = trial.hyperparameters["lr"]
-        hyperparameters = {**trial.hyperparameters, "lr": base_lr * shared.rate, "base_lr": base_lr}
         diverged_at, loss_sum = trial.diverged_at, trial.loss_sum
         for phase, state, drawn in zip(workload.phases, trial.states, shared.drawn, strict=True):
-            draws = given(drawn)
             old, rest = parts(params, phase)
-            grads, loss, new_carry, hessian = differentiate(phase, rule, old, rest, carry, shared, draws)
-            grads, decayed = regularise(grads, old, loss, hyperparameters["lr"], shared.rate, recipe)
-            more = (hessian,) if rule.second_order else ()
-            new, state = update(rule, grads, state, decayed, hyperparameters, shared.step, options, *more)
+            grads, loss, new_carry, hessian = differentiate(
+                phase, rule, old, rest, carry, shared, given(drawn)
+            )
+            new, state = move(grads, state, old, trial.hyperparameters, shared.step, shared.rate, hessian)
             params, carry = in_order({**rest, **new}, params), in_order(new_carry, carry)
             states.append(state)
             stops = ~loss.isfinite() & (diverged_at < 0)
@@ -66,6 +63,33 @@ def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[[T
         )
 
     return step
+
+
+def update_function(rule: Rule, recipe: Recipe) -> Callable[..., tuple[Params, State]]:
+    """From gradients to new parameters and optimizer state, keys in the order in which they came.
+
+    `move(grads, state, params, hyperparameters, step, rate, hessian)`: gradients are clipped, weights decay, then the
+    rule updates; `rate` multiplies the learning rate.
+    """
+    options = rule.settings(dict(recipe.options))[1]
+
+    def move(
+        grads: Params,
+        state: State,
+        params: Params,
+        hyperparameters: Params,
+        step: Tensor,
+        rate: Tensor,
+        hessian: Params,
+    ) -> tuple[Params, State]:
+        base_lr = hyperparameters["lr"]
+        hyperparameters = {**hyperparameters, "lr": base_lr * rate, "base_lr": base_lr}
+        grads, decayed = regularise(grads, params, hyperparameters["lr"], rate, recipe)
+        more = (hessian,) if rule.second_order else ()
+        new_params, new_state = rule.update(grads, state, decayed, hyperparameters, step, options, *more)
+        return in_order(new_params, params), in_order(new_state, state)
+
+    return move
 
 
 def parts(params: Params, phase: Phase) -> tuple[Params, Params]:
@@ -96,7 +120,7 @@ def differentiate(
 
 
 def regularise(
-    grads: Params, params: Params, loss: Tensor, lr: Tensor, rate: Tensor, recipe: Recipe
+    grads: Params, params: Params, lr: Tensor, rate: Tensor, recipe: Recipe
 ) -> tuple[Params, Params]:
     """Gradients clipped, then with L2 decay; parameters with decoupled decay."""
     decay = recipe.weight_decay
@@ -108,17 +132,8 @@ def regularise(
         grads = {name: g + decay.value * params[name] for name, g in grads.items()}
     elif decay.value:
         by = lr if decay.reference_lr is None else rate * decay.reference_lr
-        keep = (1 - by * decay.value).to(loss.dtype)
-        params = {name: w * keep for name, w in params.items()}
+        params = {name: w * (1 - by * decay.value).to(w.dtype) for name, w in params.items()}
     return grads, params
-
-
-def update(
-    rule: Rule, grads: Params, state: State, params: Params, hyperparameters: Params, *more: Any
-) -> tuple[Params, State]:
-    """The rule's update, keys in the order in which they came."""
-    new_params, new_state = rule.update(grads, state, params, hyperparameters, *more)
-    return in_order(new_params, params), in_order(new_state, state)
 
 
 def in_order(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
