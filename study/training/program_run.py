@@ -49,7 +49,7 @@ class ProgramRun:
         self._run: Program | None = None
 
     @property
-    def _trial(self) -> Trial:
+    def trial(self) -> Trial:
         """The trial as it is now; steps pass its tensors on without nesting them, which takes as long as a kernel."""
         return cast(Trial, pytree.tree_unflatten(self._state, self._shape))
 
@@ -62,24 +62,22 @@ class ProgramRun:
             # the schedule and the number of steps are no part of the program
             program = replace(self._recipe, schedule=CONSTANT, steps=0)
             function = step_function(self.workload, self._rule, self._recipe)
-            self._run = self._program(
-                ("step", self._width, program), function, (0, None), self._trial, shared
-            )
+            self._run = self._program(("step", self._width, program), function, (0, None), self.trial, shared)
         self._state = self._run.flat(*self._state, *pytree.tree_leaves(shared))
 
     def losses(self) -> Tensor:
-        trial = self._trial
+        trial = self.trial
         total = trial.loss_sum
         self._state = pytree.tree_leaves(trial._replace(loss_sum=torch.zeros_like(total)))
         return total.reshape(-1)
 
     def diverged_at(self) -> Tensor:
-        return self._trial.diverged_at.reshape(-1).clone()
+        return self.trial.diverged_at.reshape(-1).clone()
 
     def evaluate(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         totals: dict[str, Tensor] = {}
         items = 0
-        trial = self._trial
+        trial = self.trial
         for batch in batches:
             counted: list[int] = []
 
@@ -100,7 +98,7 @@ class ProgramRun:
         return {name: total / items for name, total in totals.items()}
 
     def finite(self) -> Tensor:
-        weights = self._trial.params.values()
+        weights = self.trial.params.values()
         lanes = self._width or 1
         return torch.stack([weight.isfinite().view(lanes, -1).all(1) for weight in weights]).all(0)
 
