@@ -1,9 +1,9 @@
-"""What the optimizer's update costs: a fused step with each rule beside one that only computes the gradients.
+"""What the optimizer's update costs: a fused step with each rule beside one that only computes gradients.
 
-One core, compiled, float32, as many lanes as a study would have for a grid of 441 cells. The gradient-only step
-returns the loss and all gradients, the least that any optimizer needs; share = 1 - gradients / step. All programs take
-turns within each repeat, every figure is the median of the repeats. Every first-order rule must stay at or below 35%
-on digits-mlp. AdaHessian is shown for comparison: it needs a Hessian product as well.
+One core (processor seconds), compiled, float32, as many lanes as a study would have for a grid of 441 cells. The
+gradient-only step returns the loss and all gradients, the least that any optimizer needs; share = 1 - gradients / step.
+All programs take turns within each repeat, every figure is the median of the repeats. Every first-order rule must stay
+at or below 35% on digits-mlp. AdaHessian is shown for comparison: it needs a Hessian product as well.
 
 Limit: the update has to read weights, gradients and state and to write weights and state once. `GB/s` is those bytes
 over the time above the gradient-only step, beside this core's rate of copying an array of the block's size.
@@ -12,32 +12,45 @@ over the time above the gradient-only step, beside this core's rate of copying a
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import islice
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
-from torch.func import grad_and_value, vmap
-from trainer import chosen_lanes
+from torch.utils import _pytree as pytree
+from trainer import fused_lanes
 
 from study.optimizers import OPTIMIZERS, Rule
 from study.shown import show_table
 from study.training.block import Block, Recipe
-from study.training.fused import Fused
-from study.training.named import optimizer_named
+from study.training.named import optimizer_named, workload_named
 from study.training.program import Programs, prepare_process
-from study.training.step import Lanes, random_signs, step_function
-from study.workloads import WORKLOADS
+from study.training.program_run import ProgramRun, fused
+from study.training.step import (
+    Shared,
+    Trial,
+    differentiate,
+    parts,
+    random_signs,
+    sites_of,
+    step_function,
+)
+from study.workloads import WORKLOADS, Params
+from study.workloads.draws import given as drawn_from
+from study.workloads.draws import made
 
 TARGET = 0.35
 STEPS = 60
 GRADIENTS = "gradients only"
+FIRST_ORDER = OPTIMIZERS["sgd"].rule
+CPU = torch.device("cpu")
+Timed = Callable[[], float]
 
 
 def main() -> None:
@@ -55,12 +68,11 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    fused = Fused(0, torch.device("cpu"), Programs())
-    lanes = {name: chosen_lanes(options.workload, name) for name in options.optimizers}
-    runs: dict[str, Callable[[], float]] = {}
+    lanes = {name: fused_lanes(options.workload, name) for name in options.optimizers}
+    runs: dict[str, Timed] = {}
     bytes_moved: dict[str, int] = {}
     for name in options.optimizers:
-        runs[name], bytes_moved[name], gradients = programs(fused, options.workload, name, lanes[name])
+        runs[name], bytes_moved[name], gradients = programs(options.workload, name, lanes[name])
         runs.setdefault(f"{GRADIENTS} {lanes[name]}", gradients)
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(options.repeats):
@@ -91,43 +103,51 @@ def optimizer_rule(name: str) -> Rule:
     return rule
 
 
-def programs(
-    fused: Fused, workload_name: str, optimizer: str, lanes: int
-) -> tuple[Callable[[], float], int, Callable[[], float]]:
+def programs(workload_name: str, optimizer: str, lanes: int) -> tuple[Timed, int, Timed]:
     """Seconds of `STEPS` steps, bytes that the update of one lane moves, and the same without an update."""
-    workload, rule = WORKLOADS[workload_name], optimizer_rule(optimizer)
-    recipe = Recipe(workload_name, optimizer)
+    workload, rule, recipe = (
+        workload_named(workload_name),
+        optimizer_rule(optimizer),
+        Recipe(workload_name, optimizer),
+    )
     block = Block(recipe, 0, {"lr": np.geomspace(1e-4, 1e-2, lanes)})
-    start = fused._start(block, lanes, workload, rule)
-    batches = [fused._cast(batch, recipe) for batch in islice(workload.batches(0), STEPS)]
-    signs = random_signs(block, start.params) if rule.second_order else iter(dict, None)
-    signed = list(islice(signs, STEPS))
-    rate = torch.ones((), dtype=torch.float64)
-    step = fused._programs.build(step_function(workload, rule, recipe), (start, batches[0], signed[0], rate))
+    kept = Programs()
+    start = ProgramRun(block, lanes, CPU, kept).trial
+    one = {name: w[0] for name, w in start.params.items()}
+    signs = random_signs(0, one) if rule.second_order else itertools.repeat({})
+    number = torch.ones((), dtype=torch.float64)
+    sites = sites_of(workload)
+    given = [
+        Shared(number, batch, made(sites, 0, 1), sign, number)
+        for batch, sign in zip(itertools.islice(workload.batches(0), STEPS), signs, strict=False)
+    ]
+    (phase,) = workload.phases
 
-    def gradients(lanes: Lanes, batch: Any) -> tuple[Any, Lanes]:
-        grads, loss = vmap(grad_and_value(workload.loss), in_dims=(0, None))(lanes.params, batch)
-        return grads, lanes._replace(step=lanes.step + 1, loss_sum=lanes.loss_sum + loss)
+    def gradients(trial: Trial, shared: Shared) -> tuple[Trial, Params]:
+        trained, rest = parts(trial.params, phase)
+        draws = drawn_from(shared.drawn[0])
+        grads, loss, carry, _ = differentiate(phase, FIRST_ORDER, trained, rest, trial.carry, shared, draws)
+        return trial._replace(carry=carry, loss_sum=trial.loss_sum + loss), grads
 
-    bare = fused._programs.build(gradients, (start, batches[0]))
+    leaves = pytree.tree_leaves(start)
+    inputs = [pytree.tree_leaves(shared) for shared in given]
 
-    def run_step() -> float:
-        state, started = start, time.perf_counter()
-        for batch, sign in zip(batches, signed, strict=True):
-            state = step(state, batch, sign, rate)
-        return time.perf_counter() - started
+    def timed(function: Callable[..., Any]) -> Timed:
+        program = kept.build(fused(function, (0, None)), (start, given[0]))
 
-    def run_bare() -> float:
-        state, started = start, time.perf_counter()
-        for batch in batches:
-            _, state = bare(state, batch)
-        return time.perf_counter() - started
+        def run() -> float:
+            state, started = leaves, time.process_time()
+            for each in inputs:
+                state = program.flat(*state, *each)[: len(leaves)]
+            return time.process_time() - started
 
-    weights = sum(w[0].numel() for w in start.params.values())
-    changed = sum(1 for entry in start.state.values() if isinstance(entry, dict))
+        return run
+
+    weights = sum(w.numel() for w in one.values())
+    changed = sum(1 for entry in start.states[0].values() if isinstance(entry, dict))
     if optimizer == "adashift":
         changed = 3  # m, v, and one gradient each in and out; the others only change names
-    return run_step, 4 * weights * (3 + 2 * changed), run_bare
+    return timed(step_function(workload, rule, recipe)), 4 * weights * (3 + 2 * changed), timed(gradients)
 
 
 def copy_rate(bytes_moved: dict[str, int], lanes: int) -> float:
@@ -136,9 +156,9 @@ def copy_rate(bytes_moved: dict[str, int], lanes: int) -> float:
     source, target = torch.rand(size), torch.empty(size)
     best = float("inf")
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.process_time()
         target.copy_(source)
-        best = min(best, time.perf_counter() - started)
+        best = min(best, time.process_time() - started)
     return 8 * size / best / 1e9
 
 

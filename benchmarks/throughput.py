@@ -49,7 +49,7 @@ from plain_torch import PlainTraining
 from search_spaces import get_space
 from storage.store import open_store
 from study.running import launch
-from study.running.plan import plan
+from study.running.choices import stored_choices
 from study.running.run import run as run_study
 from study.shown import show_table
 from study.spec import StudySpec, parse_spec
@@ -61,7 +61,7 @@ from ray.tune.search.optuna import OptunaSearch  # isort: skip
 WORKLOAD, SPACE = "digits-mlp", "avagrad-cifar"
 COMMAND = Path(sys.executable).with_name("tunability")
 PATIENCE = 1800  # seconds after which a command is taken to hang
-CLASS_TARGET, FUNCTION_TARGET, COMMAND_TARGET, OVERHEAD_TARGET = 18.0, 200.0, 8.0, 0.1
+CLASS_TARGET, FUNCTION_TARGET, COMMAND_TARGET, OVERHEAD_TARGET = 39.0, 300.0, 9.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def main() -> None:
     spec = study_spec(options)
     commands: list[tuple[float, float]] = []
     ours, classes, functions = [], [], []
+    how = ""
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -100,13 +101,14 @@ def main() -> None:
                 cold = time_command(folder, spec, "cold")
                 commands.append((cold, time_command(folder, spec, "warm")))
                 say(f"whole command: cold {commands[-1][0]:.1f} s, warm {commands[-1][1]:.1f} s")
+                how = how_trained(folder / "warm.db", spec)
                 ours.append(run_ours(folder, spec))
             say(f"fused, once warm: {ours[-1].rate:.1f} trials/s")
             classes.append(run_plain_class(folder, spec, options.trials))
             say(f"plain Ray Tune, class: {classes[-1].rate:.2f} trials/s")
             functions.append(run_plain_function(folder, spec, options.function_trials))
             say(f"plain Ray Tune, function: {functions[-1]:.3f} trials/s")
-    show(spec, options, commands, ours, classes, functions)
+    show(spec, options, how, commands, ours, classes, functions)
 
 
 def parse_options() -> argparse.Namespace:
@@ -172,6 +174,13 @@ def time_command(folder: Path, spec: StudySpec, name: str) -> float:
     if stored != spec.trials:
         sys.exit(f"`tunability run` stored {stored} of {spec.trials} trials")
     return seconds
+
+
+def how_trained(database: Path, spec: StudySpec) -> str:
+    """The method that the command chose."""
+    with open_store(f"sqlite:///{database}", create=False) as store:
+        (choice,) = stored_choices(resolve(spec), store).choices.values()
+    return f"{choice.method}, {choice.lanes} lanes, " + ("compiled" if choice.compile else "uncompiled")
 
 
 def run_ours(folder: Path, spec: StudySpec) -> Warm:
@@ -321,6 +330,7 @@ def check_plain(database: Path, spec: StudySpec, trials: int) -> None:
 def show(
     spec: StudySpec,
     options: argparse.Namespace,
+    how: str,
     commands: list[tuple[float, float]],
     ours: list[Warm],
     classes: list[Warm],
@@ -332,7 +342,6 @@ def show(
     cold, warm = (median(each) for each in zip(*commands, strict=True))
     startup = median(each.startup for each in classes)
     class_whole = startup + spec.trials / class_rate
-    how = "compiled" if plan(resolve(spec), None, os.cpu_count() or 1).compile else "too small to be compiled"
     print(
         f"\nStudy of {spec.trials:,} trials ({spec.space.size} cells x {spec.seeds} seeds x "
         f"{spec.workload.steps} steps of {WORKLOAD}), {how}, {os.cpu_count()} cores, "

@@ -1,72 +1,79 @@
-"""The fused trainer against a plain torch loop, on one core.
+"""The trainer against a plain torch loop of the same module, on one core.
 
-Fused: `study.training.trainer.Trainer`, compiled, with as many lanes as a study of 441 cells has.
-Plain: one trial after another, `nn.Linear` / `nn.Conv2d` and `torch.optim.Adam` (see plain_torch.py).
-Both train the same cells of the space avagrad-cifar (drawn at random) from the same weights on the same batches, with
-the same 20 evaluations on the way; both are timed without loading data, making the model, or compiling.
-The sides take turns within each repeat; every figure is the median of the repeats.
+Ours: each method that a study could take, with Adam: fused with several numbers of lanes, one by one compiled or not.
+`chosen` is the one that `study.training.choose` takes for a study of 441 cells and 3 seeds; its time is compared.
+Plain: one trial after another, the same module and `torch.optim.Adam` (see plain_torch.py).
+All train from the same weights on the same batches, and take turns; times are medians of the repeats, of a step and
+its share of the 20 evaluations of a trial of 400 steps, without loading data, making the model, or compiling.
 
 Limit: this machine's own matrix rate, the product of two 512 x 512 float32 matrices on one thread. FLOPs are those of
-forward and backward passes alone (`Workload.flops_per_step`): the optimizer and the evaluations come on top.
+forward and backward passes alone: the optimizer and the evaluations come on top.
 
-That it is the same training is checked twice. In float64 the validation losses after 20 steps must agree to 1e-6, or
-the script exits with 1. In float32, as timed, the largest difference of the final validation errors is shown: over the
-trials that learned (error below 0.5), and over all. Training with an absurd learning rate is chaotic: there the last
-bit decides where a trial is 400 steps later (in float64 as well), so the second figure is no error.
-
-The second table times other numbers of lanes, to judge the cache budget in study/training/fused.py.
+That it is the same training is checked in float64: after 20 steps the validation losses of fused, uncompiled trials
+and of plain ones must agree to 1e-6, or the script exits with 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import sys
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from contenders import SEED, Contender, Ours, Plain, sgemm_rate, take_turns
 from plain_torch import PlainTraining
 
 from search_spaces import get_space
-from study.optimizers import OPTIMIZERS
+from study.running.choices import with_untimed
 from study.running.plan import lanes_per_block
 from study.shown import show_table
 from study.spec import parse_spec
-from study.training.block import Block, Recipe
+from study.training.block import CURVE_POINTS, Block, Choice, Recipe
+from study.training.choose import choose, sizes, untimed
 from study.training.program import prepare_process
-from study.training.resolve import resolve
+from study.training.resolve import Study, resolve
 from study.training.trainer import Trainer
-from study.workloads import WORKLOADS
+from study.workloads.measure import flops_per_step
 
-SPACE = "avagrad-cifar"
-SEED = 0
-TARGETS = {"digits-mlp": 10.0, "digits-cnn": 3.0}
+FLOOR = 0.97
+TARGETS = {
+    "digits-mlp": 13.0,
+    "digits-cnn": FLOOR,
+    "digits-cnn-bn": 4.0,
+    "mnist-mlp": FLOOR,
+    "mnist-cnn-bn": 1.3,
+    "networks:wrn": 1.25,
+    "networks:lstm": 1.0,
+    "networks:transformer": 1.0,
+}
 """Workload -> how many times faster than the plain loop it must be."""
-SWEEP = (0.25, 0.5, 2.0, 4.0)
-"""Other lanes to try, as multiples of the chosen number."""
-LEARNED = 0.5
+UNCOUNTED = ("networks:lstm",)
+"""torch's counter of FLOPs does not see into their layers."""
+STEPS = 400
+EVALUATIONS = CURVE_POINTS / STEPS
 CHECK_STEPS, CHECK_TOLERANCE = 20, 1e-6
-SGEMM_SIDE = 512
+CHECK_LR = np.array([1e-3, 1e-2])
+COMPILED, UNCOMPILED = "one by one, compiled", "one by one, uncompiled"
+PLAIN, PLAIN_FUSED = "plain", "plain, Adam(fused=True)"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Measured:
-    """Microseconds per trial-step, one entry a repeat, by what was timed."""
+    chosen: str
+    """The contender that a study would take."""
+    seconds: dict[str, float]
+    """Contender -> seconds of a trial's step."""
+    gflops: float | None
+    sgemm: float
+    differs: float
+    """Largest relative difference of the validation losses in float64."""
 
-    lanes: int
-    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    sgemm: list[float] = field(default_factory=list)  # GFLOP/s
-    plain_errors: dict[int, float] = field(default_factory=dict)  # lane -> final validation error
-    fused_errors: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    differs: float = 0.0  # largest relative difference of the validation losses in float64 after 20 steps
+    @property
+    def ratio(self) -> float:
+        return self.seconds[PLAIN] / self.seconds[self.chosen]
 
 
 def main() -> None:
@@ -74,8 +81,11 @@ def main() -> None:
     prepare_process()
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", folder)
-        measured = {name: measure(name, options) for name in options.workloads}
-    show(measured, options)
+        measured = {}
+        for name in options.workloads:
+            measured[name] = measure(name, options.repeats)
+            print(f"{name}: {measured[name].ratio:.2f}x", file=sys.stderr, flush=True)
+    show(measured)
     worst = max(each.differs for each in measured.values())
     print(f"float64, {CHECK_STEPS} steps: validation losses differ by {worst:.1e} at most, relatively")
     if not worst <= CHECK_TOLERANCE:
@@ -86,185 +96,103 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=2, help="plain trials a repeat")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--no-sweep", action="store_true", help="leave the second table out")
+    parser.add_argument("--workloads", nargs="+", choices=list(TARGETS), default=list(TARGETS))
+    parser.add_argument("--repeats", type=int, default=9)
     return parser.parse_args()
 
 
-def measure(name: str, options: argparse.Namespace) -> Measured:
-    steps = options.steps
-    cells = np.random.default_rng(0).permutation(get_space(SPACE).cells())
-    result = Measured(chosen_lanes(name))
-    lanes = result.lanes
-
-    fused: dict[str, Callable[[], float]] = {
-        optimizer: fused_timer(name, optimizer, cells[:lanes], steps) for optimizer in ("adam", "avagrad")
+def measure(name: str, repeats: int) -> Measured:
+    study = study_of(name)
+    (optimizer,) = study.optimizers
+    contenders: dict[str, Contender] = {
+        label_of(choice): Ours(name, choice)
+        for choice in [Choice("fused", True, lanes) for lanes in sizes(study, untimed(study, optimizer))]
+        + [Choice("one-by-one", compile, 1) for compile in (True, False)]
     }
-    if not options.no_sweep:
-        for other in sweep_lanes(lanes):
-            fused[f"{other} lanes"] = fused_timer(name, "adam", cells[:other], steps)
-    for once in fused.values():
-        once()  # compiles
-
-    PlainTraining(name, SEED, 0.001, 1e-8, 1)  # imports what torch.optim loads late
-    mine = [lane % lanes for lane in range(options.repeats * options.trials)]
-    for repeat in range(options.repeats):
-        result.sgemm.append(sgemm_rate())
-        turn = mine[repeat * options.trials : (repeat + 1) * options.trials]
-        for kind in ("plain", "plain fused"):
-            seconds = 0.0
-            for lane in turn:
-                took, error = time_plain(name, *cells[lane], steps, fused=kind == "plain fused")
-                seconds += took
-                if kind == "plain":
-                    result.plain_errors[lane] = error
-            result.times[kind].append(seconds / len(turn) / steps * 1e6)
-        for label, once in fused.items():
-            result.times[label].append(once())
-
-    block = block_of(name, "adam", cells[:lanes], steps)
-    result.fused_errors = Trainer(lanes).train(block).metrics["validation_error"]
-    result.differs = compare_float64(name, cells[sorted(set(mine))])
-    return result
+    contenders |= {PLAIN: Plain(name), PLAIN_FUSED: Plain(name, fused=True)}
+    seconds = take_turns(contenders, repeats, EVALUATIONS)
+    choice = choose(study, optimizer)
+    chosen = label_of(choice)
+    if chosen not in seconds:
+        again = {chosen: Ours(name, choice), PLAIN: contenders[PLAIN]}
+        seconds |= take_turns(again, repeats, EVALUATIONS)
+    gflops = None if name in UNCOUNTED else flops_per_step(study.workload) / seconds[chosen] / 1e9
+    return Measured(chosen, seconds, gflops, sgemm_rate(), compare_float64(name))
 
 
-def chosen_lanes(name: str, optimizer: str = "adam") -> int:
-    """Lanes of a study of 441 cells and 3 seeds with a worker for each core."""
-    space = {"lr": {"low": 1e-4, "high": 1.0, "num": get_space(SPACE).size, "scale": "log"}}
-    study = resolve(
+def label_of(choice: Choice) -> str:
+    if choice.method == "fused":
+        return f"fused, {choice.lanes} lanes" + ("" if choice.compile else ", uncompiled")
+    return COMPILED if choice.compile else UNCOMPILED
+
+
+def study_of(workload: str, optimizer: str = "adam") -> Study:
+    """A study of 441 cells and 3 seeds."""
+    space = {"lr": {"low": 1e-4, "high": 1.0, "num": get_space("avagrad-cifar").size, "scale": "log"}}
+    table = {"name": workload, "steps": STEPS}
+    return resolve(
         parse_spec(
-            {"name": "benchmark", "workload": name, "optimizers": [optimizer], "space": space, "seeds": 3}
+            {"name": "benchmark", "workload": table, "optimizers": [optimizer], "space": space, "seeds": 3}
         )
     )
-    return lanes_per_block(study, study.optimizers[0], os.cpu_count() or 1)
 
 
-def sweep_lanes(chosen: int) -> list[int]:
-    cells = get_space(SPACE).size
-    return sorted({min(cells, max(2, round(chosen * factor))) for factor in SWEEP} - {chosen})
+def fused_lanes(workload: str, optimizer: str) -> int:
+    """Lanes of a block of such a study with a worker for each core, when it is fused and not timed."""
+    study = study_of(workload, optimizer)
+    (only,) = study.optimizers
+    return lanes_per_block(with_untimed(study), only, os.cpu_count() or 1)
 
 
-def block_of(
-    name: str, optimizer: str, cells: NDArray[np.float64], steps: int, dtype: str = "float32"
-) -> Block:
-    return Block(
-        Recipe(name, optimizer, steps=steps, dtype=dtype), SEED, {"lr": cells[:, 0], "eps": cells[:, 1]}
-    )
-
-
-def fused_timer(name: str, optimizer: str, cells: NDArray[np.float64], steps: int) -> Callable[[], float]:
-    """A function that trains the block once more and gives the microseconds per trial-step."""
-    trainer = Trainer(len(cells))
-    block = block_of(name, optimizer, cells, steps)
-    return lambda: trainer.train(block).seconds / block.lanes / steps * 1e6
-
-
-def time_plain(name: str, alpha: float, eps: float, steps: int, *, fused: bool) -> tuple[float, float]:
-    """Seconds of one plain trial, and its final validation error."""
-    training = PlainTraining(name, SEED, alpha, eps, steps, fused=fused)
-    started = time.perf_counter()
-    *_, last = training
-    return time.perf_counter() - started, last["validation_error"]
-
-
-def compare_float64(name: str, cells: NDArray[np.float64]) -> float:
+def compare_float64(name: str) -> float:
     """Largest relative difference between the validation losses of fused (uncompiled) and plain trials in float64."""
-    block = block_of(name, "adam", cells, CHECK_STEPS, "float64")
-    fused = Trainer(len(cells), compile=False).train(block).metrics["validation_loss"]
-    plain = np.empty(len(cells))
-    for i, (alpha, eps) in enumerate(cells):
-        *_, last = PlainTraining(name, SEED, alpha, eps, CHECK_STEPS, dtype=torch.float64)
+    recipe = Recipe(name, "adam", steps=CHECK_STEPS, dtype="float64")
+    block = Block(recipe, SEED, {"lr": CHECK_LR})
+    fused = Trainer(len(CHECK_LR), compile=False).train(block).metrics["validation_loss"]
+    plain = np.empty(len(CHECK_LR))
+    for i, lr in enumerate(CHECK_LR.tolist()):
+        *_, last = PlainTraining(name, SEED, lr, 1e-8, CHECK_STEPS, dtype=torch.float64)
         plain[i] = last["validation_loss"]
     return float(np.abs(fused / plain - 1).max())
 
 
-def sgemm_rate() -> float:
-    """GFLOP/s of a float32 matrix product on this thread, best of three: the rate that training could reach."""
-    a = sgemm_operand()
-    best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        for _ in range(20):
-            a @ a
-        best = min(best, time.perf_counter() - started)
-    return 20 * 2 * SGEMM_SIDE**3 / best / 1e9
-
-
-@functools.cache
-def sgemm_operand() -> torch.Tensor:
-    return torch.rand(SGEMM_SIDE, SGEMM_SIDE)
-
-
-def show(measured: dict[str, Measured], options: argparse.Namespace) -> None:
-    print(
-        f"\nOne core: a trial-step fused and plain, {options.steps} steps, "
-        f"medians of {options.repeats} repeats taking turns"
-    )
-    rows, sweep = [], []
-    for name, result in measured.items():
-        us = {label: median(times) for label, times in result.times.items()}
-        speed = WORKLOADS[name].flops_per_step / us["adam"] / 1e3
-        sgemm = median(result.sgemm)
-        differs = {lane: abs(e - result.fused_errors[lane]) for lane, e in result.plain_errors.items()}
-        learned = [differs[lane] for lane, error in result.plain_errors.items() if error < LEARNED]
-        rows.append(
-            (
-                name,
-                str(result.lanes),
-                f"{us['adam']:.1f}",
-                f"{us['avagrad']:.1f}",
-                f"{us['plain']:.0f}",
-                f"{us['plain'] / us['adam']:.1f}x",
-                f">= {TARGETS[name]:g}x" if name in TARGETS else "-",
-                f"{us['plain fused']:.0f} ({us['plain fused'] / us['adam']:.1f}x)",
-                f"{speed:.1f}",
-                f"{sgemm:.0f}",
-                f"{speed / sgemm:.0%}",
-                f"{max(learned, default=float('nan')):.4f} / {max(differs.values()):.4f}",
-            )
-        )
-        others = {int(key.partition(" ")[0]): t for key, t in us.items() if key.endswith("lanes")}
-        others[result.lanes] = us["adam"]
-        workload = WORKLOADS[name]
-        state = 4 * OPTIMIZERS["adam"].rule.state_size(workload.init(0), {"amsgrad": False})
-        kilobytes = (workload.bytes_per_lane + state) / 2**10
-        for lanes, time_ in sorted(others.items()):
-            note = "chosen" if lanes == result.lanes else ""
-            sweep.append(
-                (
-                    name,
-                    str(lanes),
-                    f"{lanes * kilobytes / 1024:.1f}",
-                    f"{time_:.1f}",
-                    f"{us['plain'] / time_:.1f}x",
-                    note,
-                )
-            )
-    show_table(
+def show(measured: dict[str, Measured]) -> None:
+    print("\nOne core, milliseconds of a trial's step by method")
+    rows = []
+    for name, each in measured.items():
+        for label, seconds in each.seconds.items():
+            ratio = f"{each.seconds[PLAIN] / seconds:.2f}x"
+            rows.append((name, label, milliseconds(seconds), ratio, "chosen" if label == each.chosen else ""))
+            name = ""
+    show_table(("workload", "method", "ms", "to plain", ""), rows)
+    print("The chosen method against the plain loop")
+    rows = [
         (
-            "workload",
-            "lanes",
-            "fused us",
-            "avagrad us",
-            "plain us",
-            "ratio",
-            "target",
-            "Adam(fused=True) us",
-            "GFLOP/s",
-            "sgemm",
-            "share",
-            "errors differ (learned / all)",
-        ),
-        rows,
-    )
-    if not options.no_sweep:
-        print(
-            "Other numbers of lanes (adam); MiB is the working set that study/training/fused.py reckons with"
+            name,
+            each.chosen,
+            milliseconds(each.seconds[each.chosen]),
+            milliseconds(each.seconds[PLAIN]),
+            f"{each.ratio:.2f}x",
+            f">= {TARGETS[name]:g}x",
+            "met" if each.ratio >= TARGETS[name] else "MISSED",
+            share(each.gflops, each.sgemm),
+            f"{each.differs:.0e}",
         )
-        show_table(("workload", "lanes", "MiB", "fused us", "ratio", ""), sweep)
+        for name, each in measured.items()
+    ]
+    show_table(
+        ("workload", "chosen", "ms", "plain ms", "ratio", "target", "", "GFLOP/s of sgemm's", "float64"), rows
+    )
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g}"
+
+
+def share(gflops: float | None, sgemm: float) -> str:
+    if gflops is None:
+        return "not counted"
+    return f"{gflops:.1f} of {sgemm:.0f} ({gflops / sgemm:.0%})"
 
 
 if __name__ == "__main__":

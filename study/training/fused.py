@@ -19,7 +19,7 @@ from study.training.step import parts
 from study.workloads.measure import bytes_per_lane
 
 MIN_LANES = 2  # a lone lane may take another convolution or matrix routine, and so other bits
-CACHE_BYTES = {"cpu": 6 * 2**20, "cuda": 2**30}
+CACHE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
 """Working set of a block that still runs at full speed: a few times a core's own cache, or plenty for a GPU."""
 
 

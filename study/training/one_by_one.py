@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from study.training.block import DTYPES, Block, Outcome
 from study.training.loop import Run, follow
@@ -88,7 +89,7 @@ class RuleRun(ProgramRun):
     """
 
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
-        trial = self._trial
+        trial = self.trial
         params, carry, states = trial.params, trial.carry, []
         count, factor = (torch.tensor(value, dtype=torch.float64) for value in (number, rate))
         total = trial.loss_sum
@@ -112,7 +113,8 @@ class RuleRun(ProgramRun):
             if not loss.isfinite() and trial.diverged_at < 0:
                 trial = trial._replace(diverged_at=torch.tensor(number))
                 self.stopped = True
-        self._trial = trial._replace(params=params, carry=carry, states=tuple(states), loss_sum=total)
+        after = trial._replace(params=params, carry=carry, states=tuple(states), loss_sum=total)
+        self._state = pytree.tree_leaves(after)
 
 
 class TorchRun:

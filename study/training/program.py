@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -54,6 +54,18 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class Program:
+    """A traced function: called with its own arguments, or on their tensors in order, without nesting them."""
+
+    def __init__(self, flat: Callable[..., Sequence[Tensor]], result: Sequence[pytree.TreeSpec]) -> None:
+        self.flat = flat
+        self._result = result  # the only one, once `flat` was called
+
+    def __call__(self, *given: Any) -> Any:
+        tensors = self.flat(*pytree.tree_leaves(given))
+        return pytree.tree_unflatten(tensors, self._result[0])
+
+
 class Programs:
     """The programs of a process, and what else is worked out once. `compile=False` keeps all of them uncompiled."""
 
@@ -71,23 +83,21 @@ class Programs:
 
     def get(
         self, key: tuple[object, ...], function: Callable[..., Any], *example: Any, compile: bool = True
-    ) -> Callable[..., Any]:
+    ) -> Program:
         """`function` traced on `example`, compiled, and kept under `key` for the next block."""
         started = time.perf_counter()
         program = self.once(key, lambda: self.build(function, example, compile=compile))
         self.building += time.perf_counter() - started
-        return cast(Callable[..., Any], program)
+        return cast(Program, program)
 
-    def build(
-        self, function: Callable[..., Any], example: Any, *, compile: bool = True
-    ) -> Callable[..., Any]:
+    def build(self, function: Callable[..., Any], example: Any, *, compile: bool = True) -> Program:
         """`function` traced on `example` and compiled; what cannot be traced is called as it is."""
         leaves, arguments = pytree.tree_flatten(example)
         result: list[pytree.TreeSpec] = []
 
         def flat(*tensors: Tensor) -> list[Tensor]:
             out, shape = pytree.tree_flatten(function(*pytree.tree_unflatten(tensors, arguments)))
-            result.append(shape)
+            result[:] = [shape]
             return out
 
         try:
@@ -95,7 +105,7 @@ class Programs:
         except UNTRACEABLE as error:
             function(*example)  # raises what has nothing to do with tracing
             self.warning = f"training runs untraced, much slower ({first_line(error)})"
-            return function
+            return Program(flat, result)
         run: Callable[..., Any] = graph
         if self._compile and compile:
             try:
@@ -109,7 +119,7 @@ class Programs:
                 self.warning = f"training runs uncompiled, several times slower ({reason}){remedy}"
         if run is graph:
             lanes_outermost(graph)
-        return lambda *given: pytree.tree_unflatten(run(*pytree.tree_leaves(given)), result[0])
+        return Program(run, result)
 
 
 def lanes_outermost(graph: torch.fx.GraphModule) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from study.spec.schedules import CONSTANT
 from study.training.block import DTYPES, Block
 from study.training.forms import FastForms
 from study.training.named import optimizer_named, workload_named
-from study.training.program import Programs
+from study.training.program import Program, Programs
 from study.training.step import Shared, Trial, parts, random_signs, sites_of, step_function
 from study.workloads.draws import Drawn, Site
 from study.workloads.workload import Batch, Carry, Params
@@ -43,10 +43,17 @@ class ProgramRun:
         self.sites: Sequence[Sequence[Site]] = programs.once(
             ("sites", *recipe.data), lambda: sites_of(self.workload)
         )
-        self._trial = self._start(block, width, lane)
-        params = self._trial.params if lane is not None else {k: w[0] for k, w in self._trial.params.items()}
+        trial = self._start(block, width, lane)
+        self._state: Sequence[Tensor] = pytree.tree_leaves(trial)
+        self._shape = pytree.tree_structure(trial)
+        params = trial.params if lane is not None else {k: w[0] for k, w in trial.params.items()}
         self._signs = random_signs(block.seed, params) if rule.second_order else itertools.repeat({})
-        self._run: Callable[[Trial, Shared], Trial] | None = None
+        self._run: Program | None = None
+
+    @property
+    def trial(self) -> Trial:
+        """The trial as it is now; steps pass its tensors on without nesting them, which takes as long as a kernel."""
+        return cast(Trial, pytree.tree_unflatten(self._state, self._shape))
 
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
         count, factor = (
@@ -56,21 +63,23 @@ class ProgramRun:
         if self._run is None:
             function = step_function(self.workload, self._rule, self._recipe)
             self._run = self._program(
-                ("step", self._width, self._key), function, (0, None), self._trial, shared
+                ("step", self._width, self._key), function, (0, None), self.trial, shared
             )
-        self._trial = self._run(self._trial, shared)
+        self._state = self._run.flat(*self._state, *pytree.tree_leaves(shared))
 
     def losses(self) -> Tensor:
-        total = self._trial.loss_sum
-        self._trial = self._trial._replace(loss_sum=torch.zeros_like(total))
+        trial = self.trial
+        total = trial.loss_sum
+        self._state = pytree.tree_leaves(trial._replace(loss_sum=torch.zeros_like(total)))
         return total.reshape(-1)
 
     def diverged_at(self) -> Tensor:
-        return self._trial.diverged_at.reshape(-1).clone()
+        return self.trial.diverged_at.reshape(-1).clone()
 
     def evaluate(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         totals: dict[str, Tensor] = {}
         items = 0
+        trial = self.trial
         for batch in batches:
             counted: list[int] = []
 
@@ -81,7 +90,7 @@ class ProgramRun:
                 counted.append(count)
                 return sums
 
-            given = (self._trial.params, self._trial.carry, batch)
+            given = (trial.params, trial.carry, batch)
             shapes = tuple(tuple(part.shape) for part in batch)
             key = ("evaluate", self._width, *self._recipe.data, self._recipe.compile, shapes)
             sums = self._program(key, evaluate, (0, 0, None), *given)(*given)
@@ -91,13 +100,13 @@ class ProgramRun:
         return {name: total / items for name, total in totals.items()}
 
     def finite(self) -> Tensor:
-        weights = self._trial.params.values()
+        weights = self.trial.params.values()
         lanes = self._width or 1
         return torch.stack([weight.isfinite().view(lanes, -1).all(1) for weight in weights]).all(0)
 
     def _program(
         self, key: tuple[object, ...], function: Callable[..., Any], in_dims: tuple[Any, ...], *example: Any
-    ) -> Callable[..., Any]:
+    ) -> Program:
         function = formed(function) if self._width is None else fused(function, in_dims)
         return self._programs.get(key, function, *example, compile=self._recipe.compile)
 

@@ -118,12 +118,23 @@ class _Intercept(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded not in func.tags or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
+        if drops_nothing(func, args, kwargs):
+            return func(*args, **kwargs)
         answer = ANSWERS.get(func)
         if answer is None:
             raise TypeError(
                 f"{func} draws random numbers in a way that cannot be made to depend on the seed alone"
             )
         return answer(self._draws, *args, **kwargs)
+
+
+def drops_nothing(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether it is attention without dropout, which is marked as random all the same."""
+    names = [argument.name for argument in func._schema.arguments]
+    if "dropout_p" not in names:
+        return False
+    place = names.index("dropout_p")
+    return bool((args[place] if place < len(args) else kwargs.get("dropout_p", 0.0)) == 0)
 
 
 def _like(values: Tensor, dtype: torch.dtype | None, device: Any) -> Tensor:

@@ -94,7 +94,7 @@ class ModuleWorkload:
             )
 
     def init(self, seed: int) -> tuple[Params, Carry]:
-        module = self._made(seed)
+        module = self.module(seed)
         tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
         values = {name: tensor.detach().clone() for name, tensor in tensors.items()}
         params = {name: value for name, value in values.items() if self._trains(name)}
@@ -106,7 +106,7 @@ class ModuleWorkload:
         while True:
             order = places[torch.randperm(len(places), generator=source)]
             for chosen in order[: len(order) // self.batch * self.batch].view(-1, self.batch):
-                yield tuple(part[chosen] for part in self._train)
+                yield tuple(part.index_select(0, chosen) for part in self._train)
 
     def evaluation(self, seed: int, split: Split) -> list[Batch]:
         data = self._validation if split == "validation" else self._test
@@ -147,7 +147,7 @@ class ModuleWorkload:
                 digest.update(part.numpy().tobytes())
         return digest.hexdigest()
 
-    def _made(self, seed: int) -> nn.Module:
+    def module(self, seed: int) -> nn.Module:
         """The module of a seed; what a constructor draws comes from torch's generator, which is then put back."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(seed, WEIGHTS).initial_seed())
@@ -190,7 +190,7 @@ class ModuleWorkload:
 
     def _check_module(self) -> None:
         """Find out what trains, and refuse what does not fit together."""
-        module = self._made(0)
+        module = self.module(0)
         self._training = copy.deepcopy(module).train()
         self._evaluating = copy.deepcopy(module).eval()
         parameters = dict(module.named_parameters())
