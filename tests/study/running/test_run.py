@@ -106,7 +106,7 @@ def test_a_study_through_ray_is_readable_by_plain_optuna(
     assert provenance[METHODS]["adam"] == {
         "method": "fused",
         "compile": False,
-        "lanes": 441,
+        "lanes": 43,
         "seconds": None,
         "note": "",
     }
@@ -241,7 +241,7 @@ def lanes_of(spec: Study, workers: int) -> int:
 
 
 def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
-    assert lanes_of(small(), 2) == 63
+    assert lanes_of(small(), 2) == 41
     assert lanes_of(small(workload="mnist-cnn-bn"), 2) < lanes_of(small(workload="digits-cnn"), 2) < 63
     assert lanes_of(small(dtype="float64"), 2) < 63
     assert lanes_of(small(lanes=5), 2) == 5
