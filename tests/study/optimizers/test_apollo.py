@@ -10,11 +10,13 @@ from torch.utils import _pytree as pytree
 
 from analysis.separability import judge
 from study.optimizers import Apollo
+from study.running.choices import with_untimed
 from study.running.plan import make_block
 from study.spec import parse_spec
 from study.training.resolve import resolve
 from study.training.trainer import Trainer
 from study.workloads import WORKLOADS
+from study.workloads.draws import no_draws
 
 RATIOS = np.geomspace(
     0.005, 4, 9
@@ -25,21 +27,25 @@ STEPS = 200
 
 def trajectories(**options: object) -> NDArray[np.float64]:
     """Weights of digits-mlp after 100 and 200 steps, (2, ratios, scales, weights), warmed up during 50 steps."""
-    rule, workload = Apollo.rule, WORKLOADS["digits-mlp"]
+    rule, workload = Apollo.rule, WORKLOADS["digits-mlp"]()
     eta, sigma = (grid.ravel() for grid in (np.outer(RATIOS, SCALES), np.tile(SCALES, (len(RATIOS), 1))))
     numbers, chosen = rule.settings({"warmup": 50, "weight_decay": 5e-4, **options})
     filled = rule.fill({**numbers, "lr": eta, "sigma": sigma})
     lanes = len(eta)
     hyperparameters = {key: torch.from_numpy(np.broadcast_to(v, lanes).copy()) for key, v in filled.items()}
     hyperparameters["base_lr"] = hyperparameters["lr"]
-    start = {key: value.double() for key, value in workload.init(0).items()}
+    start = {key: value.double() for key, value in workload.init(0)[0].items()}
     params, state = pytree.tree_map(
         lambda t: t.expand(lanes, *t.shape).clone(), (start, rule.init(start, chosen))
     )
     batches, kept = workload.batches(0), []
+
+    def loss_of(params: dict[str, torch.Tensor], images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return workload.phases[0].loss(params, {}, (images, labels), no_draws())[0]
+
     for t in range(1, STEPS + 1):
-        batch = tuple(part.double() for part in next(batches))
-        grads = vmap(grad(workload.loss), in_dims=(0, None))(params, batch)
+        images, labels = next(batches)
+        grads = vmap(grad(loss_of), in_dims=(0, None, None))(params, images.double(), labels)
         params, state = vmap(rule.update, in_dims=(0, 0, 0, 0, None, None))(
             grads, state, params, hyperparameters, torch.tensor(float(t)).double(), chosen
         )
@@ -89,6 +95,7 @@ def test_the_verdict_on_eta_and_sigma_is_one_parameter() -> None:
             }
         )
     )
+    study = with_untimed(study)
     cells = study.spec.space.cells()
     blocks = [make_block(study, study.optimizers[0], seed, cells, len(cells)) for seed in range(2)]
     errors = np.stack([Trainer().train(block).metrics["validation_error"] for block in blocks])
