@@ -11,7 +11,7 @@ from storage.store import Store, open_store
 from study.errors import is_ours
 from study.spec import SpecError
 from study.training.block import Choice
-from study.training.choose import choose, untimed
+from study.training.choose import choose, is_foreign, take_a_step, untimed
 from study.training.resolve import Study
 
 METHODS = "methods"
@@ -29,14 +29,16 @@ def stored_choices(study: Study, store: Store) -> Study:
 
 
 def settled(study: Study, storage: str) -> Study:
-    """The study with the choices that its database has, or else timed ones.
+    """The study with the choices that its database has, or else timed ones, as `with_timed`."""
+    return with_timed(with_stored(study, storage))
 
-    Raises SpecError, one line, when an optimizer cannot take a step on the workload, StoreError as the store does.
-    """
+
+def with_stored(study: Study, storage: str) -> Study:
+    """The study with the choices that its database has, if it has the study. Raises StoreError as the store does."""
     with contextlib.suppress(MissingDatabaseError), open_store(storage, create=False) as store:
         if store.is_declared(study.name, study.identity()):
             return stored_choices(study, store)
-    return with_timed(study)
+    return study
 
 
 def with_untimed(study: Study) -> Study:
@@ -48,18 +50,24 @@ def with_untimed(study: Study) -> Study:
 def with_timed(study: Study) -> Study:
     """The study with a choice for every optimizer, timed on this machine where there is none.
 
-    Raises SpecError, one line, when an optimizer cannot take a step on the workload.
+    Foreign code takes a step in any case. Raises SpecError, one line, when it cannot.
     """
     choices = dict(study.choices)
     for optimizer in study.optimizers:
-        if optimizer.name in choices:
-            continue
         try:
-            choices[optimizer.name] = choose(study, optimizer)
+            if optimizer.name not in choices:
+                choices[optimizer.name] = choose(study, optimizer)
+            elif is_foreign(study, optimizer):
+                take_a_step(study, optimizer, choices[optimizer.name])
         except Exception as error:  # whatever a foreign class or module raises
             reason = str(error) if is_ours(error) else f"{type(error).__name__}: {error}".splitlines()[0]
             raise SpecError(f"{optimizer.name} cannot train {study.spec.workload.name} ({reason})") from error
     return replace(study, choices=choices)
+
+
+def are_settled(study: Study) -> bool:
+    """Whether `with_timed` would do nothing."""
+    return all(each.name in study.choices and not is_foreign(study, each) for each in study.optimizers)
 
 
 def as_provenance(study: Study) -> dict[str, Any]:

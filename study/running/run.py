@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from storage.records import Trials
 from storage.store import Store, open_store
-from study.running.choices import METHODS, as_provenance, settled, stored_choices, with_untimed
+from study.running.choices import (
+    METHODS,
+    are_settled,
+    as_provenance,
+    stored_choices,
+    with_stored,
+    with_timed,
+    with_untimed,
+)
 from study.running.drive import Report, drive
 from study.running.plan import plan, stored_plan
 from study.running.provenance import provenance
@@ -41,11 +49,12 @@ def run(
     if todo and not todo.blocks and not (further and further_blocks(further, storage)):
         return Report(study.spec.trials)
     here = address is None and study.spec.device == "cpu"
+    study = with_stored(study, storage)
     if here:
-        study = settled(study, storage)  # first, for it may refuse
+        study = with_timed(study)  # first, for it may refuse
     with launch.cluster(address, study.spec.device) as workers, open_store(storage, create=True) as store:
-        if not here:
-            ((_, choices),) = launch.map_jobs(settle_there, [(study.spec, storage)], 1)
+        if not here and not are_settled(study):
+            ((_, choices),) = launch.map_jobs(time_there, [(study.spec, dict(study.choices))], 1)
             study = replace(study, choices=choices)
         study = declare(study, store)
         todo = plan(study, store, workers)
@@ -101,7 +110,7 @@ def declare(study: Study, store: Store) -> Study:
     return stored_choices(study, store)  # another driver may have been first
 
 
-def settle_there(job: tuple[StudySpec, str]) -> dict[str, Choice]:
-    """Choices timed where it is called: on a worker."""
-    spec, storage = job
-    return dict(settled(resolve(spec), storage).choices)
+def time_there(job: tuple[StudySpec, dict[str, Choice]]) -> dict[str, Choice]:
+    """Choices timed where it is called: on a worker, which has the device but may not have the database."""
+    spec, choices = job
+    return dict(with_timed(replace(resolve(spec), choices=choices)).choices)

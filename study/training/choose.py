@@ -85,6 +85,11 @@ def is_foreign(study: Study, optimizer: StudyOptimizer) -> bool:
     return ":" in study.spec.workload.name or ":" in optimizer.name
 
 
+def take_a_step(study: Study, optimizer: StudyOptimizer, choice: Choice) -> None:
+    """Raise what the first step does, if it does."""
+    Timer(study, optimizer).choice(choice.method, False, min(choice.lanes, 2))
+
+
 def able(study: Study, optimizer: StudyOptimizer, timer: Timer) -> tuple[list[Choice], str]:
     """Uncompiled choices with their times, and a line about a method that cannot. Raises what the last one does."""
     found: list[Choice] = []

@@ -55,7 +55,7 @@ class Launcher:
     def plan(self, given: Mapping[str, Any]) -> PlanDocument:
         """What running a spec would take; writes nothing. Raises as `parse`, StoreError when its name is taken."""
         study = self.parse(given)
-        todo, seconds, notes = self._estimate(study)
+        study, todo, seconds, notes = self._estimate(study)
         return {
             "name": study.name,
             "trials": study.spec.trials,
@@ -68,13 +68,14 @@ class Launcher:
             "toml": to_toml(as_given(study.spec)),
         }
 
-    def _estimate(self, study: Study) -> tuple[Plan, float, list[str]]:
+    def _estimate(self, study: Study) -> tuple[Study, Plan, float, list[str]]:
+        """The study as it will be trained, what is left of it, seconds, and a line about each optimizer."""
         from study.running.forecast import forecast, notes
 
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with self._planning:
             study, todo, seconds = forecast(study, self._settings.storage, workers)
-        return todo, seconds, list(notes(study))
+        return study, todo, seconds, list(notes(study))
 
     def create(self, given: Mapping[str, Any], tune: bool) -> tuple[str, bool]:
         """Declare a study and launch it, unless it was launched before; its name, and whether it is new.
@@ -86,7 +87,7 @@ class Launcher:
         from study.running.run import declare
 
         study = self.parse(given)
-        todo, seconds, _ = self._estimate(study)
+        study, todo, seconds, _ = self._estimate(study)
         with self._changing:
             with open_store(self._settings.storage, create=True) as store:
                 new = not store.is_declared(study.name, study.identity())
@@ -115,7 +116,7 @@ class Launcher:
                 f"{study} was imported, there is nothing to train: tunability tune {study} runs tuners on it",
             )
         parsed = self.parse(given)
-        todo, seconds, _ = self._estimate(parsed)
+        _, todo, seconds, _ = self._estimate(parsed)
         tune = tune or bool(launch.get("tune"))
         with self._changing:
             launch = self._reads.store().launches().get(study, {})

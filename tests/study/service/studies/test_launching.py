@@ -38,7 +38,7 @@ SPEC = {
     "lanes": 6,
     "tuning": {"tuners": ["random"], "trials": 5, "replicates": 4},
 }
-LONG = SPEC | {"name": "long", "workload": {"name": "digits-mlp", "steps": 1000}, "lanes": 1}
+LONG = SPEC | {"name": "long", "workload": {"name": "digits-mlp", "steps": 3000}, "lanes": 1}
 BREAKS = """
 import pathlib, torch
 
