@@ -72,10 +72,13 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
         return best
     close = [each for each in eager.values() if seconds_of(each) <= CLEAR * seconds_of(best)]
     whole = seconds_of(best) * study.trials_each / (os.cpu_count() or 1)
+    likely = eager["fused"] if eager.get("fused") in close else best  # compiling helps it most
+    worth = whole / (EARNS_BACK * COMPILE_SECONDS)
     open_ = [(each.method, lanes) for each in close for lanes in sizes(study, each)]
-    clear = len(close) == 1 and best.method == "fused"
-    if clear or whole < EARNS_BACK * COMPILE_SECONDS * len(open_):
-        return Choice(best.method, True, best.lanes, seconds_of(best) / COMPILED)
+    if worth < len(open_):
+        open_ = [(each.method, each.lanes) for each in close]
+    if worth < len(open_) or (len(close) == 1 and likely.method == "fused"):
+        return Choice(likely.method, True, likely.lanes, seconds_of(likely) / COMPILED)
     timed = [timer.choice(method, True, lanes) for method, lanes in open_]
     return min([best, *timed], key=seconds_of)
 
