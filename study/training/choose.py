@@ -31,6 +31,8 @@ COMPILE_SECONDS = 15.0
 """What tracing and compiling a method's programs takes, about."""
 OVERHEAD_RULES = 0.25
 """Share of this machine's matrix rate below which a plain step is mostly overhead: small nets reach 0.03 to 0.15."""
+CLEAR = 2.0
+"""How many times slower than alone fused lanes may be uncompiled, if compiling is to turn that round."""
 EARNS_BACK = 4.0
 """How many times longer than timing it a study must take for a compiled program to be timed."""
 STEPS, SECONDS = 3, 0.2
@@ -68,7 +70,7 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     eager, note = able(study, optimizer, timer)
     if not start.compile:
         return start if start.method == "fused" and not note else eager[-1]
-    if eager[0].method == "fused" and (len(eager) == 1 or timer.matrix_share(eager[-1]) < OVERHEAD_RULES):
+    if eager[0].method == "fused" and (len(eager) == 1 or overhead_rules(timer, *eager)):
         return replace(eager[0], compile=True, seconds=None)
     whole = min(map(seconds_of, eager)) * study.trials_each / (os.cpu_count() or 1)
     wanted = [replace(each, compile=True) for each in eager]
@@ -78,6 +80,11 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
         wanted = []
     timed = [timer.choice(each.method, True, each.lanes) for each in wanted]
     return replace(min([*eager, *timed], key=seconds_of), note=note)
+
+
+def overhead_rules(timer: Timer, fused: Choice, alone: Choice) -> bool:
+    """Whether a plain step is mostly overhead, also where operations are not counted, as inside `torch.nn.LSTM`."""
+    return seconds_of(fused) < CLEAR * seconds_of(alone) and timer.matrix_share(alone) < OVERHEAD_RULES
 
 
 def is_foreign(study: Study, optimizer: StudyOptimizer) -> bool:
