@@ -22,7 +22,7 @@ from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun
 from storage.runs import check_same
 from storage.store import Store, open_store
-from study.running.choices import settled
+from study.running.choices import settled, with_stored
 from study.running.drive import Report, drive
 from study.running.plan import cut, stored_plan
 from study.running.run import declare
@@ -98,7 +98,8 @@ def tune(
 
     fresh = study is not None and stored_plan(study, storage, 1) is None
     if study is not None:
-        study = settled(study, storage)
+        here = address is None and study.spec.device == "cpu"  # else timing here says nothing
+        study = settled(study, storage) if here else with_stored(study, storage)
     else:
         open_store(storage, create=False).close()  # raises when there is none
     device = study.spec.device if study else "cpu"
