@@ -16,7 +16,8 @@ import torch
 from plain_torch import PlainTraining
 
 from study.training.block import Block, Choice, Recipe
-from study.training.loop import to
+from study.training.loop import Run, to
+from study.training.one_by_one import run_of
 from study.training.program import Programs
 from study.training.program_run import ProgramRun
 from study.workloads.draws import made
@@ -59,7 +60,9 @@ class Ours:
         self.lanes = choice.lanes if fused else 1
         recipe = Recipe(workload, "adam", method=choice.method, compile=choice.compile)
         block = Block(recipe, SEED, {"lr": np.geomspace(1e-4, 1e-2, self.lanes)})
-        self._run = ProgramRun(block, self.lanes, CPU, Programs(), None if fused else 0)
+        self._run: Run = (
+            ProgramRun(block, self.lanes, CPU, Programs()) if fused else run_of(block, CPU, Programs())
+        )
         self._batches = self._run.workload.batches(SEED)
         held_out = self._run.workload.evaluation(SEED, "validation")
         self._validation = [to(batch, recipe.dtype, CPU) for batch in held_out]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from study.training.block import DTYPES, Block, Outcome, curve_steps
 from study.workloads.draws import Drawn, Site, made
+from study.workloads.module import WorkloadError
 from study.workloads.workload import Batch, Workload
 
 
@@ -46,11 +47,15 @@ class Run(Protocol):
 
 
 def follow(run: Run, block: Block, device: torch.device) -> Outcome:
-    """Train with `run` for the block's steps; of B trials the first `block.lanes` are told about."""
+    """Train with `run` for the block's steps; of B trials the first `block.lanes` are told about.
+
+    Raises WorkloadError when a step drew from torch's own generator, which no seed of ours decides.
+    """
     recipe, workload = block.recipe, run.workload
     validation = [to(batch, recipe.dtype, device) for batch in workload.evaluation(block.seed, "validation")]
     rates = recipe.schedule.multipliers(recipe.steps).tolist()
     batches = workload.batches(block.seed)
+    generator = torch.random.get_rng_state()
     started = time.perf_counter()
     points = curve_steps(recipe.steps)
     curve, done = np.full((block.lanes, len(points)), workload.worst), 0
@@ -69,6 +74,11 @@ def follow(run: Run, block: Block, device: torch.device) -> Outcome:
         alive = diverged_at < 0
         curve[alive, point] = metrics[workload.metric].cpu().numpy()[: block.lanes][alive]
         done = until
+        if not torch.equal(generator, torch.random.get_rng_state()):
+            raise WorkloadError(
+                f"{recipe.workload} trained by {recipe.optimizer} draws random numbers that its first step did not ask "
+                "for, so no two runs would be equal: draw them at every step"
+            )
         if not alive.any():
             break
     test = [to(batch, recipe.dtype, device) for batch in workload.evaluation(block.seed, "test")]

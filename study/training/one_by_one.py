@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from study.training.block import DTYPES, Block, Outcome
 from study.training.loop import Run, follow
 from study.training.named import Kind, optimizer_named, workload_named
-from study.training.program import Programs
+from study.training.program import Program, Programs
 from study.training.program_run import ProgramRun, formed
 from study.training.resolve import Study, StudyOptimizer
-from study.training.step import parts, sites_of, update_function
+from study.training.step import Trial, parts, sites_of, update_function
 from study.training.torch_class import TorchClass
 from study.workloads.draws import Drawn, Site
 from study.workloads.draws import given as draws_of
@@ -88,14 +87,29 @@ class RuleRun(ProgramRun):
     Tracing takes some kernels apart, such as oneDNN's recurrent layers, which are then slower, also compiled.
     """
 
+    def __init__(
+        self, block: Block, width: int, device: torch.device, programs: Programs, lane: int | None = None
+    ) -> None:
+        super().__init__(block, width, device, programs, lane)
+        self._phases = [(phase, gradient_function(phase)) for phase in self.workload.phases]
+        self._updates: dict[int, Program] = {}
+
+    @property
+    def trial(self) -> Trial:
+        return self._trial
+
+    @trial.setter
+    def trial(self, trial: Trial) -> None:
+        self._trial = trial
+
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
         trial = self.trial
         params, carry, states = trial.params, trial.carry, []
         count, factor = (torch.tensor(value, dtype=torch.float64) for value in (number, rate))
         total = trial.loss_sum
-        for index, phase in enumerate(self.workload.phases):
+        for index, (phase, gradients) in enumerate(self._phases):
             old, rest = parts(params, phase)
-            grads, loss, carry = gradient_function(phase)(old, rest, carry, batch, drawn[index])
+            grads, loss, carry = gradients(old, rest, carry, batch, drawn[index])
             given: tuple[Any, ...] = (
                 grads,
                 trial.states[index],
@@ -105,16 +119,17 @@ class RuleRun(ProgramRun):
                 factor,
                 {},
             )
-            move = update_function(self._rule, self._recipe)
-            new, state = self._programs.get(("update", index, self._key), move, *given)(*given)
+            if index not in self._updates:
+                move = update_function(self._rule, self._recipe)
+                self._updates[index] = self._programs.get(("update", index, self._key), move, *given)
+            new, state = self._updates[index](*given)
             params = {**params, **new}
             states.append(state)
             total = total + loss
             if not loss.isfinite() and trial.diverged_at < 0:
                 trial = trial._replace(diverged_at=torch.tensor(number))
                 self.stopped = True
-        after = trial._replace(params=params, carry=carry, states=tuple(states), loss_sum=total)
-        self._state = pytree.tree_leaves(after)
+        self.trial = trial._replace(params=params, carry=carry, states=tuple(states), loss_sum=total)
 
 
 class TorchRun:

@@ -44,8 +44,9 @@ class ProgramRun:
             ("sites", *recipe.data), lambda: sites_of(self.workload)
         )
         trial = self._start(block, width, lane)
-        self._state: Sequence[Tensor] = pytree.tree_leaves(trial)
+        self._state: Sequence[Tensor] = ()
         self._shape = pytree.tree_structure(trial)
+        self.trial = trial
         params = trial.params if lane is not None else {k: w[0] for k, w in trial.params.items()}
         self._signs = random_signs(block.seed, params) if rule.second_order else itertools.repeat({})
         self._run: Program | None = None
@@ -54,6 +55,10 @@ class ProgramRun:
     def trial(self) -> Trial:
         """The trial as it is now; steps pass its tensors on without nesting them, which takes as long as a kernel."""
         return cast(Trial, pytree.tree_unflatten(self._state, self._shape))
+
+    @trial.setter
+    def trial(self, trial: Trial) -> None:
+        self._state = pytree.tree_leaves(trial)
 
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
         count, factor = (
@@ -70,7 +75,7 @@ class ProgramRun:
     def losses(self) -> Tensor:
         trial = self.trial
         total = trial.loss_sum
-        self._state = pytree.tree_leaves(trial._replace(loss_sum=torch.zeros_like(total)))
+        self.trial = trial._replace(loss_sum=torch.zeros_like(total))
         return total.reshape(-1)
 
     def diverged_at(self) -> Tensor:

@@ -7,7 +7,9 @@ float32 numbers in the order in which a step asks for them; a module's own rando
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -34,9 +36,12 @@ def generator(seed: int, stream: int, step: int = 0) -> torch.Generator:
 class Draws:
     """The random numbers of one step. `sites` says what has been asked for so far."""
 
-    def __init__(self, source: Callable[[Site], Tensor], dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, source: Callable[[Site], Tensor], dtype: torch.dtype = torch.float32, *, none: bool = False
+    ) -> None:
         self._source = source
         self._dtype = dtype
+        self._none = none  # a step is known to ask for none
         self.sites: list[Site] = []
 
     def uniform(self, *shape: int) -> Tensor:
@@ -51,12 +56,12 @@ class Draws:
         """Whole numbers in [low, high), int64; at most 2^24 different ones."""
         return (self.uniform(*shape) * (high - low)).long().clamp(max=high - low - 1) + low
 
-    def intercepted(self) -> TorchDispatchMode:
+    def intercepted(self) -> AbstractContextManager[object]:
         """While it is entered, torch's random operations take their numbers from here.
 
-        They raise TypeError when there is no way to.
+        They raise TypeError when there is no way to. Where a step asks for none, nothing is looked at: that takes time.
         """
-        return _Intercept(self)
+        return contextlib.nullcontext() if self._none else _Intercept(self)
 
     def _next(self, kind: str, shape: Sequence[int]) -> Tensor:
         site = (kind, tuple(map(int, shape)))
@@ -83,7 +88,7 @@ def seeded(seed: int, step: int, device: torch.device | str = "cpu") -> Draws:
 def given(tensors: Sequence[Tensor]) -> Draws:
     """Draws that hand out what `made` made, in that order."""
     left = iter(tensors)
-    return Draws(lambda _: next(left))
+    return Draws(lambda _: next(left), none=not tensors)
 
 
 def made(sites: Sequence[Sequence[Site]], seed: int, step: int, device: torch.device | str = "cpu") -> Drawn:

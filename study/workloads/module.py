@@ -123,13 +123,13 @@ class ModuleWorkload:
         tensors = params | {name: w if name in self._frozen else w.clone() for name, w in carry.items()}
         with draws.intercepted():
             *inputs, targets = self._augment(batch, draws) if self._augment else batch
-            loss = self._loss(functional_call(self._training, tensors, tuple(inputs)), targets)
+            loss = self._loss(self._outputs(self._training, tensors, inputs), targets)
         return loss, {name: tensors[name] for name in carry}
 
     def evaluate(self, params: Params, carry: Carry, batch: Batch) -> tuple[dict[str, Tensor], int]:
         *inputs, targets = batch
         tensors = params | {name: w if name in self._frozen else w.clone() for name, w in carry.items()}
-        outputs = functional_call(self._evaluating, tensors, tuple(inputs))
+        outputs = self._outputs(self._evaluating, tensors, inputs)
         count = len(targets)
         sums = {name: measure(outputs, targets) * count for name, measure in self._metrics.items()}
         sums[self.metric] = sums[self.metric] * self._sign
@@ -194,6 +194,12 @@ class ModuleWorkload:
         self._training = copy.deepcopy(module).train()
         self._evaluating = copy.deepcopy(module).eval()
         parameters = dict(module.named_parameters())
+        every = (
+            module.named_parameters(remove_duplicate=False),
+            module.named_buffers(remove_duplicate=False),
+        )
+        named = [id(tensor) for tensors in every for _, tensor in tensors]
+        self._tied = len(set(named)) < len(named)
         self._trained = {name for name, w in parameters.items() if w.requires_grad}
         self._frozen = parameters.keys() - self._trained
         if not self._trained:
@@ -223,6 +229,10 @@ class ModuleWorkload:
                 sums, _ = self._attempt("metrics", functools.partial(self.evaluate, params, carry, held_out))
                 for name, value in sums.items():
                     check_scalar(f"metric {name!r}", value)
+
+    def _outputs(self, module: nn.Module, tensors: Params, inputs: Sequence[Tensor]) -> Any:
+        # looking for tied weights takes longer than a small layer
+        return functional_call(module, tensors, tuple(inputs), tie_weights=self._tied)
 
     def _attempt(self, what: str, call: Callable[[], Any]) -> Any:
         try:

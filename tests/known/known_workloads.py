@@ -77,6 +77,23 @@ def dropout(p: float = 0.3) -> ModuleWorkload:
     return made(lambda: perceptron(nn.Dropout(p)), points())
 
 
+class Late(nn.Module):
+    """Drops out from its twentieth step on: what it did at first does not tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, CLASSES)
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layer(F.dropout(x, 0.5, training=self.training and self.calls > 20))
+
+
+def late() -> ModuleWorkload:
+    return made(Late, points())
+
+
 def shifted(batch: Batch, draws: Draws) -> Batch:
     """Noise and a shift for every item, and labels as they are."""
     x, labels = batch

@@ -11,6 +11,7 @@ from study.training.named import optimizer_named, workload_named
 from study.training.torch_class import TorchClass
 from study.training.trainer import Trainer
 from study.workloads.draws import no_draws
+from study.workloads.module import WorkloadError
 
 RATES = np.array([0.003, 0.03, 0.3])
 
@@ -127,3 +128,9 @@ def test_a_seed_is_its_own_training() -> None:
     )
     assert first.metrics["train_loss"][0] != second.metrics["train_loss"][0]
     assert workload_named("digits-mlp").metric in first.metrics
+
+
+def test_random_numbers_that_begin_later_are_noticed() -> None:
+    recipe = Recipe("known_workloads:late", "adam", steps=40, method="one-by-one", compile=False)
+    with pytest.raises(WorkloadError, match="that its first step did not ask for"):
+        Trainer(1, compile=False).train(Block(recipe, 0, {"lr": np.array([0.01])}))
