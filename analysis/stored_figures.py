@@ -9,14 +9,15 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.cost.costs import cost_table
 from analysis.figures import landscape_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
 from analysis.stored import Tell, ignore, stored_landscapes
 from analysis.suboptimality import (
     check_suboptimality_target,
-    cost_table,
     performance_profile,
+    running_times,
     summary_table,
 )
 from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
@@ -82,7 +83,8 @@ def suboptimality(store: Store, request: FigureRequest) -> Figure:
 
 def cost(store: Store, request: FigureRequest) -> Figure:
     curves = curves_of(store, request.names[0], request)
-    return cost_figure(cost_table(curves, request.cost_target), curves.attrs[UNTRAINED])
+    table = cost_table(store, curves, request.cost_target, request.tell)
+    return cost_figure(table, curves.attrs[UNTRAINED])
 
 
 def profile(store: Store, request: FigureRequest) -> Figure:
@@ -93,7 +95,7 @@ def profile(store: Store, request: FigureRequest) -> Figure:
         try:
             curves = curves_of(store, name, replace(request, tell=ignore))
             said = curves.attrs[UNTRAINED]
-            table = cost_table(curves, request.cost_target)
+            table = running_times(curves, request.cost_target)
             tables.append(table.assign(landscape=f"{study}/" + table["optimizer"]))
         except NothingTrainedError as error:
             said = error.said

@@ -84,14 +84,15 @@ def suboptimality_figure(
 def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None) -> Figure:
     """Draw the median trials to target of each tuner as bars with 95% intervals, optimizers beside each other.
 
-    `table` as `analysis.suboptimality.cost_table` makes it (AvaGrad, Figure 2 left). A tuner whose median is beyond the
-    budget has no bar but the number of its runs that reached the target. `untrained` as for `suboptimality_figure`.
+    `table` as `analysis.cost.costs.cost_table` makes it (AvaGrad, Figure 2 left). A tuner whose median is beyond the
+    budget has no bar but the share of runs that reach the target; where the cost is not known, a small line is at the
+    median of the stored runs. `untrained` as for `suboptimality_figure`.
     """
     tuners, optimizers = list(dict.fromkeys(table["tuner"])), list(dict.fromkeys(table["optimizer"]))
     figure = Figure((max(5.0, 0.5 * len(tuners) * len(optimizers) + 2), 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     ax: Axes = figure.subplots()
-    ends = table[["median", "high"]].to_numpy()
+    ends = table[["median", "high", "observed"]].to_numpy()
     ax.set(ylabel=f"trials until suboptimality {table['target'].iloc[0]:g}")
     ax.set_ylim(0, 1.12 * np.nanmax(ends) if np.isfinite(ends).any() else 1)
     width = 0.8 / len(optimizers)
@@ -103,10 +104,16 @@ def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None)
             at, rows["median"], width * 0.92, label=optimizer, edgecolor="white", color=colour, hatch=hatch
         )
         for x, (_, row) in zip(at, rows.iterrows(), strict=True):
-            _mark(ax, x, row)
-    first = table.iloc[0]
+            if math.isnan(row["reached"]):
+                ax.plot(x, row["observed"], "_", color=colour, markersize=12)
+            else:
+                _mark(ax, x, row)
     ax.set_xticks(np.arange(len(tuners)), tuners, rotation=30, ha="right")
-    ax.set_title(f"median of {first['replicates']} runs, 95% interval", fontsize=9, color="0.35")
+    known = table["reached"].notna()
+    title = "median and its 95% interval" if known.any() else ""
+    if not known.all():
+        title += f"{'; ' if title else ''}lines: observed, interval not known"
+    ax.set_title(title, fontsize=9, color="0.35")
     ax.grid(color="0.9", axis="y")
     ax.set_axisbelow(True)
     _legend(figure, ax.get_legend_handles_labels()[0], untrained, len(optimizers))
@@ -116,7 +123,7 @@ def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None)
 def _mark(ax: Axes, x: float, row: pd.Series) -> None:
     """The interval of a bar and its number, or what there is instead of a bar."""
     if math.isnan(row["median"]):
-        text = f"{row['reached']} of {row['replicates']}\nreached it"
+        text = f"{row['reached']:.0%} of runs\nreach it"
         ax.annotate(text, (x, 0), (0, 4), textcoords="offset points", ha="center", fontsize=7, rotation=90)
         return
     open_end = math.isnan(row["high"])

@@ -41,7 +41,7 @@ BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Format = Literal["table", "csv", "json", "parquet"]
 CostFormat = Literal["table", "csv", "json"]
 VerdictFormat = Literal["table", "json"]
-Noise = Literal["seed", "mean"]
+Noise = Literal["run", "seed", "mean"]
 Catalog = Literal["optimizers", "tuners", "workloads", "spaces"]
 
 Storage = Annotated[
@@ -64,7 +64,8 @@ AdviceTarget = Annotated[
     typer.Option(help="Suboptimality to which advice is checked; by default 1% of the landscape's range."),
 ]
 NoiseOption = Annotated[
-    Noise | None, typer.Option(help="Runs on single seeds, or on means; single seeds when there are both.")
+    Noise | None,
+    typer.Option(help="Runs on one seed each, a seed drawn for each cell, or means; the first there is."),
 ]
 TunersOption = Annotated[
     str | None, typer.Option(metavar="NAMES", help="Only these, comma-separated; all by default.")
@@ -150,7 +151,7 @@ def tune(
     replicates: Annotated[int | None, typer.Option(help="Runs of each tuner.")] = None,
     target: Annotated[float | None, typer.Option(help="Suboptimality that counts as found.")] = None,
     noise: Annotated[
-        Noise | None, typer.Option(help="A run sees one seed of each cell, or the mean over seeds.")
+        Noise | None, typer.Option(help="A run sees one seed, a seed drawn for each cell, or means.")
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     address: Annotated[
@@ -210,15 +211,15 @@ def cost(
     format: Annotated[CostFormat, typer.Option(help="How to write it.")] = "table",
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Tell how many trials each tuner needed to come within a target of the best."""
-    from analysis.suboptimality import comparison_table, cost_table
+    """Tell how many trials each tuner needs to come within a target of the best, with 95% intervals."""
+    from analysis.cost.costs import comparison_table, cost_table
     from analysis.tuning_runs import Choice, stored_curves
     from storage.store import open_store
 
     choice = Choice(noise, tuners=split_tuners(tuners))
     with open_store(storage, create=False) as store:
         curves = stored_curves(store, *split_name(study), choice=choice, tell=note)
-    frame = comparison_table(curves, target) if compare else cost_table(curves, target)
+        frame = (comparison_table if compare else cost_table)(store, curves, target, note)
     write_rows(frame, format)
 
 

@@ -133,7 +133,7 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 
 def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
     """The cost table of the runs that a spec asks for."""
-    from analysis.suboptimality import cost_table
+    from analysis.cost.costs import cost_table
     from analysis.trained import NothingTrainedError
     from analysis.tuning_runs import Choice, stored_curves
 
@@ -143,7 +143,7 @@ def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
     except NothingTrainedError as error:
         print(error)
         return
-    write_rows(cost_table(curves, tuning.target), "table")
+    write_rows(cost_table(store, curves, tuning.target, note), "table")
 
 
 def show_studies(store: Store) -> None:

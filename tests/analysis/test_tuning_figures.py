@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.suboptimality import cost_table, performance_profile, summary_table
+from analysis.suboptimality import performance_profile, running_times, summary_table
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 
 
@@ -38,19 +38,32 @@ def test_a_panel_for_each_tuner_and_its_medians() -> None:
     assert (shown > 0).all()
 
 
+def costs() -> pd.DataFrame:
+    """A median that is known, one beyond the budget, one whose interval is open, and one that is not known."""
+    columns = ["tuner", "median", "low", "high", "reached", "observed"]
+    rows = [
+        ("random", 12, 8, 20, 1.0, 14),
+        ("gld", np.nan, 25, np.nan, 0.4, np.nan),
+        ("cgld", 20, 10, np.nan, 0.8, 9),
+        ("grid", np.nan, np.nan, np.nan, np.nan, 7),
+    ]
+    return pd.DataFrame(rows, columns=columns).assign(optimizer="adam", target=0.01)
+
+
 def test_a_bar_for_each_median_and_words_where_there_is_none() -> None:
-    table = cost_table(curves(), 0.05)
-    table.loc[0, ["median", "low", "high"]] = np.nan
-    figure = cost_figure(table)
-    (ax,) = figure.axes
+    (ax,) = cost_figure(costs()).axes
     heights = [bar.get_height() for bars in ax.containers[:1] for bar in bars]
-    np.testing.assert_allclose(heights[1:], table["median"][1:3])
-    assert any("of 20" in text.get_text() for text in ax.texts)
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["random", "gld", "cgld"]
+    np.testing.assert_allclose(heights, [12, np.nan, 20, np.nan])
+    texts = [text.get_text() for text in ax.texts]
+    assert "40% of runs\nreach it" in texts
+    assert {"12", "20"} <= set(texts)
+    assert 7 in [line.get_ydata()[0] for line in ax.get_lines() if line.get_marker() == "_"]
+    assert ax.get_title() == "median and its 95% interval; lines: observed, interval not known"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["random", "gld", "cgld", "grid"]
 
 
 def test_a_profile_is_drawn_as_steps() -> None:
-    table = cost_table(curves(), 0.05)
+    table = running_times(curves(), 0.05)
     profile = performance_profile(pd.DataFrame(table.assign(landscape=table["optimizer"])))
     (ax,) = profile_figure(profile).axes
     assert [line.get_label() for line in ax.get_lines()] == ["random", "gld", "cgld"]
