@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from analysis.cost.costs import cost_table
+from analysis.cost.costs import cost_table, curve_table
 from analysis.figures import landscape_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
@@ -18,7 +18,6 @@ from analysis.suboptimality import (
     check_suboptimality_target,
     performance_profile,
     running_times,
-    summary_table,
 )
 from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
@@ -77,8 +76,8 @@ def suboptimality(store: Store, request: FigureRequest) -> Figure:
     if request.target is not None:
         check_suboptimality_target(request.target)
     curves = curves_of(store, request.names[0], request)
-    metric, runs = curves.attrs["metric"], curves.sizes["replicate"]
-    return suboptimality_figure(summary_table(curves), metric, runs, request.target, curves.attrs[UNTRAINED])
+    table = curve_table(store, curves, request.cost_target, request.tell)
+    return suboptimality_figure(table, curves.attrs["metric"], request.target, curves.attrs[UNTRAINED])
 
 
 def cost(store: Store, request: FigureRequest) -> Figure:

@@ -34,7 +34,6 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 FEWEST_RUNS = 5
 """Runs from which a median has an upper end of its 95% interval."""
-BATCH = 20  # resamples at once; keeps a bootstrap of many curves small
 
 
 def incumbent_suboptimality(cells: ArrayLike, seen: FloatArray, mean: FloatArray, budget: int) -> FloatArray:
@@ -163,44 +162,6 @@ def running_times(curves: xr.DataArray, target: float) -> pd.DataFrame:
     ]
     found = [(optimizer, tuner, each.expected_running_time) for optimizer, tuner, each in rows]
     return pd.DataFrame(found, columns=["optimizer", "tuner", "ert"]).replace({math.inf: math.nan})
-
-
-def bands(curves: FloatArray, seed: int = 0) -> pd.DataFrame:
-    """Summaries of suboptimality curves (R, T), a row a trial.
-
-    Columns: trial, median, q25, q75, mean, mean_low, mean_high (95% percentile bootstrap over runs; the mean itself
-    when there is one run).
-    """
-    mean = curves.mean(axis=0)
-    low = high = mean
-    if len(curves) > 1:
-        interval = stats.bootstrap(
-            (curves,),
-            np.mean,
-            axis=0,
-            n_resamples=RESAMPLES,
-            batch=BATCH,
-            method="percentile",
-            confidence_level=CONFIDENCE,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        low, high = interval.low, interval.high
-    q25, median, q75 = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
-    columns = {"median": median, "q25": q25, "q75": q75, "mean": mean, "mean_low": low, "mean_high": high}
-    return pd.DataFrame({"trial": np.arange(1, curves.shape[1] + 1), **columns})
-
-
-def summary_table(curves: xr.DataArray) -> pd.DataFrame:
-    """`bands` of every optimizer and tuner, below each other: the columns optimizer and tuner come first."""
-    frames = [
-        bands(curves.sel(optimizer=optimizer, tuner=tuner).values).assign(
-            optimizer=str(optimizer), tuner=str(tuner)
-        )
-        for tuner in curves["tuner"].values
-        for optimizer in curves["optimizer"].values
-    ]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["optimizer", "tuner", *frame.columns.drop(["optimizer", "tuner"])]]
 
 
 def compare(found: dict[str, TrialsToTarget], seed: int = 0) -> pd.DataFrame:

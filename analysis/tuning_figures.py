@@ -25,40 +25,38 @@ FLOOR_SHARE = 0.5
 
 
 def suboptimality_figure(
-    summary: pd.DataFrame,
+    table: pd.DataFrame,
     metric: str,
-    runs: int,
     target: float | None = None,
     untrained: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right).
 
-    `summary` is what `analysis.suboptimality.summary_table` makes of `runs` runs. Solid lines are medians over runs
-    with the middle half as a band, dashed ones means with their 95% intervals; the target, if given, is a grey line.
-    Both axes are logarithmic; zero is drawn at the lower end. The legend also has what is said of optimizers that are
-    `untrained`, by name.
+    `table` as `analysis.cost.costs.curve_table` makes it. Solid lines are medians over runs with their 95% intervals as
+    bands, dotted ones the medians of the stored runs where that is all that is known; the target, if given, is a grey
+    line. Both axes are logarithmic; zero is drawn at the lower end. The legend also has what is said of optimizers that
+    are `untrained`, by name.
     """
-    tuners, optimizers = (list(dict.fromkeys(summary[key])) for key in ("tuner", "optimizer"))
+    tuners, optimizers = (list(dict.fromkeys(table[key])) for key in ("tuner", "optimizer"))
     columns = min(len(tuners), MOST_COLUMNS)
     rows = math.ceil(len(tuners) / columns)
     width, height = PANEL_INCHES
     figure = Figure((max(width * columns, 4.5) + 0.8, height * rows + 1.1), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    shown = summary[["median", "q25", "q75", "mean_low", "mean_high"]].to_numpy()
+    shown = table[["median", "low", "high", "observed"]].to_numpy()
     above = np.append(shown[shown > 0], [target] if target else [])
     floor = FLOOR_SHARE * above.min() if above.size else 1e-3
     for panel, tuner in zip(grid.flat, tuners, strict=False):
         for place, optimizer in enumerate(optimizers):
-            frame = summary[(summary["tuner"] == tuner) & (summary["optimizer"] == optimizer)]
+            frame = table[(table["tuner"] == tuner) & (table["optimizer"] == optimizer)]
             trial, values = frame["trial"], frame.drop(columns=["tuner", "optimizer"]).clip(lower=floor)
             colour = COLOURS[place % len(COLOURS)]
-            panel.fill_between(trial, values["q25"], values["q75"], color=colour, alpha=0.15, linewidth=0)
-            panel.fill_between(
-                trial, values["mean_low"], values["mean_high"], color=colour, alpha=0.35, linewidth=0
-            )
+            if frame["median"].isna().all():
+                panel.plot(trial, values["observed"], ":", color=colour, linewidth=1.4, label=optimizer)
+                continue
+            panel.fill_between(trial, values["low"], values["high"], color=colour, alpha=0.25, linewidth=0)
             panel.plot(trial, values["median"], color=colour, linewidth=1.8, label=optimizer)
-            panel.plot(trial, values["mean"], "--", color=colour, linewidth=1)
         if target:
             panel.axhline(target, color="0.5", linewidth=1)
         panel.set_title(tuner, fontsize=10)
@@ -74,7 +72,10 @@ def suboptimality_figure(
             panel.set_xlabel("trials")
             panel.tick_params(labelbottom=True)
     figure.supylabel(f"suboptimality ({metric.replace('_', ' ')})", fontsize=10)
-    note = f"{runs} runs: median and middle half; dashed: mean and its 95% interval"
+    known = table["median"].notna()
+    note = "median over runs and its 95% interval" if known.any() else ""
+    if not known.all():
+        note += f"{'; ' if note else ''}dotted: observed, interval not known"
     figure.suptitle(note + (f"; grey: target {target:g}" if target else ""), fontsize=9, color="0.35")
     handles, _ = grid[0, 0].get_legend_handles_labels()
     _legend(figure, handles, untrained, min(len(handles), 4))

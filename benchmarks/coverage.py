@@ -6,7 +6,8 @@ Synthetic landscapes have a known surface and normal noise, a part of it common 
 
 For each tuner and kind of noise: the true cost; the coverage of the 95% interval and its typical ends; coverage and
 ends of the naive interval, of 100 runs on the study's own seeds, judged by their means; the estimate over the truth;
-then comparisons of two optimizers by the same tuner: decided, and wrong.
+how often bands of suboptimality hold the true median after 5, 10, 20 and 50 trials; then comparisons of two optimizers by the same tuner: decided, and wrong. With `--best`, how far the best cell's mean,
+and its value on unseen seeds, are from that cell's truth.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from analysis.cost.band import median_band
+from analysis.cost.best import held_out_best
 from analysis.cost.compare import EQUAL_WITHIN, compare_costs
 from analysis.cost.interval import Cost, cost_of
 from analysis.cost.posterior import fit_posterior
@@ -39,6 +43,7 @@ SYNTHETIC_NOISE = (0.002, 0.009, 0.03)
 SHARED_NOISE = 0.008
 """Of a seed, common to all cells of a synthetic landscape, as measured on digits-mlp."""
 TRUE_RUNS, NAIVE_RUNS = 1000, 100
+BAND_TRIALS = (5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,20 @@ def synthetic(noise: float, studies: int, seeds: int) -> list[Truth]:
     return made
 
 
-def true_cost(truth: Truth, tuner: str, noise: str, budget: int, target: float) -> tuple[float, float]:
-    """The median of trials to target, and the error of its being measured by `TRUE_RUNS` runs (its interval's ends)."""
+@dataclass(frozen=True)
+class TrueCost:
+    """The median of trials to target as `TRUE_RUNS` runs have it: its interval's ends; and of suboptimality, (T,)."""
+
+    low: float
+    high: float
+    curve: FloatArray
+
+    @property
+    def middle(self) -> float:
+        return (self.low + self.high) / 2
+
+
+def true_cost(truth: Truth, tuner: str, noise: str, budget: int, target: float) -> TrueCost:
     source = np.random.default_rng(2)
     curves = []
     for run in range(TRUE_RUNS):
@@ -104,9 +121,8 @@ def true_cost(truth: Truth, tuner: str, noise: str, budget: int, target: float) 
         search = Search(truth.space, tuner, 10**6 + run, budget, noise, "free", count)
         search.advance(losses)
         curves.append(incumbent_suboptimality(search.cells, losses, truth.levels, budget))
-    found = TrialsToTarget.of(np.array(curves), target)
-    low, high = found.median_interval()
-    return low, high
+    low, high = TrialsToTarget.of(np.array(curves), target).median_interval()
+    return TrueCost(low, high, np.median(curves, axis=0))
 
 
 def naive_interval(
@@ -135,7 +151,7 @@ class Options:
 
 Costs = dict[tuple[str, str], list[Cost]]
 """Of each tuner and noise, the costs that the studies give."""
-Truths = dict[tuple[str, str], tuple[float, float]]
+Truths = dict[tuple[str, str], TrueCost]
 
 
 def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
@@ -147,6 +163,7 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
     }
     costs: Costs = {case: [] for case in cases}
     naive: dict[tuple[str, str], list[tuple[float, float]]] = {case: [] for case in cases}
+    bands: dict[tuple[str, str], list[bool]] = {case: [] for case in cases}
     started = time.perf_counter()
     for place, values in enumerate(truth.studies(options.seeds, options.shuffles)):
         rng = np.random.default_rng(place)
@@ -156,23 +173,25 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
             asked = Asked(truth.space, tuner, options.budget, noise, "free")
             curves = replay_draws(posterior, draws, asked, runs_of(tuner), place)
             costs[tuner, noise].append(cost_of(trials_to(curves, options.target), options.budget))
+            bands[tuner, noise] += band_covers(curves, truths[tuner, noise].curve)
             naive[tuner, noise].append(
                 naive_interval(values, truth.space, tuner, noise, options.budget, options.target)
             )
     seconds = time.perf_counter() - started
     rows = []
     for case in cases:
-        low, high = truths[case]
+        low, high, middle = truths[case].low, truths[case].high, truths[case].middle
         intervals = [cost.interval() for cost in costs[case]]
         rows.append(
             (
                 *case,
-                f"{(low + high) / 2:g}",
+                f"{middle:g}",
                 share(a <= high and low <= b for a, b in intervals),
                 ends(intervals),
                 share(a <= high and low <= b for a, b in naive[case]),
                 ends(naive[case]),
-                f"{np.median([cost.median for cost in costs[case]]) / ((low + high) / 2):.2f}",
+                f"{np.median([cost.median for cost in costs[case]]) / middle:.2f}",
+                f"{np.mean(bands[case]):.0%}",
             )
         )
     count = len(costs[cases[0]])
@@ -181,9 +200,27 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
         f"{seconds / count:.1f} s each",
         flush=True,
     )
-    header = ("tuner", "noise", "truth", "covered", "typical", "naive covered", "naive typical", "bias")
+    header = (
+        "tuner",
+        "noise",
+        "truth",
+        "covered",
+        "typical",
+        "naive covered",
+        "naive typical",
+        "bias",
+        "bands",
+    )
     show_table(header, rows)
     return costs, truths
+
+
+def band_covers(curves: FloatArray, truth: FloatArray) -> list[bool]:
+    """Whether the band holds the true median at some trials."""
+    band = median_band(curves)
+    chosen = [trial - 1 for trial in BAND_TRIALS if trial <= len(truth)]
+    low, high = band["low"].to_numpy()[chosen], band["high"].to_numpy()[chosen]
+    return [bool(held) for held in (low <= truth[chosen] + 1e-9) & (truth[chosen] - 1e-9 <= high)]
 
 
 def share(marks: Iterator[bool]) -> str:
@@ -203,7 +240,8 @@ def comparisons(names: Sequence[str], costs: Sequence[Costs], truths: Sequence[T
     for case in costs[0]:
         verdicts = [compare_costs(*pair).verdict for pair in zip(costs[0][case], costs[1][case], strict=True)]
         # the extremes that the true ratio can have
-        least, most = truths[0][case][0] / truths[1][case][1], truths[0][case][1] / truths[1][case][0]
+        one, other = truths[0][case], truths[1][case]
+        least, most = one.low / other.high, one.high / other.low
         wrong = {"cheaper": least >= 1, "dearer": most <= 1, "undecided": False}
         wrong["equal"] = most < 1 / EQUAL_WITHIN or least > EQUAL_WITHIN
         rows.append(
@@ -221,6 +259,33 @@ def comparisons(names: Sequence[str], costs: Sequence[Costs], truths: Sequence[T
     )
 
 
+def best(truths: Sequence[Truth], seeds: int, shuffles: int) -> None:
+    """Print the bias of the best cell's value, with its standard error over studies."""
+    rows = []
+    for truth in truths:
+        errors = []
+        for values in truth.studies(seeds, shuffles):
+            cell = values.mean(axis=1).argmin()
+            held_out = held_out_best(grid(truth.space, values))
+            errors.append(np.array([values[cell].mean(), held_out]) - truth.levels[cell])
+        bias, error = np.mean(errors, axis=0), np.std(errors, axis=0) / len(errors) ** 0.5
+        rows.append(
+            (truth.name, *(f"{b:+.4f} ± {e:.4f}" for b, e in zip(bias, error, strict=True)), str(len(errors)))
+        )
+    print(f"\nbias of the best cell's value, {seeds} seeds", flush=True)
+    show_table(("landscape", "mean that chose it", "on unseen seeds", "studies"), rows)
+
+
+def grid(space: SearchSpace, values: FloatArray) -> xr.DataArray:
+    """Values (N, S) as a landscape."""
+    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
+    return xr.DataArray(
+        values.T.reshape(values.shape[1], *space.shape),
+        {"seed": range(values.shape[1]), **coordinates},
+        ("seed", *space.names),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -235,6 +300,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=60)
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--shuffles", type=int, default=1, help="times that the seeds are cut into studies")
+    parser.add_argument("--best", action="store_true", help="only the bias of the best cell's value")
     parser.add_argument("--studies", type=int, default=24, help="of synthetic landscapes")
     given = parser.parse_args()
     for seeds, target in itertools.product(given.seeds, given.targets):
@@ -248,6 +314,9 @@ def main() -> None:
                         measure(truth, options)
                 continue
             pair = measured(landscape)
+            if given.best:
+                best(pair, seeds, given.shuffles)
+                continue
             found = [measure(truth, options) for truth in pair]
             comparisons(
                 [truth.name for truth in pair],

@@ -104,6 +104,7 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 
     Of one that trained nothing, that.
     """
+    from analysis.cost.best import held_out_best
     from analysis.landscape import axis_names, best_along, best_cell
     from analysis.trained import NothingTrainedError, trained
 
@@ -117,10 +118,11 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         best = best_cell(panel)
         place = ", ".join(f"{axis} = {value:g}" for axis, value in best.coordinates.items())
         error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
-        rows.append((name, place, f"{best.mean:.4f}{error}", f"{diverged[name]:.1%}"))
+        unseen = f"{held_out_best(panel):.4f}" if best.seeds > 1 else "-"
+        rows.append((name, place, f"{best.mean:.4f}{error}", unseen, f"{diverged[name]:.1%}"))
     first = next(iter(panels.values()))
     metric = first.attrs["metric"] + (" ± s.e." if first.sizes["seed"] > 1 else "")
-    show_table(("optimizer", "best cell", metric, "diverged"), rows)
+    show_table(("optimizer", "best cell", metric, "on unseen seeds", "diverged"), rows)
     axes = axis_names(first)
     if len(axes) == 2:
         lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}

@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from analysis.cost.band import median_band
 from analysis.cost.compare import compare_costs
 from analysis.cost.interval import Cost, cost_of
 from analysis.cost.kept import curves_on_draws
@@ -110,6 +111,28 @@ def cost_table(store: Store, curves: xr.DataArray, target: float, tell: Tell = i
             }
         )
     return pd.DataFrame(rows).replace({math.inf: math.nan})
+
+
+def curve_table(store: Store, curves: xr.DataArray, target: float, tell: Tell = ignore) -> pd.DataFrame:
+    """Suboptimality of every optimizer and tuner of `stored_curves`, a row a trial.
+
+    Columns: optimizer, tuner, trial; median over runs, low, high (its 95% interval), NaN where the landscape is not
+    known well enough; observed: the median of the stored runs, judged by the means of the study's own seeds.
+    """
+    found = study_costs(store, curves, target, tell)
+    frames = []
+    for tuner, optimizer in itertools.product(curves["tuner"].values, curves["optimizer"].values):
+        observed = curves.sel(optimizer=optimizer, tuner=tuner).median("replicate").values
+        made = found.curves.get((str(optimizer), str(tuner)))
+        if made is None:
+            frame = pd.DataFrame(
+                {"trial": curves["trial"].values, "median": np.nan, "low": np.nan, "high": np.nan}
+            )
+        else:
+            frame = median_band(made)
+        frames.append(frame.assign(observed=observed, optimizer=str(optimizer), tuner=str(tuner)))
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["optimizer", "tuner", *frame.columns.drop(["optimizer", "tuner"])]]
 
 
 def comparison_table(store: Store, curves: xr.DataArray, target: float, tell: Tell = ignore) -> pd.DataFrame:

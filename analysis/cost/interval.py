@@ -53,16 +53,25 @@ def cost_of(times: IntArray, budget: int) -> Cost:
     """
     at = np.arange(1, budget + 1)
     shares = (times[:, :, None] <= at).mean(axis=1)
-    mean, variance = _moments(shares, times.shape[1])
+    mean, variance = _moments(shares[:, -1:], times.shape[1])
+    return Cost(median_at_most(shares, times.shape[1]), _reached(float(mean[0]), float(variance[0])))
+
+
+TINY = 1e-9
+
+
+def median_at_most(shares: FloatArray, runs: int) -> FloatArray:
+    """Probability (K,) that the median over runs is at most each of K ascending values.
+
+    From the share of R runs that is at most each of them, on each of D draws, (D, K).
+    """
+    mean, variance = _moments(shares, runs)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = mean * (1 - mean) / variance - 1
         at_most = stats.beta.sf(0.5, np.maximum(mean * size, TINY), np.maximum((1 - mean) * size, TINY))
     at_most = np.where(variance <= TINY, (mean >= 0.5).astype(float), at_most)
-    at_most = np.maximum.accumulate(np.where(mean <= 0, 0.0, np.where(mean >= 1, 1.0, at_most)))
-    return Cost(at_most, _reached(float(mean[-1]), float(variance[-1])))
-
-
-TINY = 1e-9
+    at_most = np.where(mean <= 0, 0.0, np.where(mean >= 1, 1.0, at_most))
+    return np.asarray(np.maximum.accumulate(at_most))
 
 
 def _moments(shares: FloatArray, runs: int) -> tuple[FloatArray, FloatArray]:

@@ -10,7 +10,6 @@ import xarray as xr
 from analysis.errors import AnalysisError
 from analysis.suboptimality import (
     TrialsToTarget,
-    bands,
     compare,
     holm,
     incumbent_suboptimality,
@@ -122,26 +121,6 @@ def test_median_intervals_cover_the_truth(probability: float, share_within: floa
         within += found.reached.mean() / 200
     assert 0.92 <= covered / 200 <= 0.985
     assert within == pytest.approx(share_within, abs=0.02)
-
-
-def test_mean_intervals_cover_the_truth() -> None:
-    source = np.random.default_rng(0)
-    covered = 0
-    for study in range(200):
-        frame = bands(source.exponential(1.0, (100, 1)), seed=study)
-        covered += frame["mean_low"][0] <= 1.0 <= frame["mean_high"][0]
-    assert 0.90 <= covered / 200 <= 0.98
-
-
-def test_bands_are_quantiles_a_trial_each() -> None:
-    curves = np.linspace(1, 0, 5)[None] * np.arange(1, 6)[:, None]
-    frame = bands(curves)
-    assert frame["trial"].tolist() == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose(frame["median"], 3 * np.linspace(1, 0, 5))
-    np.testing.assert_allclose(frame["q25"], 2 * np.linspace(1, 0, 5))
-    assert (frame["mean_low"] <= frame["mean"]).all()
-    assert (frame["mean"] <= frame["mean_high"]).all()
-    assert bands(curves[:1])["mean_low"].tolist() == curves[0].tolist()
 
 
 def test_comparison_of_a_faster_and_a_slower_tuner() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.suboptimality import performance_profile, running_times, summary_table
+from analysis.cost.band import median_band
+from analysis.suboptimality import performance_profile, running_times
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 
 
@@ -26,16 +27,25 @@ def curves() -> xr.DataArray:
 
 
 def test_a_panel_for_each_tuner_and_its_medians() -> None:
-    figure = suboptimality_figure(summary_table(curves()), "validation_error", 20, target=0.01)
+    bands = [
+        median_band(curves().sel(optimizer=optimizer, tuner=tuner).values.reshape(4, 5, 30)).assign(
+            optimizer=optimizer, tuner=tuner, observed=0.2
+        )
+        for tuner in ("random", "gld", "cgld")
+        for optimizer in ("adam", "avagrad")
+    ]
+    bands[1].loc[:, ["median", "low", "high"]] = np.nan  # of avagrad with random search
+    figure = suboptimality_figure(pd.concat(bands), "validation_error", target=0.01)
     panels = {panel.get_title(): panel for panel in figure.axes}
     assert list(panels) == ["random", "gld", "cgld"]
     lines = {line.get_label(): line for line in panels["gld"].get_lines()}
     assert {"adam", "avagrad"} <= lines.keys()
-    median = curves().sel(optimizer="avagrad", tuner="gld").median("replicate").values
     shown = np.asarray(lines["avagrad"].get_ydata())
-    above = median > shown.min()
-    np.testing.assert_allclose(shown[above], median[above])
+    above = bands[3]["median"] > shown.min()
+    np.testing.assert_allclose(shown[above], bands[3]["median"][above])
     assert (shown > 0).all()
+    unknown = [line for line in panels["random"].get_lines() if line.get_label() == "avagrad"]
+    assert (unknown[0].get_linestyle(), unknown[0].get_ydata()[0]) == (":", 0.2)
 
 
 def costs() -> pd.DataFrame:

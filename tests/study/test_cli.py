@@ -419,7 +419,7 @@ def test_one_that_trained_is_told_beside_one_that_did_not(
     out = capfd.readouterr().out
     assert out.startswith(said)
     lines = [" ".join(line.split()) for line in out.splitlines()]
-    assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 50.0%" in lines
+    assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.1050 50.0%" in lines
     assert "eps best alpha, adam" in lines
     _, out, _ = cli("studies", *storage)
     assert [line.split()[2:6] for line in out.splitlines()[1:]] == [
