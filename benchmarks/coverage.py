@@ -6,8 +6,12 @@ Synthetic landscapes have a known surface and normal noise, a part of it common 
 
 For each tuner and kind of noise: the true cost; the coverage of the 95% interval and its typical ends; coverage and
 ends of the naive interval, of 100 runs on the study's own seeds, judged by their means; the estimate over the truth;
-how often bands of suboptimality hold the true median after 5, 10, 20 and 50 trials; then comparisons of two optimizers by the same tuner: decided, and wrong. With `--best`, how far the best cell's mean,
-and its value on unseen seeds, are from that cell's truth.
+how often bands of suboptimality hold the true median after 5, 10, 20 and 50 trials. Then comparisons of two optimizers
+by the same tuner: decided, and wrong.
+
+With `--best`, how far the best cell's mean, and its value on unseen seeds, are from that cell's truth.
+With `--sequential`, verdicts of studies of 3 seeds to which seeds are added until they are decided, at most 48: of two
+optimizers, and of each against itself.
 """
 
 from __future__ import annotations
@@ -25,10 +29,11 @@ from numpy.typing import NDArray
 
 from analysis.cost.band import median_band
 from analysis.cost.best import held_out_best
-from analysis.cost.compare import EQUAL_WITHIN, compare_costs
+from analysis.cost.compare import EQUAL_WITHIN, Comparison, compare_costs
 from analysis.cost.interval import Cost, cost_of
 from analysis.cost.posterior import fit_posterior
-from analysis.cost.replays import DRAWS, Asked, replay_draws, runs_of, trials_to
+from analysis.cost.replays import DRAWS, Asked, replay_draws, trials_to
+from analysis.cost.sequential import confidence_at, look_of, open_cells
 from analysis.replay import Search
 from analysis.suboptimality import TrialsToTarget, incumbent_suboptimality
 from analysis.tuning_runs import NOISES, seeds_seen, seen_losses
@@ -171,7 +176,7 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
         draws = posterior.draw(options.draws, rng)
         for tuner, noise in cases:
             asked = Asked(truth.space, tuner, options.budget, noise, "free")
-            curves = replay_draws(posterior, draws, asked, runs_of(tuner), place)
+            curves = replay_draws(posterior, draws, asked, place)
             costs[tuner, noise].append(cost_of(trials_to(curves, options.target), options.budget))
             bands[tuner, noise] += band_covers(curves, truths[tuner, noise].curve)
             naive[tuner, noise].append(
@@ -259,6 +264,79 @@ def comparisons(names: Sequence[str], costs: Sequence[Costs], truths: Sequence[T
     )
 
 
+SEQUENTIAL_START, SEQUENTIAL_LOOKS = 3, 4
+"""Seeds of a study at first, and most looks: 24 seeds, so that one optimizer can be held against itself."""
+
+
+def sequential(pair: Sequence[Truth], options: Options, studies: int) -> None:
+    """Print verdicts of looking until it is decided."""
+    rows = []
+    for first, second in (pair, (pair[0], pair[0]), (pair[1], pair[1])):
+        for tuner, noise in itertools.product(options.tuners, options.noises):
+            asked = Asked(first.space, tuner, options.budget, noise, "free")
+            true = [true_cost(each, tuner, noise, options.budget, options.target) for each in (first, second)]
+            found = [look_until_decided((first, second), asked, options, study) for study in range(studies)]
+            verdicts = [comparison.verdict for comparison, _ in found]
+            least, most = true[0].low / true[1].high, true[0].high / true[1].low
+            held = [each.low <= most and least <= each.high for each, _ in found]
+            wrong = [
+                not covers and each.verdict != "undecided"
+                for covers, (each, _) in zip(held, found, strict=True)
+            ]
+            rows.append(
+                (
+                    f"{first.name} / {second.name}",
+                    tuner,
+                    noise,
+                    f"{least:.2f} to {most:.2f}",
+                    *(str(verdicts.count(each)) for each in ("cheaper", "dearer", "equal", "undecided")),
+                    str(sum(wrong)),
+                    share(iter(held)),
+                    f"{np.median([trials for _, trials in found]):g}",
+                )
+            )
+            print(*rows[-1], sep=" | ", flush=True)
+    print(f"\n{studies} studies of {SEQUENTIAL_START} seeds, looked at up to {SEQUENTIAL_LOOKS} times")
+    show_table(
+        (
+            "landscapes", "tuner", "noise", "true ratio", "cheaper", "dearer", "equal", "undecided", "wrong",
+            "interval holds it", "trials added",
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def look_until_decided(
+    pair: tuple[Truth, Truth], asked: Asked, options: Options, study: int
+) -> tuple[Comparison, int]:
+    """The last comparison of a study, and how many trials were added for it."""
+    most = SEQUENTIAL_START * 2 ** (SEQUENTIAL_LOOKS - 1)
+    order = np.random.default_rng(study).permutation(pair[0].seeds.shape[1])
+    # against itself: other seeds
+    pools = [each.seeds[:, order[place * most : (place + 1) * most]] for place, each in enumerate(pair)]
+    tables = [np.where(np.arange(most) < SEQUENTIAL_START, pool, np.nan) for pool in pools]
+    added, look = 0, 1
+    while True:
+        costs, opens = [], []
+        for place, table in enumerate(tables):
+            given = table[:, ~np.isnan(table).all(axis=0)]
+            rng = np.random.default_rng([study, look, place])
+            posterior = fit_posterior(given, asked.space.shape, options.target, rng)
+            draws = posterior.draw(options.draws, rng)
+            curves = replay_draws(posterior, draws, asked, study)
+            costs.append(cost_of(trials_to(curves, options.target), options.budget))
+            opens.append(open_cells(draws.levels, options.target))
+        found = compare_costs(*costs, confidence_at(look))
+        if found.verdict != "undecided" or look == SEQUENTIAL_LOOKS:
+            return found, added
+        for table, pool, cells in zip(tables, pools, opens, strict=True):
+            present = int((~np.isnan(table[cells])).all(axis=0).sum())
+            fresh = np.isnan(table[cells, : 2 * present])
+            added += int(fresh.sum())
+            table[cells, : 2 * present] = pool[cells, : 2 * present]
+        look = max(look_of(table[:, ~np.isnan(table).all(axis=0)]) for table in tables)
+
+
 def best(truths: Sequence[Truth], seeds: int, shuffles: int) -> None:
     """Print the bias of the best cell's value, with its standard error over studies."""
     rows = []
@@ -300,8 +378,9 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=60)
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--shuffles", type=int, default=1, help="times that the seeds are cut into studies")
+    parser.add_argument("--sequential", action="store_true", help="only verdicts of looking until decided")
     parser.add_argument("--best", action="store_true", help="only the bias of the best cell's value")
-    parser.add_argument("--studies", type=int, default=24, help="of synthetic landscapes")
+    parser.add_argument("--studies", type=int, default=24, help="of synthetic landscapes, and --sequential")
     given = parser.parse_args()
     for seeds, target in itertools.product(given.seeds, given.targets):
         options = Options(
@@ -314,6 +393,9 @@ def main() -> None:
                         measure(truth, options)
                 continue
             pair = measured(landscape)
+            if given.sequential:
+                sequential(pair, options, given.studies)
+                continue
             if given.best:
                 best(pair, seeds, given.shuffles)
                 continue

@@ -6,6 +6,7 @@ import atexit
 import gc
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from study.shown import (
     note,
     progress_bar,
     show_cost,
+    show_cost_decision,
     show_decision,
     show_next,
     show_plan,
@@ -153,6 +155,22 @@ def tune(
     noise: Annotated[
         Noise | None, typer.Option(help="A run sees one seed, a seed drawn for each cell, or means.")
     ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Then add seeds, in the cells that matter for it, until it is decided which optimizer is cheaper.",
+        ),
+    ] = False,
+    extra_budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            min=0,
+            metavar="TRIALS",
+            help="Most trainings to add for that; as many as the study has by default.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
@@ -179,6 +197,19 @@ def tune(
     base = given_study.spec.tuning.model_dump() if given_study else {}
     tuning = parse_tuning(base | {key: value for key, value in given.items() if value is not None})
     name = given_study.name if given_study else study
+    if extra_budget is not None and not until_decided:
+        raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")
+    if until_decided and given_study is None:
+        raise typer.BadParameter("--until-decided trains further seeds: give the study file")
+    if given_study is not None:
+        given_study = replace(given_study, spec=given_study.spec.model_copy(update={"tuning": tuning}))
+    most = 0
+    further = None
+    if until_decided and given_study is not None:
+        from study.running.decide import until_cost_decided
+
+        most = given_study.spec.trials if extra_budget is None else extra_budget
+        further = until_cost_decided(given_study, most)
     with progress_bar(f"tuning {name}") as on_progress:
         report = run_tuners(name, storage, tuning, given_study, address, on_progress=on_progress)
     show_troubles(report)
@@ -189,8 +220,19 @@ def tune(
         raise typer.Exit(INTERRUPTED)
     if report.failures:
         raise typer.Exit(FAILED)
+    if given_study is not None and further is not None:
+        from study.running.run import run as run_study
+
+        with progress_bar(f"deciding {name}") as on_progress:
+            added = run_study(given_study, storage, address, further=further, on_progress=on_progress)
+        show_troubles(added)
+        if added.interrupted or added.failures:
+            print("stopped: the same command goes on")
+            raise typer.Exit(INTERRUPTED if added.interrupted else FAILED)
     with open_store(storage, create=False) as store:
         show_cost(store, name, tuning)
+        if given_study is not None and further is not None:
+            show_cost_decision(given_study, store, added, most)
         show_next(
             storage,
             store,

@@ -137,15 +137,41 @@ def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
     """The cost table of the runs that a spec asks for."""
     from analysis.cost.costs import cost_table
     from analysis.trained import NothingTrainedError
-    from analysis.tuning_runs import Choice, stored_curves
 
-    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
     try:
-        curves = stored_curves(store, study, choice=choice, tell=note)
+        curves = tuned_curves(store, study, tuning)
     except NothingTrainedError as error:
         print(error)
         return
     write_rows(cost_table(store, curves, tuning.target, note), "table")
+
+
+def tuned_curves(store: Store, study: str, tuning: TuningSpec) -> xr.DataArray:
+    """Suboptimality of the runs that a spec asks for."""
+    from analysis.tuning_runs import Choice, stored_curves
+
+    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
+    return stored_curves(store, study, choice=choice, tell=note)
+
+
+def show_cost_decision(study: Study, store: Store, report: Report, budget: int) -> None:
+    """Which optimizer is cheaper, and why no more seeds were added."""
+    from analysis.cost.costs import comparison_table
+    from analysis.trained import NothingTrainedError
+    from study.running.decide import stored_extra, until_cost_decided
+
+    extra = stored_extra(study, store)
+    print(f"seeds added to compare: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}")
+    try:
+        curves = tuned_curves(store, study.name, study.spec.tuning)
+    except NothingTrainedError:
+        return  # said beside the costs
+    frame = comparison_table(store, curves, study.spec.tuning.target, note)
+    tuners = set(map(str, curves["tuner"].values))
+    write_rows(frame[frame["on"].isin(tuners)], "table")
+    print("the chance that any look at these comparisons ends in a wrong verdict is at most 5% each")
+    if until_cost_decided(study, sys.maxsize)(store, 1):
+        print("not decided: the next seed does not fit into --budget")
 
 
 def show_studies(store: Store) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from analysis.cost.posterior import LandscapePosterior, fit_posterior
-from analysis.cost.replays import DRAWS, SLOW, Asked, replay_draws, runs_of
+from analysis.cost.posterior import Draws, LandscapePosterior, fit_posterior
+from analysis.cost.replays import DRAWS, SLOW, Asked, replay_draws
 
 FloatArray = NDArray[np.float64]
 
@@ -47,13 +47,18 @@ def fitted(values: FloatArray, shape: tuple[int, ...], target: float, method: in
     return fit_posterior(values, shape, target, np.random.default_rng(0))
 
 
+def drawn(values: FloatArray, shape: tuple[int, ...], target: float) -> tuple[LandscapePosterior, Draws]:
+    """The posterior of a landscape of losses (N, S), and the draws of it that runs are made on."""
+    posterior = memory_of().cache(fitted)(values, shape, target, METHOD)
+    return posterior, posterior.draw(DRAWS, np.random.default_rng(1))
+
+
 def replayed(values: FloatArray, asked: Asked, target: float, method: int) -> FloatArray:
     """Suboptimality (D, R, T) on draws of the landscape of losses (N, S)."""
-    memory = memory_of()
+    del method
     with threadpool_limits(1):
-        posterior = memory.cache(fitted)(values, asked.space.shape, target, method)
-        draws = posterior.draw(DRAWS, np.random.default_rng(1))
-        return replay_draws(posterior, draws, asked, runs_of(asked.tuner))
+        posterior, draws = drawn(values, asked.space.shape, target)
+        return replay_draws(posterior, draws, asked)
 
 
 def curves_on_draws(

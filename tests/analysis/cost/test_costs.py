@@ -1,5 +1,6 @@
 """Costs of stored studies whose truth is known."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.cost.costs import comparison_table, cost_table, study_costs
+from analysis.cost.costs import (
+    Question,
+    comparison_table,
+    cost_table,
+    further_seeds,
+    question_of,
+    study_costs,
+)
 from analysis.cost.kept import folder
 from analysis.errors import AnalysisError
 from analysis.stored_figures import DEFAULT_TARGET
@@ -103,18 +111,33 @@ def test_costs_are_made_once_and_anew_with_further_seeds(tmp_path: Path) -> None
     (tmp_path / "more").mkdir()
     with stored(tmp_path, range(3)) as store:
         curves = stored_curves(store, "s")
-        first = study_costs(store, curves, TARGET)
+        first = study_costs(store, question_of(curves, TARGET))
         assert folder() is not None
         before = sorted((folder() or Path()).rglob("output.pkl"))
-        again = study_costs(store, curves, TARGET)
+        again = study_costs(store, question_of(curves, TARGET))
         assert sorted((folder() or Path()).rglob("output.pkl")) == before
     for key, made in first.curves.items():
         np.testing.assert_array_equal(again.curves[key], made)
     with stored(tmp_path / "more", range(5)) as store:  # two seeds more than the study asks for
-        more = study_costs(store, stored_curves(store, "s"), TARGET)
+        more = study_costs(store, question_of(stored_curves(store, "s"), TARGET))
     assert not np.array_equal(more.curves["hard", "random"], first.curves["hard", "random"])
 
 
 def test_the_defaults_are_one() -> None:
     assert TuningSpec().target == DEFAULT_TARGET
     assert TuningSpec().noise == "run"
+
+
+def test_further_seeds_are_asked_for_where_it_is_open(tmp_path: Path) -> None:
+    asked = Question("s", ("easy", "hard"), ("random",), BUDGET, "run", "free", TARGET)
+    with stored(tmp_path, range(3)) as store:
+        assert further_seeds(store, asked) == {}  # easy is cheaper
+        assert (
+            further_seeds(store, dataclasses.replace(asked, optimizers=("hard",))) == {}
+        )  # nothing to compare
+        # with this target every cell is near enough, so both cost one trial
+        assert further_seeds(store, dataclasses.replace(asked, target=0.45)) == {}
+        # all cells but the good ones are just at the target, so it is open which are within
+        found = further_seeds(store, dataclasses.replace(asked, target=0.4))
+    assert {name: each.seeds for name, each in found.items()} == {"easy": 6, "hard": 6}
+    assert all(0 < len(each.cells) < SPACE.size for each in found.values())
