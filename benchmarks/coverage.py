@@ -334,7 +334,7 @@ def look_until_decided(
             fresh = np.isnan(table[cells, : 2 * present])
             added += int(fresh.sum())
             table[cells, : 2 * present] = pool[cells, : 2 * present]
-        look = max(look_of(table[:, ~np.isnan(table).all(axis=0)]) for table in tables)
+        look = max(look_of(table, SEQUENTIAL_START) for table in tables)
 
 
 def best(truths: Sequence[Truth], seeds: int, shuffles: int) -> None:

@@ -20,7 +20,7 @@ from analysis.cost.replays import Asked, trials_to
 from analysis.cost.sequential import confidence_at, look_of, open_cells
 from analysis.errors import AnalysisError
 from analysis.estimate import CONFIDENCE
-from analysis.stored import Tell, ignore
+from analysis.stored import Tell, asked_seeds, ignore
 from analysis.suboptimality import check_suboptimality_target, trials_to_target
 from analysis.tuning_runs import loss_table
 from storage.store import Store
@@ -29,24 +29,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 FEWEST_SEEDS = 2
-
-
-@dataclass(frozen=True)
-class StudyCosts:
-    """Costs by optimizer and tuner, as far as the landscapes tell; `unknown` says of the other optimizers why not.
-
-    `tables` are the losses (N, S) by optimizer that they come from.
-    `curves` (D, R, T) are those of the runs on draws that the costs come from.
-    """
-
-    tables: Mapping[str, FloatArray]
-    costs: Mapping[tuple[str, str], Cost]
-    curves: Mapping[tuple[str, str], FloatArray]
-    unknown: Mapping[str, str]
-
-    def look(self, *optimizers: str) -> int:
-        """The later of the looks (`sequential.look_of`) that the optimizers' seeds are for."""
-        return max(look_of(self.tables[name]) for name in optimizers)
 
 
 @dataclass(frozen=True)
@@ -60,6 +42,33 @@ class Question:
     noise: str
     repeats: str
     target: float
+
+
+@dataclass(frozen=True)
+class StudyCosts:
+    """Costs by optimizer and tuner, as far as the landscapes tell; `unknown` says of the other optimizers why not.
+
+    `tables` are the losses (N, S) by optimizer that they come from, `shape` is that of the grid of N cells; the study
+    asks for `asked` seeds.
+    `curves` (D, R, T) are those of the runs on draws that the costs come from.
+    """
+
+    question: Question
+    shape: tuple[int, ...]
+    asked: int
+    tables: Mapping[str, FloatArray]
+    costs: Mapping[tuple[str, str], Cost]
+    curves: Mapping[tuple[str, str], FloatArray]
+    unknown: Mapping[str, str]
+
+    def look(self, *optimizers: str) -> int:
+        """The later of the looks (`sequential.look_of`) that the optimizers' seeds are for."""
+        return max(look_of(self.tables[name], self.asked) for name in optimizers)
+
+    def confidence(self, *optimizers: str) -> float:
+        """Of intervals: 95%, and that of the look where seeds were added until something was decided."""
+        look = self.look(*optimizers)
+        return confidence_at(look) if look > 1 else CONFIDENCE
 
 
 def question_of(curves: xr.DataArray, target: float) -> Question:
@@ -93,7 +102,9 @@ def study_costs(store: Store, question: Question, tell: Tell = ignore) -> StudyC
     ]
     made = curves_on_draws(tables, asked, target)
     costs = {key: cost_of(trials_to(each, target), each.shape[-1]) for key, each in made.items()}
-    return StudyCosts(tables, costs, made, unknown)
+    there = max((table.shape[1] for table in tables.values()), default=FEWEST_SEEDS)
+    asked_for = asked_seeds(store.spec(study)) or there
+    return StudyCosts(question, space.shape, asked_for, tables, costs, made, unknown)
 
 
 def why_unknown(table: FloatArray) -> str | None:
@@ -110,16 +121,23 @@ def why_unknown(table: FloatArray) -> str | None:
 def cost_table(store: Store, curves: xr.DataArray, target: float, tell: Tell = ignore) -> pd.DataFrame:
     """One row for each optimizer and tuner of `stored_curves`.
 
-    Columns: optimizer, tuner, target; median of trials to target, low, high (its 95% interval), each NaN beyond the
-    budget; reached, reached_low, reached_high: share of runs that reach the target within the budget, with its
-    interval; all these NaN where the cost is not known. Then what the stored runs did on the study's own seeds, judged
-    by their means: observed (their median, NaN beyond the budget) and replicates.
+    Columns: optimizer, tuner, target; median of trials to target, low, high (its 95% interval, of a higher confidence,
+    which `tell` is called with, where seeds were added until something was decided), each NaN beyond the budget;
+    reached, reached_low, reached_high: share of runs that reach the target within the budget, with its interval; all
+    these NaN where the cost is not known. Then what the stored runs did on the study's own seeds, judged by their
+    means: observed (their median, NaN beyond the budget) and replicates.
     """
     found = study_costs(store, question_of(curves, target), tell)
+    for name in found.tables:
+        if found.look(name) > 1:
+            tell(
+                f"note: seeds were added to {name} until something was decided: "
+                f"its intervals are at {found.confidence(name):.1%}"
+            )
     rows = []
     for optimizer, tuner in itertools.product(curves["optimizer"].values, curves["tuner"].values):
         cost = found.costs.get((str(optimizer), str(tuner)))
-        low, high = cost.interval() if cost else (math.nan, math.nan)
+        low, high = cost.interval(found.confidence(str(optimizer))) if cost else (math.nan, math.nan)
         reached = cost.reached if cost else (math.nan,) * 3
         observed = trials_to_target(curves, str(optimizer), str(tuner), target)
         rows.append(
@@ -187,43 +205,58 @@ def comparison_table(store: Store, curves: xr.DataArray, target: float, tell: Te
         raise AnalysisError("a comparison needs two or more tuners or optimizers whose cost is known")
     rows = []
     for on, first, second, one, other in pairs:
-        look = found.look(first, second) if on in tuners else found.look(on)
-        confidence = confidence_at(look) if look > 1 else CONFIDENCE
+        confidence = found.confidence(first, second) if on in tuners else found.confidence(on)
         compared = compare_costs(one, other, confidence)
         rows.append(
             {"on": on, "first": first, "second": second, **asdict(compared), "confidence": confidence}
         )
+    say_what_would_help(store, found, tell)
     return pd.DataFrame(rows).replace({math.inf: math.nan})
 
 
 @dataclass(frozen=True)
 class FurtherSeeds:
-    """Trials that would help to decide: `seeds` in all, the first ones, of these flat `cells`."""
+    """Trials that would help to decide: of flat `cells`, `seeds` in all, the first ones, where `present` are there."""
 
     cells: IntArray
+    present: int
     seeds: int
 
 
-def further_seeds(store: Store, question: Question) -> dict[str, FurtherSeeds]:
+def further_seeds(found: StudyCosts) -> dict[str, FurtherSeeds]:
     """What to train next, by optimizer, for undecided comparisons of optimizers by one tuner; none when there are none.
 
     Twice the seeds of the cells that are open. Of optimizers that lack trials or have one seed, nothing is told.
     """
-    found = study_costs(store, question)
     undecided: set[str] = set()
-    for tuner in question.tuners:
-        for pair in itertools.combinations(found.tables, 2):
-            one, other = (found.costs[name, tuner] for name in pair)
-            if compare_costs(one, other, confidence_at(found.look(*pair))).verdict == "undecided":
-                undecided |= set(pair)
+    for tuner, pair in itertools.product(found.question.tuners, itertools.combinations(found.tables, 2)):
+        one, other = (found.costs[name, tuner] for name in pair)
+        if compare_costs(one, other, confidence_at(found.look(*pair))).verdict == "undecided":
+            undecided |= set(pair)
     further = {}
-    for name in found.tables:
+    for name, table in found.tables.items():
         if name not in undecided:
             continue
-        table = found.tables[name]
-        _, draws = drawn(table, store.space(question.study).shape, question.target)
-        cells = open_cells(draws.levels, question.target)
+        _, draws = drawn(table, found.shape, found.question.target)
+        cells = open_cells(draws.levels, found.question.target)
         present = int((~np.isnan(table[cells])).all(axis=0).sum())
         if len(cells):
-            further[name] = FurtherSeeds(cells, 2 * present)
+            further[name] = FurtherSeeds(cells, present, 2 * present)
     return further
+
+
+def say_what_would_help(store: Store, found: StudyCosts, tell: Tell) -> None:
+    """Call `tell` with the seeds and cells, and the time of their training, that would make comparisons clearer."""
+    wanted = further_seeds(found)
+    if not wanted:
+        return
+    parts, seconds = [], 0.0
+    for name, each in wanted.items():
+        more = each.seeds - each.present
+        parts.append(f"{more} more seeds on {len(each.cells):,} cells of {name}")
+        of_trial = float(store.trials(found.question.study, name, "seed = 0")["seconds"].mean())
+        seconds += more * len(each.cells) * of_trial
+    text = f"note: what is undecided would become clearer by about {' and '.join(parts)}"
+    if math.isfinite(seconds):
+        text += f", {max(seconds, 1):,.0f} seconds of training on one core"
+    tell(text)

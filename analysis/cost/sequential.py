@@ -27,11 +27,10 @@ def confidence_at(look: int) -> float:
     return 1 - ERROR / (look * (look + 1))
 
 
-def look_of(table: FloatArray) -> int:
-    """Which look losses (N, S) are for, NaN where there is no trial: 1, and one more each time that seeds doubled."""
-    whole = int((~np.isnan(table)).all(axis=0).sum())
+def look_of(table: FloatArray, first: int) -> int:
+    """Which look losses (N, S), NaN without a trial, are for: 1 with `first` seeds, 2 with twice as many, and so on."""
     most = int((~np.isnan(table)).sum(axis=1).max())
-    return 1 + math.ceil(math.log2(most / whole) - 1e-9)
+    return 1 + max(math.ceil(math.log2(most / first) - 1e-9), 0)
 
 
 def open_cells(levels: FloatArray, target: float) -> IntArray:

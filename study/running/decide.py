@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.cost.costs import Question, further_seeds
+from analysis.cost.costs import Question, further_seeds, study_costs
 from analysis.cost.posterior import FEWEST_SEEDS
 from analysis.power import further_trials
 from analysis.stored import stored_landscapes
@@ -67,7 +67,7 @@ def until_cost_decided(study: Study, budget: int) -> Callable[[Store, int], Sequ
         left = budget - stored_extra(study, store)
         chosen = stored_choices(study, store)
         blocks: list[Block] = []
-        wanted = further_seeds(store, question)
+        wanted = further_seeds(study_costs(store, question))
         for optimizer in study.optimizers:
             if optimizer.name in wanted:
                 each = wanted[optimizer.name]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,13 +132,36 @@ def test_the_defaults_are_one() -> None:
 def test_further_seeds_are_asked_for_where_it_is_open(tmp_path: Path) -> None:
     asked = Question("s", ("easy", "hard"), ("random",), BUDGET, "run", "free", TARGET)
     with stored(tmp_path, range(3)) as store:
-        assert further_seeds(store, asked) == {}  # easy is cheaper
+        assert further_seeds(study_costs(store, asked)) == {}  # easy is cheaper
         assert (
-            further_seeds(store, dataclasses.replace(asked, optimizers=("hard",))) == {}
+            further_seeds(study_costs(store, dataclasses.replace(asked, optimizers=("hard",)))) == {}
         )  # nothing to compare
         # with this target every cell is near enough, so both cost one trial
-        assert further_seeds(store, dataclasses.replace(asked, target=0.45)) == {}
+        assert further_seeds(study_costs(store, dataclasses.replace(asked, target=0.45))) == {}
         # all cells but the good ones are just at the target, so it is open which are within
-        found = further_seeds(store, dataclasses.replace(asked, target=0.4))
+        found = further_seeds(study_costs(store, dataclasses.replace(asked, target=0.4)))
     assert {name: each.seeds for name, each in found.items()} == {"easy": 6, "hard": 6}
     assert all(0 < len(each.cells) < SPACE.size for each in found.values())
+
+
+def test_what_would_help_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    with stored(tmp_path, range(3)) as store:
+        comparison_table(store, stored_curves(store, "s"), 0.4, told.append)
+    assert len(told) == 1
+    pattern = r"about 3 more seeds on \d+ cells of easy and 3 more seeds on \d+ cells of hard, \d+ seconds of training"
+    assert re.search(pattern, told[0])
+
+
+def test_intervals_say_that_seeds_were_added(tmp_path: Path) -> None:
+    told: list[str] = []
+    with stored(tmp_path, range(6)) as store:  # three of them beyond what the study asks for
+        curves = stored_curves(store, "s")
+        table = cost_table(store, curves, TARGET, told.append)
+        pairs = comparison_table(store, curves, TARGET)
+    assert table["low"].notna().all()
+    assert pairs["confidence"].tolist() == [1 - 0.05 / 6]  # the second look
+    assert told == [
+        f"note: seeds were added to {name} until something was decided: its intervals are at 99.2%"
+        for name in ("easy", "hard")
+    ]

@@ -16,7 +16,7 @@ def test_looks_are_told_by_the_seeds_that_there_are(seeds: int, look: int) -> No
     table = np.full((5, seeds), np.nan)
     table[:, :3] = 0.1
     table[2] = 0.1
-    assert look_of(table) == look
+    assert look_of(table, 3) == look
 
 
 def test_cells_are_open_where_draws_disagree() -> None:
