@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.tuning_runs import drawn_seeds, seen_losses
+from analysis.tuning_runs import seeds_seen, seen_losses
 from search_spaces import SearchSpace
 from storage.records import TuningRun
 from tuners import Tuner, make_tuner
@@ -45,7 +45,7 @@ class Search:
         self.budget = budget
         self.cells: list[int] = []
         self.ended = False
-        self._drawn = drawn_seeds(space.size, replicate, seeds) if noise == "seed" else None
+        self._drawn = seeds_seen(noise, space.size, replicate, seeds)
         self._count_repeats = repeats == "count"
         self._lengths = np.array(space.shape)
         self._strides = np.array([math.prod(space.shape[i + 1 :]) for i in range(len(space.shape))])

@@ -9,15 +9,15 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.cost.costs import cost_table, curve_table
 from analysis.figures import landscape_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
 from analysis.stored import Tell, ignore, stored_landscapes
 from analysis.suboptimality import (
     check_suboptimality_target,
-    cost_table,
     performance_profile,
-    summary_table,
+    running_times,
 )
 from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
@@ -76,13 +76,14 @@ def suboptimality(store: Store, request: FigureRequest) -> Figure:
     if request.target is not None:
         check_suboptimality_target(request.target)
     curves = curves_of(store, request.names[0], request)
-    metric, runs = curves.attrs["metric"], curves.sizes["replicate"]
-    return suboptimality_figure(summary_table(curves), metric, runs, request.target, curves.attrs[UNTRAINED])
+    table = curve_table(store, curves, request.cost_target, request.tell)
+    return suboptimality_figure(table, curves.attrs["metric"], request.target, curves.attrs[UNTRAINED])
 
 
 def cost(store: Store, request: FigureRequest) -> Figure:
     curves = curves_of(store, request.names[0], request)
-    return cost_figure(cost_table(curves, request.cost_target), curves.attrs[UNTRAINED])
+    table = cost_table(store, curves, request.cost_target, request.tell)
+    return cost_figure(table, curves.attrs[UNTRAINED])
 
 
 def profile(store: Store, request: FigureRequest) -> Figure:
@@ -93,7 +94,7 @@ def profile(store: Store, request: FigureRequest) -> Figure:
         try:
             curves = curves_of(store, name, replace(request, tell=ignore))
             said = curves.attrs[UNTRAINED]
-            table = cost_table(curves, request.cost_target)
+            table = running_times(curves, request.cost_target)
             tables.append(table.assign(landscape=f"{study}/" + table["optimizer"]))
         except NothingTrainedError as error:
             said = error.said

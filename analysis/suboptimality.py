@@ -34,7 +34,6 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 FEWEST_RUNS = 5
 """Runs from which a median has an upper end of its 95% interval."""
-BATCH = 20  # resamples at once; keeps a bootstrap of many curves small
 
 
 def incumbent_suboptimality(cells: ArrayLike, seen: FloatArray, mean: FloatArray, budget: int) -> FloatArray:
@@ -155,70 +154,14 @@ def check_suboptimality_target(target: float) -> None:
         raise AnalysisError(f"the target {target!r} is not allowed: give a suboptimality of at least 0")
 
 
-def cost_table(curves: xr.DataArray, target: float) -> pd.DataFrame:
-    """One row for each optimizer and tuner.
-
-    Columns: optimizer, tuner, target, replicates, reached (how many runs), mean (NaN when a run is censored), median,
-    low, high (95% interval of the median; NaN where it is beyond the budget), ert (NaN when no run reached the target).
-    """
-    rows = []
-    for optimizer, tuner in itertools.product(curves["optimizer"].values, curves["tuner"].values):
-        found = trials_to_target(curves, str(optimizer), str(tuner), target)
-        low, high = found.median_interval()
-        rows.append(
-            {
-                "optimizer": str(optimizer),
-                "tuner": str(tuner),
-                "target": target,
-                "replicates": len(found.times),
-                "reached": int(found.reached.sum()),
-                "mean": found.mean,
-                "median": found.median,
-                "low": low,
-                "high": high,
-                "ert": found.expected_running_time,
-            }
-        )
-    frame = pd.DataFrame(rows)
-    return frame.replace({math.inf: math.nan})
-
-
-def bands(curves: FloatArray, seed: int = 0) -> pd.DataFrame:
-    """Summaries of suboptimality curves (R, T), a row a trial.
-
-    Columns: trial, median, q25, q75, mean, mean_low, mean_high (95% percentile bootstrap over runs; the mean itself
-    when there is one run).
-    """
-    mean = curves.mean(axis=0)
-    low = high = mean
-    if len(curves) > 1:
-        interval = stats.bootstrap(
-            (curves,),
-            np.mean,
-            axis=0,
-            n_resamples=RESAMPLES,
-            batch=BATCH,
-            method="percentile",
-            confidence_level=CONFIDENCE,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        low, high = interval.low, interval.high
-    q25, median, q75 = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
-    columns = {"median": median, "q25": q25, "q75": q75, "mean": mean, "mean_low": low, "mean_high": high}
-    return pd.DataFrame({"trial": np.arange(1, curves.shape[1] + 1), **columns})
-
-
-def summary_table(curves: xr.DataArray) -> pd.DataFrame:
-    """`bands` of every optimizer and tuner, below each other: the columns optimizer and tuner come first."""
-    frames = [
-        bands(curves.sel(optimizer=optimizer, tuner=tuner).values).assign(
-            optimizer=str(optimizer), tuner=str(tuner)
-        )
-        for tuner in curves["tuner"].values
-        for optimizer in curves["optimizer"].values
+def running_times(curves: xr.DataArray, target: float) -> pd.DataFrame:
+    """One row for each optimizer and tuner: optimizer, tuner, ert (NaN when no run reached the target)."""
+    rows = [
+        (str(optimizer), str(tuner), trials_to_target(curves, str(optimizer), str(tuner), target))
+        for optimizer, tuner in itertools.product(curves["optimizer"].values, curves["tuner"].values)
     ]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["optimizer", "tuner", *frame.columns.drop(["optimizer", "tuner"])]]
+    found = [(optimizer, tuner, each.expected_running_time) for optimizer, tuner, each in rows]
+    return pd.DataFrame(found, columns=["optimizer", "tuner", "ert"]).replace({math.inf: math.nan})
 
 
 def compare(found: dict[str, TrialsToTarget], seed: int = 0) -> pd.DataFrame:
@@ -251,33 +194,6 @@ def compare(found: dict[str, TrialsToTarget], seed: int = 0) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame["p"] = holm(frame["p"].to_numpy())
     return frame
-
-
-def comparison_table(curves: xr.DataArray, target: float) -> pd.DataFrame:
-    """Every pair of tuners on each optimizer's landscape, and of optimizers under each tuner.
-
-    The column ``on`` names what is common to the pair, then come those of `compare`.
-    """
-    found = {
-        (str(optimizer), str(tuner)): trials_to_target(curves, str(optimizer), str(tuner), target)
-        for optimizer in curves["optimizer"].values
-        for tuner in curves["tuner"].values
-    }
-    optimizers = list(dict.fromkeys(optimizer for optimizer, _ in found))
-    tuners = list(dict.fromkeys(tuner for _, tuner in found))
-    frames = []
-    if len(tuners) > 1:
-        for optimizer in optimizers:
-            pairs = compare({tuner: found[optimizer, tuner] for tuner in tuners})
-            frames.append(pairs.assign(on=optimizer))
-    if len(optimizers) > 1:
-        for tuner in tuners:
-            pairs = compare({optimizer: found[optimizer, tuner] for optimizer in optimizers})
-            frames.append(pairs.assign(on=tuner))
-    if not frames:
-        compare({})  # raises: there is one tuner and one optimizer
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["on", *frame.columns.drop("on")]]
 
 
 def holm(p: FloatArray) -> FloatArray:

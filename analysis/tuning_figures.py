@@ -25,40 +25,38 @@ FLOOR_SHARE = 0.5
 
 
 def suboptimality_figure(
-    summary: pd.DataFrame,
+    table: pd.DataFrame,
     metric: str,
-    runs: int,
     target: float | None = None,
     untrained: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw suboptimality against trials, a panel a tuner, a colour an optimizer (AvaGrad, Figure 2 right).
 
-    `summary` is what `analysis.suboptimality.summary_table` makes of `runs` runs. Solid lines are medians over runs
-    with the middle half as a band, dashed ones means with their 95% intervals; the target, if given, is a grey line.
-    Both axes are logarithmic; zero is drawn at the lower end. The legend also has what is said of optimizers that are
-    `untrained`, by name.
+    `table` as `analysis.cost.costs.curve_table` makes it. Solid lines are medians over runs with their 95% intervals as
+    bands, dotted ones the medians of the stored runs where that is all that is known; the target, if given, is a grey
+    line. Both axes are logarithmic; zero is drawn at the lower end. The legend also has what is said of optimizers that
+    are `untrained`, by name.
     """
-    tuners, optimizers = (list(dict.fromkeys(summary[key])) for key in ("tuner", "optimizer"))
+    tuners, optimizers = (list(dict.fromkeys(table[key])) for key in ("tuner", "optimizer"))
     columns = min(len(tuners), MOST_COLUMNS)
     rows = math.ceil(len(tuners) / columns)
     width, height = PANEL_INCHES
     figure = Figure((max(width * columns, 4.5) + 0.8, height * rows + 1.1), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    shown = summary[["median", "q25", "q75", "mean_low", "mean_high"]].to_numpy()
+    shown = table[["median", "low", "high", "observed"]].to_numpy()
     above = np.append(shown[shown > 0], [target] if target else [])
     floor = FLOOR_SHARE * above.min() if above.size else 1e-3
     for panel, tuner in zip(grid.flat, tuners, strict=False):
         for place, optimizer in enumerate(optimizers):
-            frame = summary[(summary["tuner"] == tuner) & (summary["optimizer"] == optimizer)]
+            frame = table[(table["tuner"] == tuner) & (table["optimizer"] == optimizer)]
             trial, values = frame["trial"], frame.drop(columns=["tuner", "optimizer"]).clip(lower=floor)
             colour = COLOURS[place % len(COLOURS)]
-            panel.fill_between(trial, values["q25"], values["q75"], color=colour, alpha=0.15, linewidth=0)
-            panel.fill_between(
-                trial, values["mean_low"], values["mean_high"], color=colour, alpha=0.35, linewidth=0
-            )
+            if frame["median"].isna().all():
+                panel.plot(trial, values["observed"], ":", color=colour, linewidth=1.4, label=optimizer)
+                continue
+            panel.fill_between(trial, values["low"], values["high"], color=colour, alpha=0.25, linewidth=0)
             panel.plot(trial, values["median"], color=colour, linewidth=1.8, label=optimizer)
-            panel.plot(trial, values["mean"], "--", color=colour, linewidth=1)
         if target:
             panel.axhline(target, color="0.5", linewidth=1)
         panel.set_title(tuner, fontsize=10)
@@ -74,7 +72,10 @@ def suboptimality_figure(
             panel.set_xlabel("trials")
             panel.tick_params(labelbottom=True)
     figure.supylabel(f"suboptimality ({metric.replace('_', ' ')})", fontsize=10)
-    note = f"{runs} runs: median and middle half; dashed: mean and its 95% interval"
+    known = table["median"].notna()
+    note = "median over runs and its 95% interval" if known.any() else ""
+    if not known.all():
+        note += f"{'; ' if note else ''}dotted: observed, interval not known"
     figure.suptitle(note + (f"; grey: target {target:g}" if target else ""), fontsize=9, color="0.35")
     handles, _ = grid[0, 0].get_legend_handles_labels()
     _legend(figure, handles, untrained, min(len(handles), 4))
@@ -84,14 +85,15 @@ def suboptimality_figure(
 def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None) -> Figure:
     """Draw the median trials to target of each tuner as bars with 95% intervals, optimizers beside each other.
 
-    `table` as `analysis.suboptimality.cost_table` makes it (AvaGrad, Figure 2 left). A tuner whose median is beyond the
-    budget has no bar but the number of its runs that reached the target. `untrained` as for `suboptimality_figure`.
+    `table` as `analysis.cost.costs.cost_table` makes it (AvaGrad, Figure 2 left). A tuner whose median is beyond the
+    budget has no bar but the share of runs that reach the target; where the cost is not known, a small line is at the
+    median of the stored runs. `untrained` as for `suboptimality_figure`.
     """
     tuners, optimizers = list(dict.fromkeys(table["tuner"])), list(dict.fromkeys(table["optimizer"]))
     figure = Figure((max(5.0, 0.5 * len(tuners) * len(optimizers) + 2), 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     ax: Axes = figure.subplots()
-    ends = table[["median", "high"]].to_numpy()
+    ends = table[["median", "high", "observed"]].to_numpy()
     ax.set(ylabel=f"trials until suboptimality {table['target'].iloc[0]:g}")
     ax.set_ylim(0, 1.12 * np.nanmax(ends) if np.isfinite(ends).any() else 1)
     width = 0.8 / len(optimizers)
@@ -103,10 +105,16 @@ def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None)
             at, rows["median"], width * 0.92, label=optimizer, edgecolor="white", color=colour, hatch=hatch
         )
         for x, (_, row) in zip(at, rows.iterrows(), strict=True):
-            _mark(ax, x, row)
-    first = table.iloc[0]
+            if math.isnan(row["reached"]):
+                ax.plot(x, row["observed"], "_", color=colour, markersize=12)
+            else:
+                _mark(ax, x, row)
     ax.set_xticks(np.arange(len(tuners)), tuners, rotation=30, ha="right")
-    ax.set_title(f"median of {first['replicates']} runs, 95% interval", fontsize=9, color="0.35")
+    known = table["reached"].notna()
+    title = "median and its 95% interval" if known.any() else ""
+    if not known.all():
+        title += f"{'; ' if title else ''}lines: observed, interval not known"
+    ax.set_title(title, fontsize=9, color="0.35")
     ax.grid(color="0.9", axis="y")
     ax.set_axisbelow(True)
     _legend(figure, ax.get_legend_handles_labels()[0], untrained, len(optimizers))
@@ -116,7 +124,7 @@ def cost_figure(table: pd.DataFrame, untrained: Mapping[str, str] | None = None)
 def _mark(ax: Axes, x: float, row: pd.Series) -> None:
     """The interval of a bar and its number, or what there is instead of a bar."""
     if math.isnan(row["median"]):
-        text = f"{row['reached']} of {row['replicates']}\nreached it"
+        text = f"{row['reached']:.0%} of runs\nreach it"
         ax.annotate(text, (x, 0), (0, 4), textcoords="offset points", ha="center", fontsize=7, rotation=90)
         return
     open_end = math.isnan(row["high"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,16 +19,28 @@ from storage.records import TuningRun
 from storage.store import Store
 from tuners import TUNERS
 
+NOISES = ("run", "seed", "mean")
+"""What a run sees: one training seed, as a practitioner does; a seed drawn for each cell; means over all seeds."""
+REPEATS = ("free", "count")
+"""Whether a cell that a tuner asks for again is a trial."""
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def loss_table(store: Store, study: str, optimizer: str) -> FloatArray:
+def loss_table(store: Store, study: str, optimizer: str, *, extra: bool = False) -> FloatArray:
     """Losses (N, seeds) of all cells, NaN where a trial is missing.
 
-    Seeds are those that the study's file asks for; of imported trials, those that there are.
+    Seeds are those that the study's file asks for, `extra` ones on request; of imported trials, those that there are.
     """
-    return _table(store, study, _asked_landscape(store, study, optimizer))
+    table = _table(store, study, _asked_landscape(store, study, optimizer))
+    if not extra:
+        return table
+    asked, frame = asked_seeds(store.spec(study)), store.values(study, optimizer)
+    added = frame[frame["seed"] >= (math.inf if asked is None else asked)]
+    if added.empty:
+        return table
+    return np.hstack([table, _table(store, study, landscape(added, store.space(study), store.metric(study)))])
 
 
 def _asked_landscape(store: Store, study: str, optimizer: str) -> xr.DataArray | None:
@@ -52,6 +65,17 @@ def drawn_seeds(size: int, replicate: int, seeds: int) -> IntArray:
     return np.random.default_rng([replicate, seeds]).integers(seeds, size=size)
 
 
+def seeds_seen(noise: str, size: int, replicate: int, seeds: int) -> IntArray | None:
+    """Which training seed a replicate sees of each cell (size,), see `NOISES`; None for means."""
+    match noise:
+        case "run":
+            return np.full(size, replicate % seeds)
+        case "seed":
+            return drawn_seeds(size, replicate, seeds)
+        case _:
+            return None
+
+
 def seen_losses(table: FloatArray, drawn: IntArray | None) -> FloatArray:
     """Losses (N,) of a table (N, seeds): of drawn seeds (N,), or the mean; NaN where a seed of a cell is missing."""
     mean = table.mean(axis=1)
@@ -62,7 +86,7 @@ def seen_losses(table: FloatArray, drawn: IntArray | None) -> FloatArray:
 class Choice:
     """Which stored runs to look at; None leaves it to what there is.
 
-    `noise` and `repeats`: runs on single seeds before those on means, free repeats before counted ones. `tuners`: all
+    `noise` and `repeats`: the first of `NOISES` and `REPEATS` that there are. `tuners`: all
     that every optimizer has runs of. `trials` and `replicates`: as many as all of them have.
     """
 
@@ -112,8 +136,9 @@ def stored_curves(
                 f"the tuning runs of {study}/{name} are for {every[name][0].seeds} seeds a cell, and the study has "
                 f"{tables[name].shape[1]}: run tunability tune"
             )
-    noise, repeats = max(
-        set.intersection(*({(run.noise, run.repeats) for run in runs} for runs in current.values()))
+    noise, repeats = min(
+        set.intersection(*({(run.noise, run.repeats) for run in runs} for runs in current.values())),
+        key=lambda kind: (NOISES.index(kind[0]), REPEATS.index(kind[1])),
     )
     groups: dict[tuple[str, str], list[TuningRun]] = {}
     for name, runs in current.items():
@@ -141,7 +166,7 @@ def stored_curves(
     for (name, tuner), runs in kept.items():
         table = tables[name]
         for run in runs:
-            drawn = drawn_seeds(len(table), run.replicate, run.seeds) if noise == "seed" else None
+            drawn = seeds_seen(noise, len(table), run.replicate, run.seeds)
             place = optimizers.index(name), tuners.index(tuner), common.index(run.replicate)
             curves[place] = incumbent_suboptimality(
                 run.cells, seen_losses(table, drawn), table.mean(axis=1), budget
@@ -170,6 +195,7 @@ def stored_curves(
         attrs={
             "metric": store.metric(study),
             "noise": noise,
+            "repeats": repeats,
             "study": study,
             "incomplete": "; ".join(notes),
             UNTRAINED: left_out,

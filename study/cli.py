@@ -6,6 +6,7 @@ import atexit
 import gc
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from study.shown import (
     note,
     progress_bar,
     show_cost,
+    show_cost_decision,
     show_decision,
     show_next,
     show_plan,
@@ -41,7 +43,7 @@ BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Format = Literal["table", "csv", "json", "parquet"]
 CostFormat = Literal["table", "csv", "json"]
 VerdictFormat = Literal["table", "json"]
-Noise = Literal["seed", "mean"]
+Noise = Literal["run", "seed", "mean"]
 Catalog = Literal["optimizers", "tuners", "workloads", "spaces"]
 
 Storage = Annotated[
@@ -64,7 +66,8 @@ AdviceTarget = Annotated[
     typer.Option(help="Suboptimality to which advice is checked; by default 1% of the landscape's range."),
 ]
 NoiseOption = Annotated[
-    Noise | None, typer.Option(help="Runs on single seeds, or on means; single seeds when there are both.")
+    Noise | None,
+    typer.Option(help="Runs on one seed each, a seed drawn for each cell, or means; the first there is."),
 ]
 TunersOption = Annotated[
     str | None, typer.Option(metavar="NAMES", help="Only these, comma-separated; all by default.")
@@ -150,7 +153,23 @@ def tune(
     replicates: Annotated[int | None, typer.Option(help="Runs of each tuner.")] = None,
     target: Annotated[float | None, typer.Option(help="Suboptimality that counts as found.")] = None,
     noise: Annotated[
-        Noise | None, typer.Option(help="A run sees one seed of each cell, or the mean over seeds.")
+        Noise | None, typer.Option(help="A run sees one seed, a seed drawn for each cell, or means.")
+    ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Then add seeds, in the cells that matter for it, until it is decided which optimizer is cheaper.",
+        ),
+    ] = False,
+    extra_budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            min=0,
+            metavar="TRIALS",
+            help="Most trainings to add for that; as many as the study has by default.",
+        ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     address: Annotated[
@@ -178,6 +197,19 @@ def tune(
     base = given_study.spec.tuning.model_dump() if given_study else {}
     tuning = parse_tuning(base | {key: value for key, value in given.items() if value is not None})
     name = given_study.name if given_study else study
+    if extra_budget is not None and not until_decided:
+        raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")
+    if until_decided and given_study is None:
+        raise typer.BadParameter("--until-decided trains further seeds: give the study file")
+    if given_study is not None:
+        given_study = replace(given_study, spec=given_study.spec.model_copy(update={"tuning": tuning}))
+    most = 0
+    further = None
+    if until_decided and given_study is not None:
+        from study.running.decide import until_cost_decided
+
+        most = given_study.spec.trials if extra_budget is None else extra_budget
+        further = until_cost_decided(given_study, most)
     with progress_bar(f"tuning {name}") as on_progress:
         report = run_tuners(name, storage, tuning, given_study, address, on_progress=on_progress)
     show_troubles(report)
@@ -188,8 +220,19 @@ def tune(
         raise typer.Exit(INTERRUPTED)
     if report.failures:
         raise typer.Exit(FAILED)
+    if given_study is not None and further is not None:
+        from study.running.run import run as run_study
+
+        with progress_bar(f"deciding {name}") as on_progress:
+            added = run_study(given_study, storage, address, further=further, on_progress=on_progress)
+        show_troubles(added)
+        if added.interrupted or added.failures:
+            print("stopped: the same command goes on")
+            raise typer.Exit(INTERRUPTED if added.interrupted else FAILED)
     with open_store(storage, create=False) as store:
         show_cost(store, name, tuning)
+        if given_study is not None and further is not None:
+            show_cost_decision(given_study, store, added, most)
         show_next(
             storage,
             store,
@@ -210,15 +253,15 @@ def cost(
     format: Annotated[CostFormat, typer.Option(help="How to write it.")] = "table",
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Tell how many trials each tuner needed to come within a target of the best."""
-    from analysis.suboptimality import comparison_table, cost_table
+    """Tell how many trials each tuner needs to come within a target of the best, with 95% intervals."""
+    from analysis.cost.costs import comparison_table, cost_table
     from analysis.tuning_runs import Choice, stored_curves
     from storage.store import open_store
 
     choice = Choice(noise, tuners=split_tuners(tuners))
     with open_store(storage, create=False) as store:
         curves = stored_curves(store, *split_name(study), choice=choice, tell=note)
-    frame = comparison_table(curves, target) if compare else cost_table(curves, target)
+        frame = (comparison_table if compare else cost_table)(store, curves, target, note)
     write_rows(frame, format)
 
 

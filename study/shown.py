@@ -104,6 +104,7 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 
     Of one that trained nothing, that.
     """
+    from analysis.cost.best import held_out_best
     from analysis.landscape import axis_names, best_along, best_cell
     from analysis.trained import NothingTrainedError, trained
 
@@ -117,10 +118,11 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         best = best_cell(panel)
         place = ", ".join(f"{axis} = {value:g}" for axis, value in best.coordinates.items())
         error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
-        rows.append((name, place, f"{best.mean:.4f}{error}", f"{diverged[name]:.1%}"))
+        unseen = f"{held_out_best(panel):.4f}" if best.seeds > 1 else "-"
+        rows.append((name, place, f"{best.mean:.4f}{error}", unseen, f"{diverged[name]:.1%}"))
     first = next(iter(panels.values()))
     metric = first.attrs["metric"] + (" ± s.e." if first.sizes["seed"] > 1 else "")
-    show_table(("optimizer", "best cell", metric, "diverged"), rows)
+    show_table(("optimizer", "best cell", metric, "on unseen seeds", "diverged"), rows)
     axes = axis_names(first)
     if len(axes) == 2:
         lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}
@@ -133,17 +135,43 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 
 def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
     """The cost table of the runs that a spec asks for."""
-    from analysis.suboptimality import cost_table
+    from analysis.cost.costs import cost_table
     from analysis.trained import NothingTrainedError
-    from analysis.tuning_runs import Choice, stored_curves
 
-    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
     try:
-        curves = stored_curves(store, study, choice=choice, tell=note)
+        curves = tuned_curves(store, study, tuning)
     except NothingTrainedError as error:
         print(error)
         return
-    write_rows(cost_table(curves, tuning.target), "table")
+    write_rows(cost_table(store, curves, tuning.target, note), "table")
+
+
+def tuned_curves(store: Store, study: str, tuning: TuningSpec) -> xr.DataArray:
+    """Suboptimality of the runs that a spec asks for."""
+    from analysis.tuning_runs import Choice, stored_curves
+
+    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
+    return stored_curves(store, study, choice=choice, tell=note)
+
+
+def show_cost_decision(study: Study, store: Store, report: Report, budget: int) -> None:
+    """Which optimizer is cheaper, and why no more seeds were added."""
+    from analysis.cost.costs import comparison_table
+    from analysis.trained import NothingTrainedError
+    from study.running.decide import stored_extra, until_cost_decided
+
+    extra = stored_extra(study, store)
+    print(f"seeds added to compare: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}")
+    try:
+        curves = tuned_curves(store, study.name, study.spec.tuning)
+    except NothingTrainedError:
+        return  # said beside the costs
+    frame = comparison_table(store, curves, study.spec.tuning.target, note)
+    tuners = set(map(str, curves["tuner"].values))
+    write_rows(frame[frame["on"].isin(tuners)], "table")
+    print("the chance that any look at these comparisons ends in a wrong verdict is at most 5% each")
+    if until_cost_decided(study, sys.maxsize)(store, 1):
+        print("not decided: the next seed does not fit into --budget")
 
 
 def show_studies(store: Store) -> None:

@@ -36,3 +36,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield url
         running.cleanup()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What costs keep goes into a folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNABILITY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

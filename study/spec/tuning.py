@@ -18,7 +18,8 @@ class TuningSpec(Strict):
     trials = 100                       # budget of a run
     replicates = 100                   # runs of each tuner, with seeds 0, 1, ...
     target = 0.005                     # suboptimality that counts as found, in units of the metric
-    noise = "seed"                     # a run sees one training seed of each cell, drawn for it; or "mean": their mean
+    noise = "run"                      # all trials of a run have one training seed; "seed": each cell has a seed drawn
+                                       # for it; "mean": a run sees means over all seeds
     repeats = "free"                   # a cell that a tuner asks for again costs nothing; or "count": it is a trial
     """
 
@@ -26,7 +27,7 @@ class TuningSpec(Strict):
     trials: int = Field(100, ge=1, le=1_000_000)
     replicates: int = Field(100, ge=1, le=100_000)
     target: float = Field(0.005, ge=0, allow_inf_nan=False)
-    noise: Literal["seed", "mean"] = "seed"
+    noise: Literal["run", "seed", "mean"] = "run"
     repeats: Literal["free", "count"] = "free"
 
     @field_validator("tuners")

@@ -10,12 +10,11 @@ import xarray as xr
 from analysis.errors import AnalysisError
 from analysis.suboptimality import (
     TrialsToTarget,
-    bands,
     compare,
-    cost_table,
     holm,
     incumbent_suboptimality,
     performance_profile,
+    running_times,
 )
 
 BUDGET = 200
@@ -124,26 +123,6 @@ def test_median_intervals_cover_the_truth(probability: float, share_within: floa
     assert within == pytest.approx(share_within, abs=0.02)
 
 
-def test_mean_intervals_cover_the_truth() -> None:
-    source = np.random.default_rng(0)
-    covered = 0
-    for study in range(200):
-        frame = bands(source.exponential(1.0, (100, 1)), seed=study)
-        covered += frame["mean_low"][0] <= 1.0 <= frame["mean_high"][0]
-    assert 0.90 <= covered / 200 <= 0.98
-
-
-def test_bands_are_quantiles_a_trial_each() -> None:
-    curves = np.linspace(1, 0, 5)[None] * np.arange(1, 6)[:, None]
-    frame = bands(curves)
-    assert frame["trial"].tolist() == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose(frame["median"], 3 * np.linspace(1, 0, 5))
-    np.testing.assert_allclose(frame["q25"], 2 * np.linspace(1, 0, 5))
-    assert (frame["mean_low"] <= frame["mean"]).all()
-    assert (frame["mean"] <= frame["mean_high"]).all()
-    assert bands(curves[:1])["mean_low"].tolist() == curves[0].tolist()
-
-
 def test_comparison_of_a_faster_and_a_slower_tuner() -> None:
     source = np.random.default_rng(0)
     found = {
@@ -175,19 +154,13 @@ def test_holm_is_the_textbook_example() -> None:
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
 
 
-def test_cost_table() -> None:
+def test_running_times() -> None:
     curves = np.ones((1, 2, 4, 10))
     curves[0, 0, :, 3:] = 0.0
     curves[0, 1, :1, 5:] = 0.0
     labels = {"optimizer": ["adam"], "tuner": ["a", "b"], "replicate": range(4), "trial": range(1, 11)}
-    frame = cost_table(xr.DataArray(curves, labels, tuple(labels)), 0.005)
-    assert list(frame.columns) == (
-        "optimizer tuner target replicates reached mean median low high ert".split()  # noqa: SIM905
-    )
-    assert frame.loc[0, ["reached", "mean", "median", "low", "ert"]].tolist() == [4, 4, 4, 4, 4]
-    assert frame.loc[1, "reached"] == 1
-    assert frame.loc[1, ["mean", "median", "high"]].isna().all()
-    assert frame.loc[1, "ert"] == 36
+    frame = running_times(xr.DataArray(curves, labels, tuple(labels)), 0.005)
+    assert frame["ert"].tolist() == [4, 36]
 
 
 def test_performance_profile() -> None:

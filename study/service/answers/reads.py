@@ -243,14 +243,15 @@ def cost(
     store: Store, study: str, optimizer: str | None, target: float, noise: str | None, compare: bool
 ) -> CostDocument:
     """The cost table of the stored tuning runs, or the comparison of every pair; no rows when nothing trained."""
-    from analysis.suboptimality import check_suboptimality_target, comparison_table, cost_table
+    from analysis.cost.costs import comparison_table, cost_table
+    from analysis.suboptimality import check_suboptimality_target
     from analysis.tuning_runs import Choice, stored_curves
 
     check_suboptimality_target(target)
     rows, incomplete = [], None
     try:
         curves = stored_curves(store, study, optimizer, Choice(noise))
-        rows = records(comparison_table(curves, target) if compare else cost_table(curves, target))
+        rows = records((comparison_table if compare else cost_table)(store, curves, target))
         incomplete, untrained = curves.attrs["incomplete"] or None, curves.attrs[UNTRAINED]
     except NothingTrainedError as error:
         untrained = error.said

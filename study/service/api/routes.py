@@ -66,7 +66,8 @@ Where = Annotated[
 ]
 Target = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")]
 Noise = Annotated[
-    Literal["seed", "mean"] | None, Query(description="Runs on single seeds, or on means; what there is.")
+    Literal["run", "seed", "mean"] | None,
+    Query(description="Runs on one seed each, a seed drawn for each cell, or means; what there is."),
 ]
 TrialFormat = Literal["json", "csv", "parquet"]
 ACCEPTED: dict[str, TrialFormat] = {

@@ -13,7 +13,7 @@ from analysis.landscape import landscape
 from analysis.ridge import ridge
 from storage.records import Trials
 from storage.store import Store, open_store
-from study.running.decide import stored_extra, until_decided
+from study.running.decide import stored_extra, until_cost_decided, until_decided
 from study.running.run import declare, run
 from study.spec import SpecError, parse_spec
 from study.training.block import Block
@@ -151,3 +151,56 @@ def test_seeds_are_added_in_the_cells_that_matter(tmp_path: Path, cli: Cli) -> N
     code, out, _ = cli("separability", "small", "--format", "json", "--storage", url)
     assert code == 0
     assert '"seeds_to_decide"' in out
+
+
+TUNED = """
+name = "small"
+workload = { name = "digits-mlp", steps = 30 }
+optimizers = ["adam", "avagrad"]
+seeds = 2
+[space]
+alpha = { low = 1e-4, high = 1e2, num = 7, scale = "log" }
+eps = { low = 1e-6, high = 1, num = 4, scale = "log" }
+[tuning]
+tuners = ["random"]
+trials = 20
+replicates = 4
+target = 0.02
+"""
+
+
+def test_seeds_are_added_until_it_is_decided_which_is_cheaper(tmp_path: Path, cli: Cli) -> None:
+    path, url = tmp_path / "small.toml", f"sqlite:///{tmp_path}/t.db"
+    path.write_text(TUNED)
+    for arguments, message in (
+        ((path, "--budget", "60"), "give both"),
+        (("small", "--until-decided"), "give the study file"),
+    ):
+        code, _, err = cli("tune", *arguments, "--storage", url)
+        assert (code, message in err) == (2, True)
+    code, out, err = cli("tune", path, "--until-decided", "--budget", "60", "--storage", url)
+    assert code == 0, err
+    told = re.search(r"seeds added to compare: (\d+) trials, (\d+) of them now, of at most 60", out)
+    assert told
+    assert told[1] == told[2]
+    extra, spec = int(told[1]), load_study(path)
+    verdict = re.search(r"(cheaper|dearer|equal|undecided) +0\.\d+", out)
+    assert verdict
+    assert ("not decided" in out) == (verdict[1] == "undecided")
+    with open_store(url, create=False) as store:
+        assert stored_extra(spec, store) == extra <= 60
+        assert until_cost_decided(spec, extra)(store, 1) == []
+    code, out, _ = cli("tune", path, "--until-decided", "--budget", "60", "--storage", url)
+    assert f"seeds added to compare: {extra} trials, 0 of them now" in out
+
+
+def test_what_has_nothing_to_compare_is_refused(spec: Study) -> None:
+    with pytest.raises(SpecError, match="has one optimizer: there is no comparison"):
+        until_cost_decided(spec, 10)
+    two = spec.spec.model_dump(mode="json") | {
+        "seeds": 1,
+        "optimizers": ["sgd", "adam"],
+        "space": {"lr": [0.1, 1.0]},
+    }
+    with pytest.raises(SpecError, match="has one seed, which tells nothing of the noise"):
+        until_cost_decided(resolve(parse_spec(two)), 10)

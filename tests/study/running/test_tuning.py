@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from analysis.errors import AnalysisError
 from analysis.suboptimality import TrialsToTarget, compare, incumbent_suboptimality
-from analysis.tuning_runs import Choice, drawn_seeds, loss_table, stored_curves
+from analysis.tuning_runs import NOISES, Choice, drawn_seeds, loss_table, seeds_seen, stored_curves
 from search_spaces import SearchSpace, get_space
 from storage.records import TuningRun
 from storage.store import StoreError, open_store
@@ -104,6 +104,17 @@ def test_repeats_are_free_or_count() -> None:
     assert len(counted.cells) == 50
 
 
+def test_what_a_run_sees() -> None:
+    assert NOISES[0] == TuningSpec().noise == "run"
+    assert [np.asarray(seeds_seen("run", 3, each, 2)).tolist() for each in range(3)] == [
+        [0] * 3,
+        [1] * 3,
+        [0] * 3,
+    ]
+    np.testing.assert_array_equal(seeds_seen("seed", 5, 7, 3), drawn_seeds(5, 7, 3))
+    assert seeds_seen("mean", 3, 0, 2) is None
+
+
 def test_seeds_are_drawn_once_for_a_run_and_differ_between_runs() -> None:
     drawn = [drawn_seeds(441, replicate, 3) for replicate in range(50)]
     np.testing.assert_array_equal(drawn[0], drawn_seeds(441, 0, 3))
@@ -168,8 +179,8 @@ def test_runs_are_stored_extended_and_not_made_twice(database: str) -> None:
     assert dict(curves.sizes) == {"optimizer": 2, "tuner": 2, "replicate": 7, "trial": 11}
     mean = table.mean(axis=1)
     one = curves.sel(optimizer="adam", tuner="random", replicate=0).values
-    seen = table[np.arange(12), drawn_seeds(12, 0, 2)]
-    cells = second["adam", "random", 0, "seed", "free", 2]
+    seen = table[:, 0]  # all trials of a run have one seed
+    cells = second["adam", "random", 0, "run", "free", 2]
     best = [cells[np.argmin(seen[cells[: t + 1]])] for t in range(11)]
     np.testing.assert_allclose(one, mean[best] - mean.min())
 
@@ -200,7 +211,7 @@ def test_a_run_of_another_version_is_refused_and_stays(database: str) -> None:
         pytest.raises(StoreError, match="run of cgld, replicate 2, is not"),
         open_store(database, create=True) as store,
     ):
-        store.append_runs("small", "adam", [TuningRun("cgld", 2, "seed", "free", 2, 9, np.arange(9))])
+        store.append_runs("small", "adam", [TuningRun("cgld", 2, "run", "free", 2, 9, np.arange(9))])
     engine = create_engine(database)
     with engine.begin() as connection:
         connection.execute(

@@ -24,7 +24,9 @@ export async function drawCost(place, rows, target, metric, incomplete, problems
     return;
   }
   const none = rows.every((row) => row.median === null);
-  if (none) notes.push(make("p", { class: "hint" }, "No tuner's median run reached this target within its budget: choose a larger one to see bars."));
+  const unknown = rows.some((row) => row.reached === null);
+  if (unknown) notes.push(make("p", { class: "hint" }, "Where no interval is shown, too few seeds are complete to tell the cost: two are needed."));
+  if (none && !rows.every((row) => row.reached === null)) notes.push(make("p", { class: "hint" }, "No tuner's median run reaches this target within its budget: choose a larger one to see bars."));
   if (incomplete) notes.push(make("p", { class: "hint" }, `Not complete yet: ${incomplete}`));
   place.replaceChildren(...notes, ...(none ? [] : [chart]), costTable(rows, target, metric));
   if (!none) await draw(chart, () => bars(rows, target));
@@ -54,11 +56,13 @@ function bars(rows, target) {
 
 const rangeText = (row) => (row.median === null ? "–" : `[${shortNumber(row.low)}, ${row.high === null ? "beyond" : shortNumber(row.high)}]`);
 
+const median = (row) => (row.reached === null ? "not known" : row.median === null ? "beyond the budget" : shortNumber(row.median));
+const share = (row) => (row.reached === null ? "–" : `${Math.round(100 * row.reached)}%`);
+
 function costTable(rows, target, metric) {
-  const head = ["optimizer", "tuner", "reached", "median", "95% interval", "expected running time"];
+  const head = ["optimizer", "tuner", "median", "95% interval", "runs that reach it", "observed on these seeds"];
   const body = rows.map((row) => [
-    row.optimizer, row.tuner, `${row.reached} of ${row.replicates}`, row.median === null ? "beyond the budget" : shortNumber(row.median),
-    rangeText(row), shortNumber(row.ert),
+    row.optimizer, row.tuner, median(row), rangeText(row), share(row), row.observed === null ? "beyond the budget" : shortNumber(row.observed),
   ]);
   return makeTable(`Trials until the ${metric} is within ${target} of the landscape's best`, head, body, [1]);
 }

@@ -256,7 +256,7 @@ def test_studies_go_on_while_services_come_and_go(
     service = serve(storage)
     done = service.study("long")
     assert (done["state"], done["tuning_runs"], done["message"]) == ("done", 4, None)
-    assert service.client.get("/studies/long/cost?target=1").json()["rows"][0]["reached"] == 4
+    assert service.client.get("/studies/long/cost?target=1").json()["rows"][0]["replicates"] == 4
     service.end(signal.SIGTERM)
 
 
