@@ -41,7 +41,7 @@ class Search:
         # the tuner's stream is its own; which seeds a run sees depends on the replicate alone
         stream = np.random.SeedSequence([zlib.crc32(tuner.encode()), replicate])
         self.tuner: Tuner = make_tuner(tuner, space, stream)
-        self.key = (tuner, replicate, noise, repeats, seeds)
+        self.key = (tuner, replicate, noise, repeats, seeds, space)
         self.budget = budget
         self.cells: list[int] = []
         self.ended = False

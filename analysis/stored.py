@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from analysis.landscape import landscape, occurring_space
 from analysis.pairs import ASKED
+from search_spaces import SearchSpace
 from storage.store import Store
 
 Tell = Callable[[str], None]
@@ -30,17 +32,28 @@ def stored_values(
 ) -> dict[str, pd.DataFrame]:
     """Trials of each optimizer of a study, or of one, with at least seed, axes and metric; maybe none.
 
-    Without seeds that were added for a verdict, but for `extra`. Raises as the store does.
+    Of the cells that its file has now; without seeds that it does not ask for, but for `extra`. Raises as the store
+    does.
     """
+    space = store.space(study)
     asked = None if extra else asked_seeds(store.spec(study))
     frames = {
-        name: store.values(study, name) if where is None else store.trials(study, name, where)
+        name: on_grid(store.values(study, name) if where is None else store.trials(study, name, where), space)
         for name in ([optimizer] if optimizer is not None else store.optimizers(study))
     }
     return {
         name: frame if asked is None else frame[frame["seed"] < asked].reset_index(drop=True)
         for name, frame in frames.items()
     }
+
+
+def on_grid(trials: pd.DataFrame, space: SearchSpace) -> pd.DataFrame:
+    """Trials of the cells of a space: a study may once have had others."""
+    kept = np.ones(len(trials), dtype=bool)
+    for axis in space.axes:
+        if axis.is_grid:
+            kept &= trials[axis.name].isin(axis.values).to_numpy()
+    return trials if kept.all() else trials[kept].reset_index(drop=True)
 
 
 def stored_landscapes(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.landscape import landscape
-from analysis.stored import Tell, asked_seeds, ignore
+from analysis.stored import Tell, asked_seeds, ignore, on_grid
 from analysis.suboptimality import incumbent_suboptimality
 from analysis.trained import UNTRAINED, trained, untrained
 from storage.records import TuningRun
@@ -48,6 +48,7 @@ def _asked_landscape(store: Store, study: str, optimizer: str) -> xr.DataArray |
     frame, asked = store.values(study, optimizer), asked_seeds(store.spec(study))
     if asked is not None:
         frame = frame[frame["seed"] < asked]
+    frame = on_grid(frame, store.space(study))
     if frame.empty:
         return None
     values = landscape(frame, store.space(study), store.metric(study))
@@ -127,14 +128,21 @@ def stored_curves(
         raise AnalysisError(
             f"{study}/{lacking[0]} has no tuning runs{_described(choice)}: run tunability tune"
         )
+    space = store.space(study)
     current = {
-        name: [run for run in runs if run.seeds == tables[name].shape[1]] for name, runs in every.items()
+        name: [run for run in runs if (run.seeds, run.space) == (tables[name].shape[1], space)]
+        for name, runs in every.items()
     }
     for name, runs in current.items():
+        if len(runs) < len(every[name]):
+            tell(
+                f"{len(every[name]) - len(runs):,} tuning runs of {study}/{name} are of another extent: left out"
+            )
         if not runs:
+            old = every[name][0]
             raise AnalysisError(
-                f"the tuning runs of {study}/{name} are for {every[name][0].seeds} seeds a cell, and the study has "
-                f"{tables[name].shape[1]}: run tunability tune"
+                f"the tuning runs of {study}/{name} are for {old.seeds} seeds of {old.space.size:,} cells, and the "
+                f"study has {tables[name].shape[1]} of {space.size:,}: run tunability tune"
             )
     noise, repeats = min(
         set.intersection(*({(run.noise, run.repeats) for run in runs} for runs in current.values())),

@@ -103,7 +103,7 @@ def fill(database: Path) -> int:
                         curve_steps=np.arange(1, POINTS + 1) * 20,
                         curve=curve,
                         diverged_at=np.full(len(cells), -1),
-                        seconds=0.01,
+                        seconds=np.full(len(cells), 0.01),
                         started=now,
                         finished=now,
                     )

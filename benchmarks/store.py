@@ -93,7 +93,14 @@ def bulk_rate(path: Path, seeds: int) -> float:
 
 
 def declare(store: Store, space: SearchSpace) -> None:
-    store.declare(STUDY, [OPTIMIZER], space=space, metric="validation_error", spec={}, provenance={})
+    store.declare(
+        STUDY,
+        {key: {} for key in [OPTIMIZER]},
+        space=space,
+        metric="validation_error",
+        spec={},
+        provenance={},
+    )
 
 
 def finished_blocks(space: SearchSpace, seed: int, most: int | None = None) -> list[Trials]:
@@ -117,7 +124,7 @@ def finished_blocks(space: SearchSpace, seed: int, most: int | None = None) -> l
                 curve_steps=np.arange(1, POINTS + 1) * 20,
                 curve=curve,
                 diverged_at=np.full(len(block), -1),
-                seconds=0.01,
+                seconds=np.full(len(block), 0.01),
                 started=now,
                 finished=now,
             )

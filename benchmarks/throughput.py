@@ -194,7 +194,7 @@ def run_ours(folder: Path, spec: StudySpec) -> Warm:
             at, result = time.perf_counter(), info["result"]
             lanes = info["trial"].config["block"].lanes
             worker = (result["hostname"], result["pid"])
-            arrivals.append(Arrival(at, worker, lanes, result["outcome"].seconds, at - before))
+            arrivals.append(Arrival(at, worker, lanes, float(result["outcome"].seconds.sum()), at - before))
 
     started = time.perf_counter()
     with mock.patch.object(launch, "Reporter", TimedReporter):

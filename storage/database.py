@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, func, inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from storage.errors import StoreError, one_line_errors
+from storage.migrations import migrate, needs_migration
 from storage.optuna_api import create_tables
 from storage.schema import OWN_TABLES, check_schema, lock_all, reflect_tables
 from storage.sqlite_file import BUSY_TIMEOUT, WRITES, open_file
@@ -79,6 +80,9 @@ def open_database(url: str, *, create: bool) -> Database:
             with engine.connect() as connection:
                 check_schema(connection, name)
                 tables = reflect_tables(connection)
+                old = not create and needs_migration(connection, tables)
+            if old:
+                _migrate_for_reading(engine, tables, name)
     except BaseException:
         engine.dispose()
         raise
@@ -128,6 +132,19 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def _migrate_for_reading(engine: Engine, tables: Mapping[str, Table], name: str) -> None:
+    """Bring a database up to date that is opened for reading: what it holds is asked for in today's form."""
+    try:
+        with _transaction(engine) as connection:
+            lock_all(connection)
+            migrate(connection, tables)
+    except DatabaseError as error:
+        raise StoreError(
+            f"{name} was written by an earlier version, or copied by Optuna, and cannot be brought up to date "
+            f"({error.orig}): open it once where it may be written"
+        ) from error
+
+
 def _server_engine(url: URL, name: str) -> Engine:
     try:
         driver = url.get_dialect().driver
@@ -155,11 +172,7 @@ def _prepare_for_writing(engine: Engine, url: URL, name: str) -> None:
             if not inspect(connection).get_table_names():
                 create_tables(url, timeout=BUSY_TIMEOUT)
         check_schema(connection, name)
-        for name_of_own in OWN_TABLES:
-            own = reflect_tables(connection)[name_of_own]
-            own.create(connection, checkfirst=True)
-            for index in own.indexes:  # a database of an earlier version lacks it
-                index.create(connection, checkfirst=True)
+        migrate(connection, reflect_tables(connection))
         if on_server:
             for written in ("trials", *OWN_TABLES):
                 if not connection.scalar(select(func.has_table_privilege(written, "INSERT"))):

@@ -28,7 +28,7 @@ class UnknownStudyError(StoreError):
 
 
 class OtherStudyError(StoreError):
-    """The name is taken by a study with another spec, or on other data."""
+    """Trials of the name are stored with another recipe, or are somebody else's."""
 
 
 class PageError(StoreError):

@@ -58,7 +58,7 @@ def import_table(
     now = datetime.now(UTC)
     store.declare(
         study,
-        [optimizer],
+        dict.fromkeys([*store.recipes(study), optimizer], source),  # all that the study has, on one grid
         space=space,
         metric=name,
         spec=source,
@@ -79,7 +79,7 @@ def import_table(
                 curve_steps=np.empty(0, dtype=np.int64),
                 curve=np.empty((count, 0)),
                 diverged_at=np.where(finite, -1, 0)[rows],
-                seconds=0.0,
+                seconds=np.zeros(count),
                 started=now,
                 finished=now,
             ),

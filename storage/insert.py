@@ -20,7 +20,12 @@ CELLS_PER_QUERY = 5_000
 
 
 def insert_trials(
-    connection: Connection, tables: Mapping[str, Table], study_id: int, space: SearchSpace, trials: Trials
+    connection: Connection,
+    tables: Mapping[str, Table],
+    study_id: int,
+    space: SearchSpace,
+    trials: Trials,
+    launch: int | None,
 ) -> int:
     """Insert those of the trials that are not stored yet; return how many.
 
@@ -32,7 +37,7 @@ def insert_trials(
     ids = _insert_trial_rows(connection, tables["trials"], study_id, len(lane_of), trials)
     lanes = list(lane_of.values())
     own = [
-        {"study_id": study_id, "cell": cell, "seed": trials.seed, "trial_id": trial_id}
+        {"study_id": study_id, "cell": cell, "seed": trials.seed, "trial_id": trial_id, "launch": launch}
         for cell, trial_id in zip(lane_of, ids, strict=True)
     ]
     rows_of = {
@@ -123,7 +128,7 @@ def _intermediate(value: float) -> dict[str, Any]:
 def _attribute_rows(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> Rows:
     columns: dict[str, list[float]] = {
         "seed": [trials.seed] * len(ids),
-        "seconds": [trials.seconds] * len(ids),
+        "seconds": trials.seconds[lanes].tolist(),
         # Never (-1) is stored as no attribute, like NaN.
         "diverged_at": [step if step >= 0 else math.nan for step in trials.diverged_at[lanes].tolist()],
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select, update
 
-from storage.declare import LAUNCH
+from storage.attributes import LAUNCH
 
 
 def read_launches(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from search_spaces import nearest_name
 from storage.errors import PageError
 from storage.query import as_frame
-from storage.schema import OWN_TABLE, own_trials
+from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -154,6 +154,7 @@ def _columns(
         )
         shown[key] = text
         numbers[key] = cast(text, BigInteger() if key == "diverged_at" else Double())
+    numbers[LAUNCH_COLUMN] = own.c.launch
     return numbers, shown
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql import FromClause
 
 from storage.errors import StoreError
 from storage.records import OWN_COLUMNS
-from storage.schema import OWN_TABLE, own_trials
+from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -70,6 +70,7 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
         )
         shown[key] = attribute.c.value_json
         numbers[key] = cast(attribute.c.value_json, BigInteger() if key == "diverged_at" else Double())
+    numbers[LAUNCH_COLUMN] = own.c.launch  # to select by, not to show
     optimizer = func.substr(tables["studies"].c.study_name, len(selection.study) + 2, type_=String())
     wide = (
         select(optimizer, *shown.values()).select_from(source).where(own.c.study_id.in_(selection.study_ids))

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces import SearchSpace
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -40,7 +42,7 @@ class Trials:
         curve_steps: the training steps at which the curves were measured, (P,), strictly increasing.
         curve: the metric at those steps, (B, P); NaN and infinity are allowed.
         diverged_at: the step at which each trial diverged, (B,), -1 for never.
-        seconds: each trial's share of the training time, in seconds.
+        seconds: the training time of each trial, (B,): of trials trained together its share.
         started, finished: when the trials' training began and ended, with a time zone.
 
     Raises:
@@ -54,7 +56,7 @@ class Trials:
     curve_steps: IntArray
     curve: FloatArray
     diverged_at: IntArray
-    seconds: float
+    seconds: FloatArray
     started: datetime
     finished: datetime
 
@@ -82,7 +84,10 @@ class Trials:
                 f"curve_steps is {self.curve_steps.tolist()}: "
                 f"give strictly increasing steps from 0 to {LARGEST_STEP}"
             )
-        _check_scalars(self.seed, self.seconds)
+        _check_array("seconds", self.seconds, count, "one a trial", finite=True)
+        if np.any(self.seconds < 0):
+            raise ValueError(f"seconds has {self.seconds.min()}: give 0 or more")
+        _check_seed(self.seed)
         for field, moment in (("started", self.started), ("finished", self.finished)):
             if not isinstance(moment, datetime) or moment.utcoffset() is None:
                 raise ValueError(f"{field} is {moment!r}: give a datetime with a time zone, such as UTC")
@@ -109,6 +114,7 @@ class TuningRun:
         noise: ``"seed"`` if each cell was seen with one training seed drawn for the run, ``"mean"`` for their mean.
         repeats: ``"free"`` if a cell asked for again is no trial, ``"count"`` if it is.
         seeds: how many training seeds each cell has.
+        space: the grid that was searched.
         budget: how many trials it was allowed.
         cells: the grid's flat cell index of every trial, (m,), m <= budget; fewer when the tuner ended.
     """
@@ -118,13 +124,14 @@ class TuningRun:
     noise: str
     repeats: str
     seeds: int
+    space: SearchSpace
     budget: int
     cells: IntArray
 
     @property
-    def key(self) -> tuple[str, int, str, str, int]:
-        """What tells runs of one landscape apart."""
-        return self.tuner, self.replicate, self.noise, self.repeats, self.seeds
+    def key(self) -> tuple[str, int, str, str, int, SearchSpace]:
+        """What tells runs of one optimizer apart."""
+        return self.tuner, self.replicate, self.noise, self.repeats, self.seeds, self.space
 
 
 def _check_array(
@@ -150,8 +157,6 @@ def _check_array(
         )
 
 
-def _check_scalars(seed: Any, seconds: Any) -> None:
+def _check_seed(seed: Any) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"seed is {seed!r}: give a whole number from 0 to 2**63 - 1")
-    if not isinstance(seconds, float | int) or not 0 <= seconds < float("inf"):
-        raise ValueError(f"seconds is {seconds!r}: give the seconds of one trial, 0 or more")

@@ -1,18 +1,22 @@
-"""Tuning runs in our own table: a row a run, its cells as compressed bytes."""
+"""Tuning runs in our own table: a row a run, its points as compressed bytes beside the space that they are of."""
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, and_, delete, insert, inspect, select
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Table, and_, delete, insert, select
 
+from search_spaces import SearchSpace
 from storage.errors import StoreError
 from storage.records import TuningRun
 from storage.schema import RUNS_TABLE
 
-KEY = ("tuner", "replicate", "noise", "repeats", "seeds")
-BYTES = np.dtype("<u4")
-"""How cells are written: little-endian, 32 bits a cell, then compressed by zlib."""
+KEY = ("tuner", "replicate", "noise", "repeats", "seeds", "space")
+BYTES = np.dtype("<f8")
+"""How values of axes are written, a point after the other: little-endian, 64 bits each, then compressed by zlib."""
 
 
 def replace_runs(
@@ -32,15 +36,15 @@ def replace_runs(
             check_same(before, run)
             if before.budget >= run.budget:
                 continue
-            same = (getattr(table.c, name) == value for name, value in zip(KEY, run.key, strict=True))
+            same = (getattr(table.c, name) == value for name, value in row_key(run).items())
             connection.execute(delete(table).where(and_(table.c.study_id == study_id, *same)))
         wanted.append(run)
     rows = [
         {
             "study_id": study_id,
-            **dict(zip(KEY, run.key, strict=True)),
+            **row_key(run),
             "budget": run.budget,
-            "cells": zlib.compress(run.cells.astype(BYTES).tobytes()),
+            "points": pack_points(run.space.cells()[run.cells]),
         }
         for run in wanted
     ]
@@ -62,23 +66,44 @@ def check_same(stored: TuningRun, again: TuningRun) -> None:
 def read_runs(
     connection: Connection, tables: Mapping[str, Table], study_id: int, tuners: Sequence[str] | None = None
 ) -> list[TuningRun]:
-    """Return a study's runs, or those of some tuners; none from a database of a version without tuning runs."""
+    """Return a study's runs, or those of some tuners."""
     table = tables[RUNS_TABLE]
-    if not inspect(connection).has_table(RUNS_TABLE):
-        return []
     query = select(table).where(table.c.study_id == study_id)
     if tuners is not None:
         query = query.where(table.c.tuner.in_(tuners))
     rows = connection.execute(query.order_by(table.c.tuner, table.c.replicate))
-    return [
-        TuningRun(
-            row.tuner,
-            row.replicate,
-            row.noise,
-            row.repeats,
-            row.seeds,
-            row.budget,
-            np.frombuffer(zlib.decompress(row.cells), BYTES).astype(np.int64),
-        )
-        for row in rows
-    ]
+    spaces: dict[str, SearchSpace] = {}
+    runs = []
+    for row in rows:
+        space = spaces.setdefault(row.space, SearchSpace.from_table(json.loads(row.space)))
+        points = np.frombuffer(zlib.decompress(row.points), BYTES).reshape(-1, len(space.axes))
+        cells = space.flat_index(space.value_to_index(points))
+        key = (row.tuner, row.replicate, row.noise, row.repeats, row.seeds, space)
+        runs.append(TuningRun(*key, row.budget, cells))
+    return runs
+
+
+def read_extents(
+    connection: Connection, tables: Mapping[str, Table], study_id: int
+) -> list[tuple[SearchSpace, int]]:
+    """Return the spaces and numbers of seeds that an optimizer's runs were made on."""
+    table = tables[RUNS_TABLE]
+    rows = connection.execute(
+        select(table.c.space, table.c.seeds).where(table.c.study_id == study_id).distinct()
+    )
+    return [(SearchSpace.from_table(json.loads(space)), seeds) for space, seeds in rows]
+
+
+def row_key(run: TuningRun) -> dict[str, Any]:
+    """The key of a run as the columns hold it."""
+    return {**dict(zip(KEY, run.key, strict=True)), "space": space_text(run.space)}
+
+
+def space_text(space: SearchSpace) -> str:
+    """A space as the column holds it."""
+    return json.dumps(space.to_table())
+
+
+def pack_points(points: NDArray[np.float64]) -> bytes:
+    """Values (m, d) as the column holds them."""
+    return zlib.compress(points.astype(BYTES).tobytes())

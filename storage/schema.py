@@ -37,7 +37,11 @@ OPTUNA_TABLES = (
 )
 OWN_TABLE = "tunability_trials"
 RUNS_TABLE = "tunability_runs"
-OWN_TABLES = (OWN_TABLE, RUNS_TABLE)
+LAUNCH_COLUMN = "launch"
+VERSION_TABLE = "tunability_schema"
+OWN_TABLES = (OWN_TABLE, RUNS_TABLE, VERSION_TABLE)
+VERSION = 2
+"""Of our own tables and attributes; see `storage.migrations`."""
 # Any fixed number will do, as long as every process that creates tables or declares studies takes the same.
 LOCK_OF_ALL = 5_701_846_322
 
@@ -82,6 +86,9 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column("cell", Text, primary_key=True),
         Column("seed", BigInteger, primary_key=True, autoincrement=False),
         Column("trial_id", Integer, nullable=False),
+        Column(
+            LAUNCH_COLUMN, Integer
+        ),  # of the study's provenance; none of what somebody else's copy brought
         Index("ix_tunability_trials_trial_id", "trial_id"),  # pages are read in the order of trials
     )
     Table(
@@ -99,9 +106,11 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column("noise", Text, primary_key=True),
         Column("repeats", Text, primary_key=True),
         Column("seeds", Integer, primary_key=True, autoincrement=False),
+        Column("space", Text, primary_key=True),
         Column("budget", Integer, nullable=False),
-        Column("cells", LargeBinary, nullable=False),
+        Column("points", LargeBinary, nullable=False),
     )
+    Table(VERSION_TABLE, metadata, Column("version", Integer, primary_key=True, autoincrement=False))
     return metadata.tables
 
 

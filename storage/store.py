@@ -5,23 +5,21 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from search_spaces import SearchSpace, nearest_name
-from storage.database import Database, open_database
-from storage.declare import (
+from storage.attributes import (
     METRIC,
     PROVENANCE,
+    RECIPE,
     SPACE,
     SPEC,
-    Declaration,
     attribute,
-    check_declared,
-    declare,
     declared_studies,
-    declared_with,
-    has_trials,
+    shown_studies,
 )
+from storage.database import Database, open_database
+from storage.declare import Declaration, check_declared, check_recipes, declare, has_trials
 from storage.delete import delete_studies
 from storage.errors import StoreError, UnknownStudyError
 from storage.insert import insert_trials
@@ -61,7 +59,7 @@ class Store:
     """
 
     database: Database
-    _declared: dict[str, Declaration] = field(default_factory=dict, repr=False, compare=False)
+    _declared: dict[str, tuple[Declaration, int]] = field(default_factory=dict, repr=False, compare=False)
 
     def __enter__(self) -> Self:
         return self
@@ -81,40 +79,47 @@ class Store:
     def declare(
         self,
         study: str,
-        optimizers: Sequence[str],
+        recipes: Mapping[str, Mapping[str, Any]],
         *,
         space: SearchSpace,
         metric: str,
         spec: Mapping[str, Any],
         provenance: Mapping[str, Any],
-    ) -> None:
-        """Make a study ready for trials, for all the optimizers or, when refused, for none.
+    ) -> int:
+        """Make a study ready for trials, for all the optimizers or, when refused, for none; return the launch's number.
 
-        An optimizer already declared with the same spec is left as it is, its first provenance with it. While no trial
-        and no tuning run of the study is stored, another spec replaces the declaration, and so do other data
-        (``data_sha256`` of the provenance) and other code (its ``sources``, by path): optimizers that are gone are
-        deleted. Who declared it before, through another `Store`, can store no trials of it any more.
+        The study may be there already: its seeds, cells and optimizers may be more or fewer than before, and what the
+        last declaration names is what is shown of it; no trial is lost. A recipe is changed only while no trial and no
+        tuning run of its optimizer is stored; who declared it before, through another `Store`, can store none then.
 
         Args:
             study: the study's name, without a slash.
-            optimizers: the names of its optimizers.
+            recipes: of each optimizer, all that decides a trial beside cell and seed, as JSON knows it.
             space: the search space of all of them.
             metric: the name of the metric, which is minimized.
-            spec: what was asked for, as JSON knows it; it decides whether a study is the same.
-            provenance: what it was run with, as JSON knows it.
+            spec: what was asked for, as JSON knows it.
+            provenance: what this launch runs with, as JSON knows it.
 
         Raises:
-            StoreError: a name is not allowed, trials of the study are stored with another spec, other data or other
-                sources, an Optuna study of the name is not ours, or the store was opened for reading.
+            StoreError: a name is not allowed, trials of an optimizer are stored with another recipe, tuning runs need
+                more than there would be, an Optuna study of the name is not ours, or the store was opened for reading.
         """
-        declaration = Declaration(study, tuple(optimizers), space, metric, spec, provenance)
-        declare(self.database, declaration)
-        self._declared[study] = declaration
+        declaration = Declaration(study, recipes, space, metric, spec, provenance)
+        launch = declare(self.database, declaration)
+        self._declared[study] = (declaration, launch)
+        return launch
 
-    def is_declared(self, study: str, spec: Mapping[str, Any]) -> bool:
-        """Whether the study is stored, with this spec. Raises StoreError if trials of another one are stored."""
+    def check(self, study: str, recipes: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the study is stored. Raises StoreError if trials of an optimizer are stored with another recipe."""
         with self.database.reading() as connection:
-            return bool(declared_with(connection, self.database, study, spec))
+            return check_recipes(connection, self.database, study, recipes)
+
+    def recipes(self, study: str) -> dict[str, dict[str, Any]]:
+        """Return the recipe of every optimizer that the study has trials of or names; none where it is not stored."""
+        with self.database.reading() as connection:
+            tables = self.database.tables
+            declared = declared_studies(connection, tables).get(study, {})
+            return {name: attribute(connection, tables, each, RECIPE) for name, each in declared.items()}
 
     def has_trials(self, study: str) -> bool:
         """Whether there are trials or tuning runs of any of a study's optimizers; without, it may be declared anew."""
@@ -136,15 +141,19 @@ class Store:
         with self.database.writing() as connection:
             # Until the commit nobody else, Optuna included, numbers trials of this study.
             study_id = self._locked(connection, study, optimizer)
-            space = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE))
+            if study in self._declared:
+                (declaration, launch) = self._declared[study]
+                space = declaration.space  # another driver may have declared the study with fewer cells since
+            else:
+                space, launch = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE)), None
             _check_trials(trials, space, attribute(connection, tables, study_id, METRIC))
-            return insert_trials(connection, tables, study_id, space, trials)
+            return insert_trials(connection, tables, study_id, space, trials, launch)
 
     def stored(self, study: str, optimizer: str) -> set[tuple[str, int]]:
         """Return the cells, as `cell_key` writes them, and seeds that are stored."""
         own = self.database.tables[OWN_TABLE]
         with self.database.reading() as connection:
-            study_id = self._study_id(connection, study, optimizer)
+            study_id = self._study_id(connection, study, optimizer, hidden=True)
             there = select(own.c.cell, own.c.seed).select_from(own_trials(self.database.tables))
             rows = connection.execute(there.where(own.c.study_id == study_id))
             return {(cell, seed) for cell, seed in rows}
@@ -260,7 +269,8 @@ class Store:
         studies = self.database.tables["studies"]
         with self.database.writing() as connection:
             lock_all(connection)
-            ids = list(self._optimizers(connection, study).values())
+            self._optimizers(connection, study)  # raises when there is none
+            ids = list(declared_studies(connection, self.database.tables)[study].values())
             # Whoever is storing trials of it finishes first, and finds it gone next time.
             connection.execute(
                 select(studies.c.study_id).where(studies.c.study_id.in_(ids)).with_for_update()
@@ -278,7 +288,8 @@ class Store:
         For who launches studies: which job runs it, with what, whether it was stopped. JSON types.
         """
         with self.database.writing() as connection:
-            first = next(iter(self._optimizers(connection, study).values()))
+            self._optimizers(connection, study)  # raises when there is none
+            first = next(iter(declared_studies(connection, self.database.tables)[study].values()))
             return change_launch(connection, self.database.tables, first, changes)
 
     def studies(self) -> "DataFrame":
@@ -299,12 +310,12 @@ class Store:
             return summarize(connection, self.database.tables, study_id, seeds, after, upto)
 
     def optimizers(self, study: str) -> list[str]:
-        """Return the optimizers of a study in the order of their declaration."""
+        """Return the optimizers that a study's file names, in its order."""
         with self.database.reading() as connection:
             return list(self._optimizers(connection, study))
 
     def spec(self, study: str) -> dict[str, Any]:
-        """Return the spec the study was declared with."""
+        """Return the spec that the study was last declared with."""
         return dict(self._attribute(study, None, SPEC))
 
     def space(self, study: str) -> SearchSpace:
@@ -316,8 +327,19 @@ class Store:
         return str(self._attribute(study, None, METRIC))
 
     def provenance(self, study: str, optimizer: str) -> dict[str, Any]:
-        """Return what an optimizer of a study was first declared with: versions, machine, data."""
-        return dict(self._attribute(study, optimizer, PROVENANCE))
+        """Return what an optimizer of a study was first launched with: versions, machine, data."""
+        return dict(self._attribute(study, optimizer, PROVENANCE)[0])
+
+    def provenances(self, study: str, optimizer: str) -> list[dict[str, Any]]:
+        """Return what each launch of an optimizer ran with, its number as ``launch``, and its ``trials``."""
+        own = self.database.tables[OWN_TABLE]
+        with self.database.reading() as connection:
+            study_id = self._study_id(connection, study, optimizer)
+            made = attribute(connection, self.database.tables, study_id, PROVENANCE)
+            counted = select(own.c.launch, func.count()).select_from(own_trials(self.database.tables))
+            rows = connection.execute(counted.where(own.c.study_id == study_id).group_by(own.c.launch))
+            counts: dict[int | None, int] = {row[0]: row[1] for row in rows}
+            return [{**each, "trials": counts.get(each["launch"], 0)} for each in made]
 
     def _attribute(self, study: str, optimizer: str | None, key: str) -> Any:
         """Return an attribute of an optimizer of a study; None for one that is the same for all of them."""
@@ -327,8 +349,8 @@ class Store:
             return attribute(connection, self.database.tables, study_id, key)
 
     def _optimizers(self, connection: Connection, study: str) -> dict[str, int]:
-        """Return the Optuna study id of each optimizer of a study."""
-        declared = declared_studies(connection, self.database.tables)
+        """Return the Optuna study id of each optimizer that a study's file names."""
+        declared = shown_studies(connection, self.database.tables)
         if study not in declared:
             known = f"stored are {', '.join(sorted(declared))}" if declared else "run a study first"
             raise UnknownStudyError(
@@ -352,16 +374,18 @@ class Store:
     def _locked(self, connection: Connection, study: str, optimizer: str) -> int:
         """Return the Optuna study id of an optimizer, to which nobody else adds anything until the commit."""
         studies = self.database.tables["studies"]
-        study_id = self._study_id(connection, study, optimizer)
+        study_id = self._study_id(connection, study, optimizer, hidden=True)
         row = select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
         if connection.scalar(row) is None:
             raise UnknownStudyError(f"{study}/{optimizer} was deleted meanwhile: run the study again")
         if study in self._declared:
-            check_declared(connection, self.database.tables, study_id, self._declared[study])
+            check_declared(connection, self.database.tables, study_id, self._declared[study][0], optimizer)
         return study_id
 
-    def _study_id(self, connection: Connection, study: str, optimizer: str) -> int:
+    def _study_id(self, connection: Connection, study: str, optimizer: str, *, hidden: bool = False) -> int:
         optimizers = self._optimizers(connection, study)
+        if hidden:  # another driver may have declared the study without it
+            optimizers = declared_studies(connection, self.database.tables)[study]
         if optimizer not in optimizers:
             raise UnknownStudyError(
                 f"study {study!r} has no optimizer {optimizer!r}{nearest_name(optimizer, optimizers)}: "

@@ -7,9 +7,9 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, and_, case, func, inspect, select
+from sqlalchemy import Connection, Table, and_, case, func, select
 
-from storage.declare import IDENTITY, METRIC, attribute, declared_studies
+from storage.attributes import IDENTITY, METRIC, attribute, declared_studies
 from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -68,13 +68,12 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
     attributes = tables["study_user_attributes"]
     made = select(attributes.c.study_id, attributes.c.value_json).where(attributes.c.key == IDENTITY)
     identities = {row.study_id: row.value_json for row in connection.execute(made)}
-    has_runs = inspect(connection).has_table(RUNS_TABLE)
     versions = {}
     for study, optimizers in declared_studies(connection, tables).items():
         ids = tuple(optimizers.values())
         lasts = tuple(connection.scalar(last.where(trials.c.study_id == each)) or 0 for each in ids)
         of_study = tuned.where(runs.c.study_id.in_(ids))
-        count, budget = connection.execute(of_study).one() if has_runs else (0, 0)
+        count, budget = connection.execute(of_study).one()
         versions[study] = Version(tuple(identities.get(each, "") for each in ids), lasts, count, int(budget))
     return versions
 

@@ -20,6 +20,7 @@ from study.shown import (
     show_cost,
     show_cost_decision,
     show_decision,
+    show_launches,
     show_next,
     show_plan,
     show_report,
@@ -113,6 +114,10 @@ def run(
             min=0, metavar="TRIALS", help="Most trials to add for that; as many as the study has by default."
         ),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse to go on where stored trials were made by other versions."),
+    ] = False,
 ) -> None:
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
     from study.training.resolve import load_study
@@ -130,7 +135,7 @@ def run(
     most = study.spec.trials if budget is None else budget
     further = seeds_until_decided(study, most) if until_decided else None
     with progress_bar(study.name) as on_progress:
-        report = run_study(study, storage, address, further=further, on_progress=on_progress)
+        report = run_study(study, storage, address, further=further, strict=strict, on_progress=on_progress)
     with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
         if until_decided and report.done == study.spec.trials:
@@ -139,6 +144,18 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if report.failures:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def launches(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")],
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Show how often a study was launched, when and with what; `trials --where "launch = 1"` shows one's trials."""
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        show_launches(study, store)
 
 
 @app.command()

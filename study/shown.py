@@ -27,6 +27,26 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def show_launches(study: str, store: Store) -> None:
+    """Every launch of a study's optimizers: when, with which versions, on what, and how many trials are from it."""
+    made: dict[int, dict[str, Any]] = {}
+    for optimizer in store.optimizers(study):
+        for each in store.provenances(study, optimizer):
+            launch = made.setdefault(each["launch"], {**each, "trials": 0})
+            launch["trials"] += each["trials"]
+    rows = []
+    for number, each in sorted(made.items()):
+        packages = each.get("packages", {})
+        versions = " ".join(
+            f"{name} {packages[name]}" for name in ("tunability", "torch") if name in packages
+        )
+        machine = each.get("machine")
+        processor = machine.get("processor", "") if isinstance(machine, dict) else ""
+        when = each.get("declared", each.get("imported", ""))
+        rows.append((str(number), str(when), f"{each['trials']:,}", versions, str(processor)))
+    show_table(("launch", "when", "trials", "versions", "processor"), rows)
+
+
 def show_plan(study: Study, storage: str) -> None:
     from study.running.forecast import forecast, notes
 

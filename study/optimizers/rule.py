@@ -198,14 +198,13 @@ class Rule:
         """The learning rate of given settings, or the default."""
         return float(self.fill(self.settings(settings)[0])["lr"])
 
-    def changed(self, settings: Mapping[str, object]) -> dict[str, Any]:
-        """The settings that are not the defaults, by the rule's own names."""
+    def complete(self, settings: Mapping[str, object]) -> dict[str, Any]:
+        """All arguments by the rule's own names: those given, and the defaults, multiples of another as texts."""
         numbers, options = self.settings(settings)
-        return {
-            name: value
-            for name, value in (numbers | options).items()
-            if getattr(self.arguments[name], "of", None) or value != self.arguments[name].default
+        defaults = {
+            name: str(each) if each.of else each.default for name, each in self.hyperparameters.items()
         }
+        return {**defaults, **numbers, **options}
 
     def describe_names(self) -> str:
         letters = [

@@ -21,10 +21,9 @@ METHODS = "methods"
 def stored_choices(study: Study, store: Store) -> Study:
     """The study with the choices of its optimizers that the store has."""
     found = {}
-    for name in store.optimizers(study.name):
-        given = store.provenance(study.name, name).get(METHODS, {}).get(name)
-        if given:
-            found[name] = Choice(**given)
+    for key, recipe in store.recipes(study.name).items():
+        if any(each.key == key for each in study.optimizers) and recipe.get("method"):
+            found[key] = Choice(recipe["method"], recipe["compile"], recipe["lanes"])
     return with_untimed(replace(study, choices={**study.choices, **found}))
 
 
@@ -36,14 +35,18 @@ def settled(study: Study, storage: str) -> Study:
 def with_stored(study: Study, storage: str) -> Study:
     """The study with the choices that its database has, if it has the study. Raises StoreError as the store does."""
     with contextlib.suppress(MissingDatabaseError), open_store(storage, create=False) as store:
-        if store.is_declared(study.name, study.identity()):
-            return stored_choices(study, store)
+        if store.recipes(study.name):
+            chosen = stored_choices(study, store)
+            store.check(study.name, chosen.identities())
+            return replace(
+                chosen, choices={k: c for k, c in chosen.choices.items() if k in store.recipes(study.name)}
+            )
     return study
 
 
 def with_untimed(study: Study) -> Study:
     """The study with a choice for every optimizer, made without timing where there is none."""
-    missing = {each.name: untimed(study, each) for each in study.optimizers if each.name not in study.choices}
+    missing = {each.key: untimed(study, each) for each in study.optimizers if each.key not in study.choices}
     return replace(study, choices={**study.choices, **missing})
 
 
@@ -55,19 +58,19 @@ def with_timed(study: Study) -> Study:
     choices = dict(study.choices)
     for optimizer in study.optimizers:
         try:
-            if optimizer.name not in choices:
-                choices[optimizer.name] = choose(study, optimizer)
+            if optimizer.key not in choices:
+                choices[optimizer.key] = choose(study, optimizer)
             elif is_foreign(study, optimizer):
-                take_a_step(study, optimizer, choices[optimizer.name])
+                take_a_step(study, optimizer, choices[optimizer.key])
         except Exception as error:  # whatever a foreign class or module raises
             reason = str(error) if is_ours(error) else f"{type(error).__name__}: {error}".splitlines()[0]
-            raise SpecError(f"{optimizer.name} cannot train {study.spec.workload.name} ({reason})") from error
+            raise SpecError(f"{optimizer.key} cannot train {study.spec.workload.name} ({reason})") from error
     return replace(study, choices=choices)
 
 
 def are_settled(study: Study) -> bool:
     """Whether `with_timed` would do nothing."""
-    return all(each.name in study.choices and not is_foreign(study, each) for each in study.optimizers)
+    return all(each.key in study.choices and not is_foreign(study, each) for each in study.optimizers)
 
 
 def as_provenance(study: Study) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def until_cost_decided(study: Study, budget: int) -> Callable[[Store, int], Sequ
     By every tuner of the study's own tuning. Trials of further seeds that the store already has count towards the
     budget. Raises SpecError when there is nothing to compare, or one seed, which tells nothing of the noise.
     """
-    names, tuning = tuple(optimizer.name for optimizer in study.optimizers), study.spec.tuning
+    names, tuning = tuple(optimizer.key for optimizer in study.optimizers), study.spec.tuning
     if len(names) < 2:
         raise SpecError(f"{study.name} has one optimizer: there is no comparison to decide")
     if study.spec.seeds < FEWEST_SEEDS:
@@ -69,8 +69,8 @@ def until_cost_decided(study: Study, budget: int) -> Callable[[Store, int], Sequ
         blocks: list[Block] = []
         wanted = further_seeds(study_costs(store, question))
         for optimizer in study.optimizers:
-            if optimizer.name in wanted:
-                each = wanted[optimizer.name]
+            if optimizer.key in wanted:
+                each = wanted[optimizer.key]
                 made = _new_seeds(chosen, optimizer, store, workers, left, each.cells, each.seeds)
                 left -= sum(block.lanes for block in made)
                 blocks += made
@@ -84,12 +84,12 @@ def stored_extra(study: Study, store: Store) -> int:
     return sum(
         seed >= study.spec.seeds
         for optimizer in study.optimizers
-        for _, seed in store.stored(study.name, optimizer.name)
+        for _, seed in store.stored(study.name, optimizer.key)
     )
 
 
 def _blocks_of(study: Study, optimizer: StudyOptimizer, store: Store, workers: int, left: int) -> list[Block]:
-    (values,) = stored_landscapes(store, [f"{study.name}/{optimizer.name}"], extra=True).values()
+    (values,) = stored_landscapes(store, [f"{study.name}/{optimizer.key}"], extra=True).values()
     wanted = further_trials(values)
     if wanted is None:
         return []
@@ -107,7 +107,7 @@ def _new_seeds(
     seeds: int,
 ) -> list[Block]:
     """What is missing of `seeds` seeds in all of the flat cells, in at most `left` trials."""
-    stored = store.stored(study.name, optimizer.name)
+    stored = store.stored(study.name, optimizer.key)
     blocks: list[Block] = []
     for seed in range(study.spec.seeds, seeds):
         missing = missing_cells(study, cells, seed, stored)

@@ -60,7 +60,7 @@ def drive(
         nonlocal in_flight
         in_flight -= 1
         trials = trials_of(study, block, outcome)
-        new = store.append(study.name, block.recipe.optimizer, trials)
+        new = store.append(study.name, block.optimizer, trials)
         if outcome.warning:
             report.warnings.add(outcome.warning)
         on_stored(block, trials, new)
@@ -91,11 +91,11 @@ def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
         curve_steps=outcome.curve_steps,
         curve=outcome.curve,
         diverged_at=outcome.diverged_at,
-        seconds=outcome.seconds / block.lanes,
-        started=finished - timedelta(seconds=outcome.seconds),
+        seconds=outcome.seconds,
+        started=finished - timedelta(seconds=float(outcome.seconds.sum())),
         finished=finished,
     )
 
 
 def failure_text(block: Block, error: str) -> str:
-    return f"{block.recipe.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"
+    return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"

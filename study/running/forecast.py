@@ -26,7 +26,7 @@ def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, flo
     study = settled(study, storage)
     todo = todo or plan(study, None, workers)
     each = {name: seconds_a_trial(study, choice) for name, choice in study.choices.items()}
-    seconds = sum(block.lanes * each[block.recipe.optimizer] for block in todo.blocks)
+    seconds = sum(block.lanes * each[block.optimizer] for block in todo.blocks)
     return study, todo, STARTUP_SECONDS + seconds / workers if todo.blocks else 0.0
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.errors import MissingDatabaseError, OtherStudyError
+from storage.errors import MissingDatabaseError
 from storage.records import cell_key
 from storage.store import Store, open_store
 from study.running.choices import stored_choices, with_untimed
-from study.running.provenance import foreign_sources
 from study.training.block import Block
 from study.training.resolve import Study, StudyOptimizer
 
@@ -34,10 +33,10 @@ def plan(study: Study, store: Store | None, workers: int) -> Plan:
     """The blocks that a study still needs; all of them when `store`, which has the study declared, is None."""
     study = with_untimed(study)
     every_cell = np.arange(study.spec.space.size)
-    declared = store.optimizers(study.name) if store else []
+    declared = store.recipes(study.name) if store else {}
     blocks: list[Block] = []
     for optimizer in study.optimizers:
-        known = store.stored(study.name, optimizer.name) if store and optimizer.name in declared else set()
+        known = store.stored(study.name, optimizer.key) if store and optimizer.key in declared else set()
         for seed in range(study.spec.seeds):
             blocks += cut(study, optimizer, workers, seed, missing_cells(study, every_cell, seed, known))
     return Plan(tuple(blocks), study.spec.trials - sum(b.lanes for b in blocks))
@@ -72,7 +71,7 @@ def lanes_per_block(study: Study, optimizer: StudyOptimizer, workers: int) -> in
     if spec.lanes:
         return min(spec.lanes, spec.space.size)
     share = math.ceil(spec.trials / workers)
-    blocks_per_seed = math.ceil(spec.space.size / min(study.choices[optimizer.name].lanes, share))
+    blocks_per_seed = math.ceil(spec.space.size / min(study.choices[optimizer.key].lanes, share))
     return math.ceil(spec.space.size / blocks_per_seed)
 
 
@@ -81,39 +80,20 @@ def make_block(
 ) -> Block:
     """A block of the given cells (B, d)."""
     axes = {axis: cells[:, i] for i, axis in enumerate(study.spec.space.names)}
-    return Block(study.recipe(optimizer), seed, optimizer.hyperparameters(axes), axes, width)
+    return Block(study.recipe(optimizer), seed, optimizer.hyperparameters(axes), axes, width, optimizer.key)
 
 
 def stored_plan(study: Study, storage: str, workers: int) -> Plan | None:
     """What an existing database leaves to train; None when it does not have the study yet. Writes nothing.
 
-    Raises StoreError when it cannot be read, or has the study with another spec or on other data.
+    Raises StoreError when it cannot be read, or has trials of an optimizer by another recipe.
     """
     try:
         with open_store(storage, create=False) as store:
-            if not store.is_declared(study.name, study.identity()):
+            if not store.recipes(study.name):
                 return None
-            _check_sources(study, store)
-            return plan(stored_choices(study, store), store, workers)
+            study = stored_choices(study, store)
+            store.check(study.name, study.identities())
+            return plan(study, store, workers)
     except MissingDatabaseError:
         return None
-
-
-def _check_sources(study: Study, store: Store) -> None:
-    """Raise OtherStudyError when the stored trials, if there are any, saw other data or other code of the user's."""
-    if not store.has_trials(study.name):
-        return
-    before = store.provenance(study.name, store.optimizers(study.name)[0])
-    now = study.workload.data_hash()
-    then = before.get("data_sha256", now)
-    if then != now:
-        raise OtherStudyError(
-            f"study {study.name!r} was run on other data (SHA-256 {then[:12]}, here {now[:12]}): install the "
-            "package versions of its provenance, or give this one another name"
-        )
-    for path, digest in foreign_sources(study).items():
-        if before.get("sources", {}).get(path, digest) != digest:
-            raise OtherStudyError(
-                f"study {study.name!r} was run with another source of {path}: bring that back, or give this "
-                "study another name"
-            )

@@ -1,4 +1,4 @@
-"""With what a study was run: versions, machine, sources of foreign code, hash of the data."""
+"""With what a study was run: versions, machine, when; what decides a trial is its recipe, `Study.identity`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-from study.training.named import source_sha256
+from storage.store import Store
 from study.training.resolve import Study
 
 PACKAGES = ("tunability", "torch", "ray", "optuna", "sqlalchemy", "numpy")
 
 
 def provenance(study: Study) -> dict[str, Any]:
-    """With what a study was first run: code and package versions, machine, seeds, hash of the data."""
+    """With what a study is launched: code and package versions, machine, seeds."""
     return {
         "packages": {
             name: importlib.metadata.version(name) for name in (*PACKAGES, *foreign_packages(study))
@@ -24,8 +24,6 @@ def provenance(study: Study) -> dict[str, Any]:
         "machine": {"platform": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
         "device": study.spec.device,
         "seeds": list(range(study.spec.seeds)),
-        "sources": foreign_sources(study),
-        "data_sha256": study.workload.data_hash(),
         "declared": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -44,11 +42,6 @@ def foreign_packages(study: Study) -> list[str]:
     return sorted({name for module in modules for name in owners.get(module, [])} - set(PACKAGES))
 
 
-def foreign_sources(study: Study) -> dict[str, str]:
-    """SHA-256 of the module of every import path."""
-    return {path: source_sha256(path) for path in import_paths(study)}
-
-
 def processor() -> str:
     """The processor's name as Linux tells it, or what Python knows."""
     try:
@@ -56,3 +49,28 @@ def processor() -> str:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor()
+
+
+COMPUTES = ("tunability", "torch", "numpy")
+"""Packages whose version may change the last bits of a trial."""
+
+
+def other_versions(study: Study, store: Store) -> str | None:
+    """A line about stored trials that were made under other versions of what computes; None where there are none."""
+    here = {name: importlib.metadata.version(name) for name in COMPUTES}
+    for key in store.recipes(study.name):
+        if key not in store.optimizers(study.name):
+            continue
+        for made in store.provenances(study.name, key):
+            then = made.get("packages", {})
+            other = [
+                f"{name} {then[name]} (here {here[name]})"
+                for name in COMPUTES
+                if then.get(name, here[name]) != here[name]
+            ]
+            if other and made["trials"]:
+                return (
+                    f"{made['trials']:,} trials of {study.name}/{key} (launch {made['launch']}) were made with "
+                    f"{', '.join(other)}: last bits may differ"
+                )
+    return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from storage.errors import MissingDatabaseError, StoreError
 from storage.records import Trials
 from storage.store import Store, open_store
 from study.running.choices import (
@@ -19,7 +21,7 @@ from study.running.choices import (
 )
 from study.running.drive import Report, drive
 from study.running.plan import plan, stored_plan
-from study.running.provenance import provenance
+from study.running.provenance import other_versions, provenance
 from study.spec import StudySpec
 from study.training.block import Block, Choice
 from study.training.resolve import Study, resolve
@@ -33,6 +35,7 @@ def run(
     address: str | None = None,
     *,
     further: Further | None = None,
+    strict: bool = False,
     on_progress: Callable[[int, int], None],
 ) -> Report:
     """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
@@ -41,12 +44,18 @@ def run(
 
     `on_progress(trials stored, trials to be stored)` is called as blocks arrive. Blocks that fail for good and a
     Ctrl-C are told in the report; what was stored stays. Raises StoreError when the database cannot be used or has
-    the study with another spec or other data, LaunchError when the cluster cannot be reached; nothing is written then.
+    trials of an optimizer by another recipe, LaunchError when the cluster cannot be reached; nothing is written then.
     """
     from study.running import launch
 
     todo = stored_plan(study, storage, 1)
+    note = None
+    with contextlib.suppress(MissingDatabaseError), open_store(storage, create=False) as store:
+        note = other_versions(study, store)
+    if note and strict:
+        raise StoreError(f"{note}; without --strict the study goes on, and each trial knows its launch")
     if todo and not todo.blocks and not (further and further_blocks(further, storage)):
+        show(study, storage)
         return Report(study.spec.trials)
     here = address is None and study.spec.device == "cpu"
     study = with_stored(study, storage)
@@ -59,6 +68,8 @@ def run(
         study = declare(study, store)
         todo = plan(study, store, workers)
         report = Report(todo.stored, warnings={each.note for each in study.choices.values() if each.note})
+        if note:
+            report.warnings.add(note)
         total = study.spec.trials
         planned: Sequence[Block] | None = todo.blocks
         on_progress(report.done, total)
@@ -98,16 +109,28 @@ def further_blocks(further: Further, storage: str) -> Sequence[Block]:
 
 def declare(study: Study, store: Store) -> Study:
     """Make the store ready for the study's trials; the study with the choices that it is trained by."""
-    study = with_untimed(study)
+    chosen = with_untimed(stored_choices(study, store))  # another driver may have been first
+    if study.choices:
+        timed = {key: each for key, each in study.choices.items() if key not in store.recipes(study.name)}
+        chosen = replace(chosen, choices={**chosen.choices, **timed})
     store.declare(
-        study.name,
-        [optimizer.name for optimizer in study.optimizers],
-        space=study.spec.space,
-        metric=study.workload.metric,
-        spec=study.identity(),
-        provenance={**provenance(study), METHODS: as_provenance(study)},
+        chosen.name,
+        chosen.identities(),
+        space=chosen.spec.space,
+        metric=chosen.workload.metric,
+        spec=chosen.extent(),
+        provenance={**provenance(chosen), METHODS: as_provenance(chosen)},
     )
-    return stored_choices(study, store)  # another driver may have been first
+    return chosen
+
+
+def show(study: Study, storage: str) -> None:
+    """Make the file's seeds, cells and optimizers those that are shown of a study of which every trial is stored."""
+    with open_store(storage, create=False) as store:
+        shown = store.spec(study.name) == study.extent()
+    if not shown:
+        with open_store(storage, create=True) as store:
+            declare(study, store)
 
 
 def time_there(job: tuple[StudySpec, dict[str, Choice]]) -> dict[str, Choice]:

@@ -181,7 +181,7 @@ def missing_runs(
     for tuner in tuning.tuners:
         whole = {round(place * (tuning.replicates - 1) / 2) for place in range(CHECKED_WHOLE)}
         for replicate in range(tuning.replicates):
-            run = stored.get((tuner, replicate, tuning.noise, tuning.repeats, seeds))
+            run = stored.get((tuner, replicate, tuning.noise, tuning.repeats, seeds, space))
             if run is None or run.budget < tuning.trials:
                 missing.append((tuner, replicate))
                 continue
@@ -223,29 +223,29 @@ def train_and_tune(
 
     def wanted(optimizer: StudyOptimizer) -> NDArray[np.int64]:
         """Cells that runs wait for and nobody trains yet; finished runs are stored on the way."""
-        table, needed = landscapes[optimizer.name], set[int]()
+        table, needed = landscapes[optimizer.key], set[int]()
         going = []
-        for search in searches[optimizer.name]:
+        for search in searches[optimizer.key]:
             needed |= set(search.advance(search.seen(table)).tolist())
             if not search.ended:
                 going.append(search)
-        finished = [search.run for search in searches[optimizer.name] if search.ended]
-        searches[optimizer.name] = going
+        finished = [search.run for search in searches[optimizer.key] if search.ended]
+        searches[optimizer.key] = going
         if finished:
-            keep(optimizer.name, finished)
-        new = needed - ordered[optimizer.name]
-        ordered[optimizer.name] |= new
+            keep(optimizer.key, finished)
+        new = needed - ordered[optimizer.key]
+        ordered[optimizer.key] |= new
         return np.array(sorted(new), dtype=np.int64)
 
     def ask(in_flight: int) -> list[Block]:
         del in_flight  # cells are asked for as soon as a run needs them
         made: list[Block] = []
         for optimizer in study.optimizers:
-            if optimizer.name not in searches:
+            if optimizer.key not in searches:
                 continue
             chosen = wanted(optimizer)
             for seed in range(seeds):
-                missing = chosen[np.isnan(landscapes[optimizer.name][chosen, seed])]
+                missing = chosen[np.isnan(landscapes[optimizer.key][chosen, seed])]
                 made += cut(study, optimizer, workers, seed, missing)
         return made
 
@@ -253,6 +253,6 @@ def train_and_tune(
         report.trained += new
         values = np.stack([block.cells[axis] for axis in space.names], axis=1)
         cells = space.flat_index(space.value_to_index(values))
-        landscapes[block.recipe.optimizer][cells, block.seed] = trials.value
+        landscapes[block.optimizer][cells, block.seed] = trials.value
 
     drive(study, store, workers, report, ask, stored)

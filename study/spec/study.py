@@ -49,12 +49,15 @@ class StudySpec(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> StudySpec:
-        names = [optimizer.name for optimizer in self.optimizers]
+        names = [optimizer.key for optimizer in self.optimizers]
         if not names:
             raise ValueError("optimizers is empty: give one or more, such as optimizers = ['adam']")
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"optimizer {name!r} is listed twice: give it once, or make two studies")
+                raise ValueError(
+                    f"optimizer {name!r} is listed twice: give one a label, "
+                    f"{{ name = {name!r}, label = '{name}-2', ... }}"
+                )
         if not self.space.is_grid:
             free = [axis.name for axis in self.space.axes if not axis.is_grid]
             raise ValueError(f"axis {free[0]!r} is continuous: a study runs a grid, give its values or num")

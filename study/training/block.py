@@ -71,6 +71,8 @@ class Block:
     """The same trials as the store names them: axis -> one value a lane (B,)."""
     width: int = 0
     """Lanes of the program that trains it, at least B; 0 leaves that to the trainer."""
+    optimizer: str = ""
+    """What the study calls the optimizer."""
 
     @property
     def lanes(self) -> int:
@@ -89,8 +91,8 @@ class Outcome:
     """The metric (B, points) after each of `curve_steps` (points,)."""
     diverged_at: NDArray[np.int64]
     """First step (from 1) whose loss was NaN or infinite, or the next curve point after a weight was; -1: never."""
-    seconds: float
-    """Wall time of the whole block, compilation apart."""
+    seconds: NDArray[np.float64]
+    """Wall time of each trial (B,), compilation apart: of trials trained together its share."""
     warning: str | None = field(default=None, compare=False)
     """What the user should know about how it ran, e.g. that nothing could be compiled."""
 

@@ -56,4 +56,4 @@ class Fused:
         if block.lanes > width:
             raise ValueError(f"the block has {block.lanes} lanes, this trainer takes at most {width}")
         run = ProgramRun(block, width, self.device, self.programs)
-        return follow(run, block, self.device)
+        return follow(run, block, self.device, self.programs)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from study.training.block import DTYPES, Block, Outcome, curve_steps
+from study.training.program import Programs
 from study.workloads.draws import Drawn, Site, made
 from study.workloads.module import WorkloadError
 from study.workloads.workload import Batch, Workload
@@ -46,7 +47,7 @@ class Run(Protocol):
         ...
 
 
-def follow(run: Run, block: Block, device: torch.device) -> Outcome:
+def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> Outcome:
     """Train with `run` for the block's steps; of B trials the first `block.lanes` are told about.
 
     Raises WorkloadError when a step drew from torch's own generator, which no seed of ours decides.
@@ -56,7 +57,7 @@ def follow(run: Run, block: Block, device: torch.device) -> Outcome:
     rates = recipe.schedule.multipliers(recipe.steps).tolist()
     batches = workload.batches(block.seed)
     generator = torch.random.get_rng_state()
-    started = time.perf_counter()
+    started, built = time.perf_counter(), programs.building
     points = curve_steps(recipe.steps)
     curve, done = np.full((block.lanes, len(points)), workload.worst), 0
     diverged_at = np.full(block.lanes, -1)
@@ -84,13 +85,14 @@ def follow(run: Run, block: Block, device: torch.device) -> Outcome:
     test = [to(batch, recipe.dtype, device) for batch in workload.evaluation(block.seed, "test")]
     if test:
         metrics |= {name_on_test(name): value for name, value in run.evaluate(test).items()}
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started - (programs.building - built)
     # a diverged trial's other metrics would depend on how long the others kept the block going
     final = {
         name: np.where(alive, value.cpu().numpy()[: block.lanes], np.nan) for name, value in metrics.items()
     }
     final[workload.metric] = curve[:, -1]
-    return Outcome(final, points, curve, diverged_at, seconds)
+    shares = np.full(block.lanes, seconds / block.lanes)
+    return Outcome(final, points, curve, diverged_at, shares)
 
 
 def name_on_test(metric: str) -> str:

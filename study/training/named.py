@@ -5,6 +5,7 @@ Modules are looked for where Python finds them, and in the current folder last.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -20,7 +21,7 @@ import torch
 
 from search_spaces import nearest_name
 from study.optimizers import OPTIMIZERS, Rule, RuleOptimizer
-from study.training.torch_class import TorchClass
+from study.training.torch_class import TorchClass, as_json
 from study.workloads import WORKLOADS, Workload, WorkloadError
 from study.workloads.check import check_workload
 
@@ -113,6 +114,17 @@ def check_arguments(name: str, factory: Callable[..., Any], given: Mapping[str, 
         raise ValueError(
             f"{name} needs {', '.join(lacking)}: give it in the study file, [workload] {lacking[0]} = ..."
         )
+
+
+def complete_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a workload's factory, as JSON types or as texts: those given, and its defaults."""
+    found = imported(name) if ":" in name else WORKLOADS[name]
+    defaults = {}
+    if not isinstance(found, Workload) and callable(found):
+        with contextlib.suppress(TypeError, ValueError):  # a callable that does not tell
+            parameters = inspect.signature(found).parameters.values()
+            defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    return {key: as_json(value) for key, value in {**defaults, **given}.items()}
 
 
 def known(kind: str, name: object, names: Mapping[str, object]) -> str:

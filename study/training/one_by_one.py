@@ -57,7 +57,7 @@ class OneByOne:
             block.seed,
             {name: values[lane : lane + 1] for name, values in block.hyperparameters.items()},
         )
-        return follow(run_of(one, self.device, self.programs), one, self.device)
+        return follow(run_of(one, self.device, self.programs), one, self.device, self.programs)
 
 
 def run_of(one: Block, device: torch.device, programs: Programs) -> Run:
@@ -77,7 +77,7 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
         outcomes[0].curve_steps,
         np.concatenate([each.curve for each in outcomes]),
         np.concatenate([each.diverged_at for each in outcomes]),
-        sum(each.seconds for each in outcomes),
+        np.concatenate([each.seconds for each in outcomes]),
     )
 
 

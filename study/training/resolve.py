@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 
 from study.spec import OptimizerSpec, SpecError, StudySpec, load_spec
 from study.training.block import Choice, Recipe
-from study.training.named import Kind, optimizer_named, workload_named
+from study.training.named import (
+    Kind,
+    complete_arguments,
+    optimizer_named,
+    source_sha256,
+    workload_named,
+)
 from study.workloads import Workload
 
 Values = Mapping[str, NDArray[np.float64]]
+IDENTITY_VERSION = 1
+"""Of what `Study.identity` writes; a change of it needs a migration of what is stored."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,13 @@ class StudyOptimizer:
 
     @property
     def name(self) -> str:
+        """Of the algorithm: a name of `OPTIMIZERS`, or an import path."""
         return self.spec.name
+
+    @property
+    def key(self) -> str:
+        """What the study and the store call it."""
+        return self.spec.key
 
     @property
     def options(self) -> dict[str, Any]:
@@ -98,19 +112,44 @@ class Study:
         """Trials of each optimizer."""
         return self.spec.space.size * self.spec.seeds
 
-    def identity(self) -> dict[str, Any]:
-        """What was run, as JSON types: all that may change a result, but device, method, tuning and defaults."""
-        left_out = {"device", "lanes", "method", "tuning"}
-        dumped = self.spec.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
-        for table, optimizer in zip(dumped["optimizers"], self.optimizers, strict=True):
-            for name in optimizer.spec.settings:
-                del table[name]
-            table |= optimizer.kind.changed(optimizer.spec.settings)
-        return dumped
+    def identity(self, optimizer: StudyOptimizer) -> dict[str, Any]:
+        """What makes trials of one optimizer comparable, as JSON types: all that decides a trial but cell and seed.
+
+        Every default is written out, so that a changed one never changes what stored trials were. Needs a choice.
+        """
+        spec, workload, choice = self.spec, self.spec.workload, self.choices[optimizer.key]
+        paths = [name for name in (workload.name, optimizer.name) if ":" in name]
+        return {
+            "version": IDENTITY_VERSION,
+            "workload": workload.name,
+            "arguments": complete_arguments(workload.name, workload.settings),
+            "steps": workload.steps,
+            "weight_decay": workload.weight_decay.model_dump(mode="json"),
+            "clip_norm": workload.clip_norm,
+            "schedule": (optimizer.spec.schedule or workload.schedule).model_dump(mode="json"),
+            "optimizer": optimizer.name,
+            "settings": optimizer.kind.complete(optimizer.spec.settings),
+            "axes": {axis: optimizer.spec.axes.get(axis) for axis in spec.space.names},
+            "metric": self.workload.metric,
+            "dtype": spec.dtype,
+            "method": spec.method or choice.method,
+            "compile": choice.compile,
+            "lanes": spec.lanes or choice.lanes,
+            "data_sha256": self.workload.data_hash(),
+            "sources": {path: source_sha256(path) for path in paths},
+        }
+
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """The identity of every optimizer, by its key."""
+        return {optimizer.key: self.identity(optimizer) for optimizer in self.optimizers}
+
+    def extent(self) -> dict[str, Any]:
+        """The study file as JSON types, without what is left at its default."""
+        return self.spec.model_dump(mode="json", exclude_defaults=True)
 
     def recipe(self, optimizer: StudyOptimizer) -> Recipe:
         """How this study trains with one of its optimizers."""
-        return self.recipe_by(optimizer, self.choices[optimizer.name])
+        return self.recipe_by(optimizer, self.choices[optimizer.key])
 
     def recipe_by(self, optimizer: StudyOptimizer, choice: Choice) -> Recipe:
         """How this study would train with one of its optimizers and a choice."""
@@ -158,7 +197,7 @@ def resolve(spec: StudySpec, source: str = "study", *, allow_imports: bool = Tru
         try:
             optimizer.check(axes)
         except ValueError as error:
-            errors.append({"location": f"optimizers.{i}", "detail": f"{each.name}: {error}"})
+            errors.append({"location": f"optimizers.{i}", "detail": f"{each.key}: {error}"})
         optimizers.append(optimizer)
     if errors or workload is None:
         raise SpecError(f"{source}: " + "; ".join(error["detail"] for error in errors), errors)

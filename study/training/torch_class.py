@@ -89,6 +89,16 @@ class TorchClass:
             raise ValueError("the axis 'factor' multiplies lr, which has no number here: give one, lr = 0.1")
         return float(lr)
 
-    def changed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """All settings: a class's defaults may change from version to version."""
-        return dict(settings)
+    def complete(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """All arguments, as JSON types or as texts: those given, and the defaults."""
+        defaults = {
+            name: value for name, value in self.parameters.items() if value is not inspect.Parameter.empty
+        }
+        return {name: as_json(value) for name, value in {**defaults, **self.settings(settings)[1]}.items()}
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON types, or as a text that tells it from others."""
+    if isinstance(value, list | tuple):
+        return [as_json(each) for each in value]
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)

@@ -52,8 +52,6 @@ class Trainer:
 
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`. Raises ValueError when the method or the optimizer refuses it."""
-        before = self.programs.building
         with one_thread():
             outcome = self._methods[block.recipe.method].train(block)
-        seconds = outcome.seconds - (self.programs.building - before)
-        return replace(outcome, seconds=seconds, warning=self.programs.warning)
+        return replace(outcome, warning=self.programs.warning)

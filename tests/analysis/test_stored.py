@@ -27,7 +27,7 @@ def made_up(seed: int) -> Trials:
         curve_steps=np.array([1]),
         curve=values[:, :1],
         diverged_at=np.full(len(values), -1),
-        seconds=1.0,
+        seconds=np.full(len(values), 1.0),
         started=now,
         finished=now,
     )
@@ -38,7 +38,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
     """`asked` of two seeds, with a third for adam; `free`, whose spec asks for none, with three; both lack sgd."""
     with open_store(f"sqlite:///{tmp_path}/tunability.db", create=True) as store:
         for study, spec in (("asked", {"seeds": 2}), ("free", {"imported": True})):
-            store.declare(study, ["adam", "sgd"], space=SPACE, metric="error", spec=spec, provenance={})
+            store.declare(
+                study,
+                {key: {} for key in ["adam", "sgd"]},
+                space=SPACE,
+                metric="error",
+                spec=spec,
+                provenance={},
+            )
             for seed in range(3):
                 store.append(study, "adam", made_up(seed))
         yield store

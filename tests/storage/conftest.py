@@ -106,7 +106,9 @@ def declare() -> Callable[..., None]:
         **changes: object,
     ) -> None:
         given = {"space": SPACE, "metric": "error", "spec": {"steps": 400}, "provenance": {"torch": "2.13.0"}}
-        store.declare(study, optimizers, **(given | changes))  # type: ignore[arg-type]
+        given |= changes
+        recipe = given.pop("recipe", given["spec"])
+        store.declare(study, dict.fromkeys(optimizers, recipe), **given)  # type: ignore[arg-type]
 
     return declare_study
 
@@ -127,7 +129,7 @@ def batch() -> Callable[..., Trials]:
             "curve_steps": np.array([0, 200, 400]),
             "curve": rng.random((SPACE.size, 3))[cells],
             "diverged_at": np.full(count, -1),
-            "seconds": 0.25,
+            "seconds": np.full(count, 0.25),
             "started": STARTED,
             "finished": STARTED + timedelta(seconds=90),
         }

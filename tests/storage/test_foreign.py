@@ -104,5 +104,5 @@ def test_another_grid_under_the_same_name_is_refused(empty: Store, tmp_path: Pat
     table().to_csv(path := tmp_path / "grid.csv", index=False)
     import_table(empty, path, "theirs", "lion", ["lr", "wd"], "acc", seed="seed")
     table(lr=table()["lr"] * 2).to_csv(path, index=False)
-    with pytest.raises(StoreError, match=r"is stored in .* with another spec"):
+    with pytest.raises(StoreError, match=r"is stored in .* with another recipe"):
         import_table(empty, path, "theirs", "tiger", ["lr", "wd"], "acc", seed="seed")

@@ -108,7 +108,7 @@ def test_a_first_trial_and_another_declaration_wait_for_each_other(
         assert not wait([behind], timeout=1).done  # it waits
         go_on.set()
         assert ahead.result() in (12, None)
-        with pytest.raises(StoreError, match=r"with another spec|declared anew meanwhile"):
+        with pytest.raises(StoreError, match=r"with another recipe|declared anew meanwhile"):
             behind.result()
     steps, trials = (400, 12) if winner == "trials" else (800, 0)
     assert (store.spec("digits"), len(store.trials("digits"))) == ({"steps": steps}, trials)

@@ -55,7 +55,8 @@ def test_cells_are_the_keys_of_the_rows(batch: Callable[..., Trials]) -> None:
         ({"seed": -1}, "seed is -1"),
         ({"seed": True}, "seed is True"),
         ({"seed": 2**63}, r"2\*\*63 - 1"),
-        ({"seconds": float("nan")}, "seconds is nan"),
+        ({"seconds": np.array([0.0, np.nan, 1.0])}, "seconds has nan for trial 1"),
+        ({"seconds": np.array([0.0, -1.0, 1.0])}, "seconds has -1.0: give 0 or more"),
         ({"started": datetime(2026, 1, 1)}, "started is .*time zone"),
     ],
 )

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import optuna
 import pytest
-from sqlalchemy import text
 
+from search_spaces import SearchSpace
 from storage.errors import StoreError
 from storage.records import TuningRun
-from storage.store import Store, open_store
+from storage.store import Store
 
+SPACE = SearchSpace.from_table({"eps": [1e-8, 1e-4, 1.0], "alpha": [0.01, 0.1, 1, 10]})
 Declare = Callable[..., None]
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -20,6 +21,7 @@ def made(replicate: int = 0, budget: int = 5, tuner: str = "cgld", **changes: ob
         "noise": "seed",
         "repeats": "free",
         "seeds": 3,
+        "space": SPACE,
         "cells": np.arange(budget) + replicate,
     } | changes
     return TuningRun(tuner=tuner, replicate=replicate, budget=budget, **fields)  # type: ignore[arg-type]
@@ -75,13 +77,3 @@ def test_a_deleted_study_takes_its_runs_along(
         optuna.delete_study(study_name=name, storage=plain(url))
     declare(store)
     assert store.runs("digits", "adam") == []
-
-
-def test_a_database_of_an_older_version_has_no_runs(store: Store, url: str, declare: Declare) -> None:
-    declare(store)
-    with store.database.writing() as connection:
-        connection.execute(text("DROP TABLE tunability_runs"))
-    with open_store(url, create=False) as reading:
-        assert reading.runs("digits", "adam") == []
-        with pytest.raises(StoreError, match="opened for reading only"):
-            reading.append_runs("digits", "adam", [made()])

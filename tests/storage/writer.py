@@ -26,7 +26,7 @@ def trials_of(store: Store, seed: int, rows: slice) -> Trials:
         curve_steps=np.array([0, 1]),
         curve=np.zeros((len(cells), 2)),
         diverged_at=np.full(len(cells), -1),
-        seconds=0.1,
+        seconds=np.full(len(cells), 0.1),
         started=now,
         finished=now,
     )
@@ -47,11 +47,9 @@ def declare(store: Store, gate: Path, steps: int) -> None:
     """Declare a study with a spec of its own as soon as the gate opens, store trials, and say how that went."""
     wait_for(gate)
     space = SearchSpace.from_table({"alpha": [1, 2]})
-    optimizers = [f"optimizer-{steps}", "adam"]
+    recipes = {key: {"steps": steps} for key in [f"optimizer-{steps}", "adam"]}
     try:
-        store.declare(
-            "contested", optimizers, space=space, metric="error", spec={"steps": steps}, provenance={}
-        )
+        store.declare("contested", recipes, space=space, metric="error", spec={"steps": steps}, provenance={})
         now, cells = datetime.now(UTC), space.cells()
         trials = Trials(
             hyperparameters={"alpha": cells[:, 0]},
@@ -61,7 +59,7 @@ def declare(store: Store, gate: Path, steps: int) -> None:
             curve_steps=np.array([0]),
             curve=np.zeros((len(cells), 1)),
             diverged_at=np.full(len(cells), -1),
-            seconds=0.1,
+            seconds=np.full(len(cells), 0.1),
             started=now,
             finished=now,
         )

@@ -39,7 +39,12 @@ def url(tmp_path: Path) -> str:
     cells = space.cells()
     with open_store(url, create=True) as store:
         store.declare(
-            "made-up", ["adam", "avagrad"], space=space, metric="error", spec={"a": 1}, provenance={}
+            "made-up",
+            {key: {} for key in ["adam", "avagrad"]},
+            space=space,
+            metric="error",
+            spec={"a": 1},
+            provenance={},
         )
         for optimizer in ("adam", "avagrad"):
             for seed in (0, 1):
@@ -53,7 +58,7 @@ def url(tmp_path: Path) -> str:
                     curve_steps=np.array([10, 20]),
                     curve=np.stack([value + 0.1, value], 1),
                     diverged_at=diverged_at,
-                    seconds=0.5,
+                    seconds=np.full(6, 0.5),
                     started=now,
                     finished=now,
                 )
@@ -108,7 +113,9 @@ def test_plot_landscape(cli: Cli, url: str, tmp_path: Path) -> None:
 def test_plot_of_a_half_run_study_draws_what_is_there(cli: Cli, url: str, tmp_path: Path) -> None:
     with open_store(url, create=True) as store:
         space = store.space("made-up")
-        store.declare("half", ["adam"], space=space, metric="error", spec={}, provenance={})
+        store.declare(
+            "half", {key: {} for key in ["adam"]}, space=space, metric="error", spec={}, provenance={}
+        )
     code, _, err = cli("plot", "landscape", "half", "-o", tmp_path / "f.png", "--storage", url)
     assert (code, err) == (2, "error: there are no trials: run the study first, or widen the filter\n")
     where = ("--where", "optimizer = 'adam'")
@@ -259,7 +266,14 @@ def tuned(url: str) -> str:
                 optimizer,
                 [
                     TuningRun(
-                        tuner, replicate, "seed", "free", 2, 5, np.roll(np.arange(6), shift + replicate)[:5]
+                        tuner,
+                        replicate,
+                        "seed",
+                        "free",
+                        2,
+                        store.space("made-up"),
+                        5,
+                        np.roll(np.arange(6), shift + replicate)[:5],
                     )
                     for tuner, shift in (("random", 0), ("cgld", -1))
                     for replicate in range(3)
@@ -384,7 +398,14 @@ def half_trained(tmp_path: Path) -> str:
     now, cells = datetime.now(UTC), space.cells()
     with open_store(url, create=True) as store:
         spec = {"seeds": 2}
-        store.declare("half", ["adam", "sgd"], space=space, metric="error", spec=spec, provenance={})
+        store.declare(
+            "half",
+            {key: {} for key in ["adam", "sgd"]},
+            space=space,
+            metric="error",
+            spec=spec,
+            provenance={},
+        )
         for optimizer, seed in itertools.product(("adam", "sgd"), (0, 1)):
             fails = (np.arange(6) >= 3) | (optimizer == "sgd")
             trials = Trials(
@@ -395,7 +416,7 @@ def half_trained(tmp_path: Path) -> str:
                 curve_steps=np.array([10]),
                 curve=np.full((6, 1), 0.9),
                 diverged_at=np.where(fails, 1, -1),
-                seconds=0.5,
+                seconds=np.full(6, 0.5),
                 started=now,
                 finished=now,
             )
@@ -403,7 +424,7 @@ def half_trained(tmp_path: Path) -> str:
         for optimizer in ("adam", "sgd"):
             orders = [np.roll(np.arange(6), replicate)[:5] for replicate in range(3)]
             runs = [
-                TuningRun("random", replicate, "seed", "free", 2, 5, order)
+                TuningRun("random", replicate, "seed", "free", 2, space, 5, order)
                 for replicate, order in enumerate(orders)
             ]
             store.append_runs("half", optimizer, runs)

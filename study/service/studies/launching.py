@@ -90,11 +90,15 @@ class Launcher:
         study, todo, seconds, _ = self._estimate(study)
         with self._changing:
             with open_store(self._settings.storage, create=True) as store:
-                new = not store.is_declared(study.name, study.identity())
+                known = bool(store.recipes(study.name))
+                other = known and store.spec(study.name) != study.extent()
+                new = not known or (other and not store.has_trials(study.name))
                 launch = store.launches().get(study.name, {})
-                if new and self._jobs.look().alive(launch):
+                if other and self._jobs.look().alive(launch):
                     raise Problem(409, f"{study.name} is queued or running with another spec: stop it first")
-                launched = not new and launch.get("submitted") and (launch.get("tune") or not tune)
+                launched = (
+                    not new and not other and launch.get("submitted") and (launch.get("tune") or not tune)
+                )
                 needed = not launched and (todo.blocks or tune) and not self._alive(study.name, launch, tune)
                 if needed:
                     self._jobs_left()

@@ -41,7 +41,14 @@ def losses(good: int) -> np.ndarray:
 def stored(path: Path, seeds: Sequence[int], asked: int = 3) -> Store:
     """Two optimizers, with 24 and 6 good cells of 49, and stored runs of random search."""
     store = open_store(f"sqlite:///{path}/t.db", create=True)
-    store.declare("s", ["easy", "hard"], space=SPACE, metric="error", spec={"seeds": asked}, provenance={})
+    store.declare(
+        "s",
+        {key: {} for key in ["easy", "hard"]},
+        space=SPACE,
+        metric="error",
+        spec={"seeds": asked},
+        provenance={},
+    )
     cells, now = SPACE.cells(), datetime.now(UTC)
     for optimizer, good in (("easy", 24), ("hard", 6)):
         for seed in seeds:
@@ -54,14 +61,15 @@ def stored(path: Path, seeds: Sequence[int], asked: int = 3) -> Store:
                 curve_steps=np.array([1]),
                 curve=np.full((SPACE.size, 1), 0.5),
                 diverged_at=np.full(SPACE.size, -1),
-                seconds=0.1,
+                seconds=np.full(SPACE.size, 0.1),
                 started=now,
                 finished=now,
             )
             store.append("s", optimizer, trials)
         order = [np.random.default_rng(each).permutation(SPACE.size)[:BUDGET] for each in range(4)]
         runs = [
-            TuningRun("random", each, "run", "free", asked, BUDGET, cells) for each, cells in enumerate(order)
+            TuningRun("random", each, "run", "free", asked, SPACE, BUDGET, cells)
+            for each, cells in enumerate(order)
         ]
         store.append_runs("s", optimizer, runs)
     return store

@@ -85,6 +85,6 @@ def test_an_optimizer_that_cannot_take_a_step_is_one_line(study: Study) -> None:
 def test_a_store_from_elsewhere_may_have_no_choices(tmp_path: Path, study: Study) -> None:
     with open_store(f"sqlite:///{tmp_path}/t.db", create=True) as store:
         store.declare(
-            "small", ["adam"], space=study.spec.space, metric="m", spec=study.identity(), provenance={}
+            "small", {"adam": {}}, space=study.spec.space, metric="m", spec=study.extent(), provenance={}
         )
         assert stored_choices(study, store).choices == with_untimed(study).choices

@@ -70,7 +70,7 @@ def keep(store: Store, spec: Study, seed: int, cells: np.ndarray) -> None:
         curve_steps=np.array([1]),
         curve=np.zeros((len(cells), 1)),
         diverged_at=np.full(len(cells), -1),
-        seconds=0.1,
+        seconds=np.full(len(cells), 0.1),
         started=now,
         finished=now,
     )

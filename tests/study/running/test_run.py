@@ -202,10 +202,15 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
 
 def declare(spec: Study, url: str, **changed: object) -> None:
     with open_store(url, create=True) as store:
-        names = [optimizer.name for optimizer in spec.optimizers]
-        origin = provenance(spec) | changed
+        spec = with_untimed(spec)
+        recipes = {key: recipe | changed for key, recipe in spec.identities().items()}
         store.declare(
-            spec.name, names, space=spec.spec.space, metric="m", spec=spec.identity(), provenance=origin
+            spec.name,
+            recipes,
+            space=spec.spec.space,
+            metric="m",
+            spec=spec.extent(),
+            provenance=provenance(spec),
         )
 
 
@@ -264,7 +269,7 @@ def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study
     changed = load_study(write_study(old="steps = 20", new="steps = 21"))
     assert stored_plan(changed, url, 1) is None  # without trials the name is free
     train_one_block(spec, url)
-    with pytest.raises(StoreError, match=r"another spec \(workload.steps = 20 there, 21 here\)"):
+    with pytest.raises(StoreError, match=r"another recipe \(steps = 20 there, 21 here\)"):
         run(changed, url, on_progress=quiet)
 
 

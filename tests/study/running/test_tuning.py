@@ -211,7 +211,9 @@ def test_a_run_of_another_version_is_refused_and_stays(database: str) -> None:
         pytest.raises(StoreError, match="run of cgld, replicate 2, is not"),
         open_store(database, create=True) as store,
     ):
-        store.append_runs("small", "adam", [TuningRun("cgld", 2, "run", "free", 2, 9, np.arange(9))])
+        store.append_runs(
+            "small", "adam", [TuningRun("cgld", 2, "run", "free", 2, store.space("small"), 9, np.arange(9))]
+        )
     engine = create_engine(database)
     with engine.begin() as connection:
         connection.execute(

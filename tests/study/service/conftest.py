@@ -41,7 +41,7 @@ def made_up(seed: int, cells: slice = slice(None)) -> Trials:
         curve_steps=np.array([10, 20]),
         curve=np.stack([error + 0.1, np.where(error > 0.2, np.nan, error)], axis=1),
         diverged_at=np.where(error > 0.2, 15, -1),
-        seconds=0.5,
+        seconds=np.full(len(values), 0.5),
         started=now,
         finished=now,
     )
@@ -61,7 +61,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("small", "half"):
             store.declare(
                 name,
-                ["adam", "avagrad"],
+                {key: {} for key in ["adam", "avagrad"]},
                 space=SPACE,
                 metric="error",
                 spec=SPEC | {"name": name},
@@ -72,7 +72,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 store.append(name, optimizer, made_up(1, slice(None if name == "small" else 20)))
         for optimizer in ("adam", "avagrad"):
             cells = [np.random.default_rng(k).permutation(25)[:20] for k in range(6)]
-            runs = [TuningRun("random", k, "seed", "free", 2, 20, order) for k, order in enumerate(cells)]
+            runs = [
+                TuningRun("random", k, "seed", "free", 2, SPACE, 20, order) for k, order in enumerate(cells)
+            ]
             store.append_runs("small", optimizer, runs)
     with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from study.optimizers import OPTIMIZERS
+from study.running.choices import with_untimed
 from study.spec import Schedule, SpecError, StudySpec, WeightDecay, parse_spec
 from study.training.block import Choice, Recipe
 from study.training.resolve import Study, load_study, resolve
@@ -39,26 +40,36 @@ def test_a_study_file_says_what_it_says() -> None:
     assert fig.spec.space.names == ("alpha", "eps")
 
 
-def test_an_identity_is_a_study_file() -> None:
-    assert resolve(parse_spec(study().identity())).identity() == study().identity()
+def identities(given: Study) -> dict[str, dict[str, object]]:
+    return with_untimed(given).identities()
 
 
-def test_identity_is_what_was_run_not_how() -> None:
-    assert study("seeds = 3", 'seeds = 3\nlanes = 7\ndevice = "cuda"').identity() == study().identity()
-    assert study("seeds = 3", 'seeds = 3\ndtype = "float64"').identity() != study().identity()
-    assert study('"digits-mlp"', '{ name = "digits-mlp", steps = 400 }').identity() == study().identity()
+def test_an_extent_is_a_study_file() -> None:
+    assert parse_spec(study().extent()) == study().spec
 
 
-def test_identity_does_not_depend_on_how_defaults_are_written() -> None:
+def test_identity_is_what_decides_a_trial_but_cell_and_seed() -> None:
+    ours = identities(study())
+    assert identities(study("seeds = 3", 'seeds = 3\ndevice = "cuda"')) == ours
+    assert identities(study("seeds = 3", "seeds = 3\nlanes = 7"))["adam"] == ours["adam"] | {"lanes": 7}
+    assert identities(study("seeds = 3", 'seeds = 3\ndtype = "float64"')) != ours
+    assert identities(study('"digits-mlp"', '{ name = "digits-mlp", steps = 400 }')) == ours
+
+
+def test_identity_does_not_depend_on_how_defaults_are_written_and_names_them() -> None:
     written = '{ name = "adam", betas = [0.9, 0.999], amsgrad = false }'
-    assert study('"adam"', written).identity() == study().identity()
-    assert study('"adam"', '{ name = "adam", beta1 = 0.8 }').identity() != study().identity()
+    ours = identities(study())
+    assert identities(study('"adam"', written)) == ours
+    assert identities(study('"adam"', '{ name = "adam", beta1 = 0.8 }')) != ours
+    assert ours["adam"]["settings"] == {
+        **{"lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
+    }
 
 
 def test_a_published_space_is_the_table_it_stands_for() -> None:
     alpha, eps = study().spec.space.axes
     table = f"{{ alpha = {list(alpha.values)}, eps = {list(eps.values)} }}"
-    assert study('"avagrad-cifar"', table).identity() == study().identity()
+    assert identities(study('"avagrad-cifar"', table)) == identities(study())
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,7 @@ clip_norm = 1.0
 def test_everything_a_study_file_may_say() -> None:
     full = resolve(parse_spec(tomllib.loads(FULL)))
     assert StudySpec.model_validate_json(full.spec.model_dump_json()) == full.spec
-    assert parse_spec(full.identity()) == full.spec
+    assert parse_spec(full.extent()) == full.spec
     apollo, rmsprop, radam = (full.recipe_by(optimizer, FUSED) for optimizer in full.optimizers)
     assert apollo.schedule == Schedule(name="cosine", warmup=20)
     assert dict(apollo.options)["rebound"] == "belief"

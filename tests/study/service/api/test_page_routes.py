@@ -61,7 +61,9 @@ def test_everything_that_pages_name_is_served(client: TestClient) -> None:
 def test_names_are_escaped(url: str, trials: MakeTrials) -> None:
     with open_store(url, create=True) as store:
         space = SearchSpace.from_table({"alpha": [0.1, 1.0]})
-        store.declare(ODD, ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            ODD, {key: {} for key in ["adam"]}, space=space, metric="error", spec={"seeds": 1}, provenance={}
+        )
     with TestClient(create_app(Settings(url, token="x" * 16)), "http://127.0.0.1") as client:
         client.headers["authorization"] = "Bearer " + "x" * 16
         for path in ["/", "/trials", "/compare"]:
@@ -156,7 +158,14 @@ def test_other_numbers_of_axes(url: str, client: TestClient) -> None:
     with open_store(url, create=True) as store:
         for name, table in tables.items():
             space = SearchSpace.from_table(table)
-            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+            store.declare(
+                name,
+                {key: {} for key in ["adam"]},
+                space=space,
+                metric="error",
+                spec={"seeds": 1},
+                provenance={},
+            )
             store.append(name, "adam", every_cell(space))
     one = client.get("/pages/panels?study=one").json()["panels"][0]
     assert (one["mean"], one["along"]) == ([1.0, 2.0, 3.0], None)
@@ -181,7 +190,7 @@ def every_cell(space: SearchSpace) -> Trials:
         curve_steps=np.array([1]),
         curve=np.ones((len(cells), 1)),
         diverged_at=np.full(len(cells), -1),
-        seconds=0.1,
+        seconds=np.full(len(cells), 0.1),
         started=now,
         finished=now,
     )
@@ -196,7 +205,14 @@ def test_cells_have_edges_also_alone(url: str, client: TestClient) -> None:
         }
     )
     with open_store(url, create=True) as store:
-        store.declare("lone", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            "lone",
+            {key: {} for key in ["adam"]},
+            space=space,
+            metric="error",
+            spec={"seeds": 1},
+            provenance={},
+        )
         store.append("lone", "adam", every_cell(space))
     edges = {}
     for pair in ("axis=alpha&axis=beta", "axis=eps&axis=beta"):
@@ -222,7 +238,14 @@ def test_several_studies_share_a_scale_of_one_metric(url: str, client: TestClien
     ]
     with open_store(url, create=True) as store:
         space = SearchSpace.from_table({"alpha": [0.1, 1.0]})
-        store.declare("other", ["adam"], space=space, metric="loss", spec={"seeds": 1}, provenance={})
+        store.declare(
+            "other",
+            {key: {} for key in ["adam"]},
+            space=space,
+            metric="loss",
+            spec={"seeds": 1},
+            provenance={},
+        )
     answer = client.get("/pages/panels?study=small&study=other")
     assert answer.status_code == 409
     assert answer.json()["detail"] == (
@@ -263,7 +286,14 @@ def test_a_ridge_that_bends_is_drawn_as_two_lines(client: TestClient, url: str) 
     alpha, eps = np.log10(space.cells()).T
     trials = every_cell(space)
     with open_store(url, create=True) as store:
-        store.declare("bends", ["adam"], space=space, metric="error", spec={"seeds": 4}, provenance={})
+        store.declare(
+            "bends",
+            {key: {} for key in ["adam"]},
+            space=space,
+            metric="error",
+            spec={"seeds": 4},
+            provenance={},
+        )
         for seed in range(4):
             noise = np.random.default_rng(seed).normal(0, 1e-4, len(alpha))
             value = 0.1 + 0.02 * (alpha + 2 - np.maximum(eps + 4, 0)) ** 2 + noise

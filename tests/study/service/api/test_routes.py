@@ -220,7 +220,14 @@ def fresh(client: TestClient, url: str, trials: MakeTrials) -> str:
     client.get("/api/v1/studies")
     with open_store(url, create=True) as store:
         space = store.space("small")
-        store.declare("né w", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            "né w",
+            {key: {} for key in ["adam"]},
+            space=space,
+            metric="error",
+            spec={"seeds": 1},
+            provenance={},
+        )
         store.append("né w", "adam", trials(0))
     return f"/api/v1/studies/{quote('né w')}"
 
@@ -239,7 +246,14 @@ def test_a_table_has_the_columns_of_new_trials(client: TestClient, url: str, tri
     """Also when nothing else was asked for since there was none."""
     with open_store(url, create=True) as store:
         space = store.space("small")
-        store.declare("grows", ["adam"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            "grows",
+            {key: {} for key in ["adam"]},
+            space=space,
+            metric="error",
+            spec={"seeds": 1},
+            provenance={},
+        )
         client.get("/api/v1/studies")
         path = "/api/v1/studies/grows/trials?format=csv"
         assert "train_loss" not in client.get(path).text
@@ -274,13 +288,15 @@ def test_where_nothing_trained(client: TestClient, url: str, trials: MakeTrials)
     with open_store(url, create=True) as store:
         for name, optimizers in (("all", ["sgd"]), ("some", ["adam", "sgd"])):
             space, spec = store.space("small"), {"seeds": 1}
-            store.declare(name, optimizers, space=space, metric="error", spec=spec, provenance={})
+            store.declare(
+                name, {key: {} for key in optimizers}, space=space, metric="error", spec=spec, provenance={}
+            )
             for optimizer in optimizers:
                 made = trials(0)
                 if optimizer == "sgd":
                     made = dataclasses.replace(made, value=np.full(25, 0.9), diverged_at=np.full(25, 2))
                 store.append(name, optimizer, made)
-                run = TuningRun("random", 0, "seed", "free", 1, 20, np.arange(20))
+                run = TuningRun("random", 0, "seed", "free", 1, space, 20, np.arange(20))
                 store.append_runs(name, optimizer, [run])
 
     adam, sgd = client.get("/api/v1/studies/some").json()["optimizers"]

@@ -184,7 +184,9 @@ def test_a_stored_study_is_shown_but_not_resumed(
     spec = trap.inside(SPEC | changes)
     space = SearchSpace.from_table(spec["space"])
     with open_store(url, create=True) as store:
-        store.declare("new", ["first"], space=space, metric="error", spec=spec, provenance={})
+        store.declare(
+            "new", {key: {} for key in ["first"]}, space=space, metric="error", spec=spec, provenance={}
+        )
     for path in ("/api/v1/studies", "/api/v1/studies/new", "/api/v1/studies/new/trials", "/studies/new"):
         assert client.get(path).status_code == 200, path
     answer = client.post("/api/v1/studies/new/resume")
@@ -268,7 +270,7 @@ def test_a_name_that_is_taken(client: TestClient, tmp_path: Path) -> None:
         answer = client.post(path, json=SPEC | {"name": "small"})
         assert answer.status_code == 409
         assert "study 'small' is stored in" in answer.json()["detail"]
-        assert "with another spec" in answer.json()["detail"]
+        assert "with another recipe" in answer.json()["detail"]
 
 
 def test_no_more_studies_than_are_allowed(url: str) -> None:

@@ -266,7 +266,14 @@ def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTria
     made = trials(0, slice(space.size))
     cells = dict(zip(space.names, space.cells().T, strict=True))
     with open_store(store_url, create=True) as store:
-        store.declare(name, [optimizer], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            name,
+            {key: {} for key in [optimizer]},
+            space=space,
+            metric="error",
+            spec={"seeds": 1},
+            provenance={},
+        )
         store.append(name, optimizer, dataclasses.replace(made, hyperparameters=cells))
     page = visit("/")
     page.get_by_role("link", name=name).click()
@@ -297,7 +304,9 @@ def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -
         diverged_at=np.full(space.size, -1),
     )
     with open_store(store_url, create=True) as store:
-        store.declare("one", ["sgd"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            "one", {key: {} for key in ["sgd"]}, space=space, metric="error", spec={"seeds": 1}, provenance={}
+        )
         store.append("one", "sgd", made)
     page = visit("/studies/one")
     first = page.locator(".landscape").first
@@ -321,9 +330,18 @@ def test_where_nothing_trained(visit: Visit, store_url: str, trials: MakeTrials)
     made = dataclasses.replace(trials(0), value=np.full(25, 0.9), diverged_at=np.full(25, 2))
     with open_store(store_url, create=True) as store:
         space = store.space("small")
-        store.declare("lost", ["sgd"], space=space, metric="error", spec={"seeds": 1}, provenance={})
+        store.declare(
+            "lost",
+            {key: {} for key in ["sgd"]},
+            space=space,
+            metric="error",
+            spec={"seeds": 1},
+            provenance={},
+        )
         store.append("lost", "sgd", made)
-        store.append_runs("lost", "sgd", [TuningRun("random", 0, "seed", "free", 1, 20, np.arange(20))])
+        store.append_runs(
+            "lost", "sgd", [TuningRun("random", 0, "seed", "free", 1, store.space("lost"), 20, np.arange(20))]
+        )
     page = visit("/studies/lost")
     drawn = landscapes(page)
     expect(page.locator(".panel p").first).to_have_text(said)

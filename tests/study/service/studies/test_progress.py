@@ -114,7 +114,14 @@ def test_trials_that_land_from_elsewhere_are_told(client: TestClient, url: str, 
             ("now", trials(0)),
             ("then", dataclasses.replace(trials(0), started=long_ago, finished=long_ago)),
         ):
-            store.declare(name, ["adam"], space=space, metric="error", spec={"seeds": 2}, provenance={})
+            store.declare(
+                name,
+                {key: {} for key in ["adam"]},
+                space=space,
+                metric="error",
+                spec={"seeds": 2},
+                provenance={},
+            )
             store.append(name, "adam", given)
     told = {study["name"]: study["message"] for study in client.get("/api/v1/studies").json()["studies"]}
     assert "trials are landing: it is run from elsewhere" in told["now"]
