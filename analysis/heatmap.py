@@ -100,6 +100,8 @@ def draw_cells(ax: Axes, landscape: xr.DataArray, scale: MetricScale) -> QuadMes
         seen = surrogate.observations
         columns = {name: seen.points[:, place] for place, name in enumerate(seen.space.names)}
         ax.plot(columns[across], columns[upwards], linestyle="none", **TRIAL)
+        whole = {axis.name: (axis.low, axis.high) for axis in seen.space.axes}
+        ax.set(xlim=whole[across], ylim=whole[upwards])
     return mesh
 
 
@@ -126,7 +128,7 @@ def _legend_handles(panels: Mapping[str, xr.DataArray]) -> list[Line2D | Patch]:
             Line2D([], [], linestyle="none", label="best cell", **BEST),
             Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
         ]
-    if any(panel.isnull().any() for panel in panels.values()):
-        drawn = any(surrogate_of(panel.attrs) for panel in panels.values())
+    drawn = any(surrogate_of(panel.attrs) for panel in panels.values())
+    if drawn or any(panel.isnull().any() for panel in panels.values()):
         handles.append(Patch(label="too uncertain" if drawn else "a seed's trial is missing", **MISSING))
     return handles

@@ -192,22 +192,30 @@ def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     places, step, steps = y[rows], float(np.median(np.diff(x))), float(np.median(np.diff(y)))
     weights = 1 / np.sqrt(own.var(axis=0) + (GRID_SHARE * step) ** 2)
 
-    def line(bend: float, slopes: int) -> FloatArray:
+    def line(optima: FloatArray, bend: float, slopes: int) -> FloatArray:
+        """Coefficients (slopes + 1, ...) of optima (..., rows)."""
         design = _design(places, bend, slopes) * weights[:, None]
-        return np.asarray(np.linalg.lstsq(design, (own * weights).T, rcond=None)[0])
+        return np.asarray(np.linalg.lstsq(design, (optima * weights).T, rcond=None)[0])
 
     middle = float(places.mean())
-    straight = line(middle, 1)
+    straight = line(own, middle, 1)
     start, end = (float(each) for each in draws[second].values[rows][[0, -1]])
     slope = _of_draws(straight[1])
+    whole = Regime(start, end, slope, 1, math.inf)
+    fit = tuple(straight.mean(axis=1).tolist())
+    unbent = Ridge(slope, (whole,), None, optima, unit, None, fit, middle)
     bend = _bend(places, mean, steps)
-    bent = line(bend[0], 2) if bend else straight
-    change = _of_draws(bent[2] - bent[1]) if bend else slope
-    if bend is None or change.low <= 0 <= change.high:
-        whole = Regime(start, end, slope, 1, math.inf)
-        return Ridge(slope, (whole,), None, optima, unit, None, tuple(straight.mean(axis=1).tolist()), middle)
-    found = [each for each in (_bend(places, draw, steps) for draw in own) if each]
-    where = np.quantile([each[0] for each in found] or [bend[0]], [0.025, 0.975])
+    if bend is None:
+        return unbent
+    # each draw bends where it does: not knowing the place makes the slopes less certain too
+    bends = [(_bend(places, draw, steps) or bend)[0] for draw in own]
+    bent = np.array([line(draw, place, 2) for draw, place in zip(own, bends, strict=True)]).T
+    change = _of_draws(bent[2] - bent[1])
+    if (
+        change.low <= NEGLIGIBLE * unit and change.high >= -NEGLIGIBLE * unit
+    ):  # optima of smooth draws wind a little
+        return unbent
+    where = np.quantile(bends, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     at, low, high = (
         own_unit(draws, second, place)
         for place in (bend[0], min(where[0] - steps, bend[1]), max(where[1] + steps, bend[2]))

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from analysis.advice import Advice, advise
 from analysis.errors import AnalysisError
 from analysis.estimate import Estimate, over_draws
 from analysis.interaction import interaction_share, sobol_indices
 from analysis.landscape import axis_names
-from analysis.pairs import pair_of
+from analysis.pairs import own_unit, pair_of, positions
 from analysis.penalty import coordinate_penalty, penalties, regrets, transfer_regret
 from analysis.power import FEWEST_SEEDS, seeds_to_decide
 from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge, ridge_of_draws
@@ -180,7 +181,18 @@ def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str) 
         sobol=over_draws([sobol_indices(draw)[first, second].estimate for draw in each]),
         advice=None,
         trials=len(surrogate.observations),
-        best=(over_draws(draws[first].values[places[0]]), over_draws(draws[second].values[places[1]])),
+        best=(_best_place(draws, first, places[0]), _best_place(draws, second, places[1])),
+    )
+
+
+def _best_place(draws: xr.DataArray, axis: str, cells: NDArray[np.int64]) -> Estimate:
+    """An axis's best value over draws, whose best cells these are, with half a cell to each side."""
+    at = positions(draws, axis)
+    found, half = over_draws(at[cells]), float(np.diff(at).mean()) / 2
+    return Estimate(
+        own_unit(draws, axis, found.estimate),
+        own_unit(draws, axis, found.low - half),
+        own_unit(draws, axis, found.high + half),
     )
 
 

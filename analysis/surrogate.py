@@ -22,10 +22,14 @@ SURROGATE = "surrogate"
 FEWEST_TRIALS = 20
 MOST_TRIALS = 2000
 """More are too many for a Gaussian process: it takes time as their number cubed."""
+LENGTHS = (0.05, 1.0)
+"""Length scales that are possible, in units of an axis: trials on a part of it do not tell what the rest is like."""
 MOST_FITTED = 400
 """Trials, drawn at random, by which length scales and noise are fitted; all of them count for the landscape."""
 PLACES = 21
 """Values of each axis on which it is drawn."""
+INSIDE = 0.025
+"""Share of the trials that lie beyond either end of what is drawn of an axis: of what is beyond nothing is said."""
 DRAWS = 100
 UNCERTAIN = 0.3
 """Standard deviation, as a share of that of all trials, from which on too little is known to draw a place."""
@@ -44,13 +48,15 @@ class Surrogate:
     def slice(self, first: str, second: str) -> tuple[xr.DataArray, xr.DataArray]:
         """Its mean ("seed", first, second), NaN where too little is known, and draws of it, the seeds being draws.
 
-        Other axes are at the best place of the mean, scalar coordinates.
+        Both axes reach as far as nearly all trials do, see `INSIDE`. Other axes are at the best place of the
+        mean, scalar coordinates.
         """
         space = self.observations.space
-        places = (np.arange(PLACES) + 0.5) / PLACES
         units = np.tile(self.best, (PLACES * PLACES, 1))
         columns = [space.names.index(name) for name in (first, second)]
-        units[:, columns] = np.stack(np.meshgrid(places, places, indexing="ij"), -1).reshape(-1, 2)
+        low, high = np.quantile(self.observations.units[:, columns], [INSIDE, 1 - INSIDE], axis=0)
+        places = np.linspace(low, high, PLACES).T
+        units[:, columns] = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, 2)
         mean, covariance = self.process.predict(units, return_cov=True)
         covariance = covariance - self.process.kernel_.k2.noise_level * np.eye(len(units))
         sizes, directions = np.linalg.eigh(covariance)
@@ -60,9 +66,9 @@ class Surrogate:
         unknown = np.sqrt(np.maximum(np.diag(covariance), 0)) > UNCERTAIN
         known = np.where(unknown, np.nan, mean)
         coordinates: dict[str, Any] = {}
-        for name, column in zip((first, second), columns, strict=True):
+        for name, column, along in zip((first, second), columns, places, strict=True):
             axis = space.axes[column]
-            coordinates[name] = (name, axis.unit_to_value(places), {"scale": axis.scale})
+            coordinates[name] = (name, axis.unit_to_value(along), {"scale": axis.scale})
         held = space.unit_to_value(self.best[None])[0]
         others = {
             name: value for name, value in zip(space.names, held, strict=True) if name not in coordinates
@@ -102,7 +108,7 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
     middle, least = float(np.median(values)), float(values.min())
     values = np.minimum(values, middle + 2 * (middle - least)) if middle > least else values
     centre, scale = float(values.mean()), float(values.std()) or 1.0
-    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern([0.3] * axes, (0.05, 20.0), nu=2.5) + WhiteKernel(
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern([0.3] * axes, LENGTHS, nu=2.5) + WhiteKernel(
         0.05, (1e-6, 2.0)
     )
     standard = (values - centre) / scale

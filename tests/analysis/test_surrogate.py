@@ -42,6 +42,29 @@ def test_the_interval_holds_the_slope(slope: float, verdict: str) -> None:
     assert (found.interaction.estimate > 0.2) == coupled
 
 
+def test_two_regimes_are_told_apart() -> None:
+    rng = np.random.default_rng(3)
+    alpha, eps = rng.uniform(-5, 5, (2, 200))
+    error = (
+        0.02 + 0.9 * np.tanh(0.15 * (alpha + 2 - np.maximum(eps + 1.5, 0)) ** 2) + rng.normal(0, 0.01, 200)
+    )
+    trials = Observations(SPACE, 10 ** np.column_stack([alpha, eps]), np.zeros(200, int), error, "error")
+    (found,) = judge("adam", surrogate_landscape(trials))
+    assert found.ridge.kinds == ("decoupled", "coupled")
+    assert found.ridge.transition is not None
+    assert found.ridge.transition.low <= 10**-1.5 <= found.ridge.transition.high
+    for regime, true in zip(found.ridge.regimes, (0.0, 1.0), strict=True):
+        assert regime.slope.low <= true <= regime.slope.high
+
+
+def test_trials_on_a_part_of_an_axis_do_not_tell_of_the_rest() -> None:
+    """Level where there are trials: elsewhere it need not be."""
+    (found,) = judge("adam", surrogate_landscape(observations(0.0, narrow=1.0)))
+    (regime,) = found.ridge.regimes
+    assert 0.1 <= regime.start < 0.2
+    assert 5 < regime.end <= 10
+
+
 def test_noise_alone_is_undecided() -> None:
     rng = np.random.default_rng(1)
     noise = Observations(
@@ -54,13 +77,12 @@ def test_noise_alone_is_undecided() -> None:
 
 def test_what_is_far_from_all_trials_is_not_known_and_hatched() -> None:
     panel = surrogate_landscape(observations(0.5, narrow=1.5))
-    unknown = panel.isnull().mean("alpha").squeeze("seed")
-    assert unknown.sel(eps=1, method="nearest") < 0.1
-    assert unknown.isel(eps=0) > 0.5
+    assert 10**-1.5 <= panel["eps"].min() < panel["eps"].max() <= 10**1.5
     figure = landscape_figure({"adam": panel})
     (axes, _) = figure.axes
     (points, *_) = axes.lines
     assert len(points.get_xdata()) == 150
+    assert axes.get_xlim() == axes.get_ylim() == (1e-5, 1e5)
     assert "too uncertain" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert any("150 scattered trials" in text.get_text() for text in axes.texts)
     figure = separability_figure(judge("adam", panel))
