@@ -28,6 +28,7 @@ from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge, ridge_of_draws
 from analysis.suboptimality import check_suboptimality_target
 from analysis.surrogate import Surrogate, surrogate_of
 from analysis.trained import require_trained
+from search_spaces import Axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +161,7 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
 def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str) -> Verdict:
     """The verdict on a pair by draws of a surrogate: every statistic is each draw's own, intervals are quantiles."""
     pair, draws = surrogate.slice(first, second)
+    axis_of = {axis.name: axis for axis in surrogate.observations.space.axes}
     each = [draws.isel(seed=[place]) for place in range(draws.sizes["seed"])]
     lost = np.array([regrets(draw.values)[0] for draw in each])
     low, high = np.quantile(lost, [0.025, 0.975], axis=0)
@@ -181,18 +183,18 @@ def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str) 
         sobol=over_draws([sobol_indices(draw)[first, second].estimate for draw in each]),
         advice=None,
         trials=len(surrogate.observations),
-        best=(_best_place(draws, first, places[0]), _best_place(draws, second, places[1])),
+        best=(_best_place(draws, axis_of[first], places[0]), _best_place(draws, axis_of[second], places[1])),
     )
 
 
-def _best_place(draws: xr.DataArray, axis: str, cells: NDArray[np.int64]) -> Estimate:
+def _best_place(draws: xr.DataArray, axis: Axis, cells: NDArray[np.int64]) -> Estimate:
     """An axis's best value over draws, whose best cells these are, with half a cell to each side."""
-    at = positions(draws, axis)
+    at = positions(draws, axis.name)
     found, half = over_draws(at[cells]), float(np.diff(at).mean()) / 2
     return Estimate(
-        own_unit(draws, axis, found.estimate),
-        own_unit(draws, axis, found.low - half),
-        own_unit(draws, axis, found.high + half),
+        own_unit(draws, axis.name, found.estimate),
+        max(own_unit(draws, axis.name, found.low - half), axis.low),
+        min(own_unit(draws, axis.name, found.high + half), axis.high),
     )
 
 
