@@ -38,6 +38,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/tuning.py
+	$(BIN)/python benchmarks/scattered.py --simulations 20
 	$(BIN)/python benchmarks/separability.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/service.py

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 FloatArray = NDArray[np.float64]
@@ -53,6 +53,15 @@ def mean_of(values: FloatArray, correlation: float = 0.0) -> Estimate:
     """The mean of one number a seed (S,) with its t-interval; a single one has none."""
     mean, half = float(values.mean()), float(half_interval(values, correlation))
     return Estimate(mean, mean - half, mean + half)
+
+
+def over_draws(values: ArrayLike) -> Estimate:
+    """The median of one number a draw (D,) with the quantiles between which 95% lie; NaN if one in ten is."""
+    drawn = np.asarray(values, dtype=np.float64)
+    if np.isnan(drawn).mean() > 0.1:
+        return Estimate(math.nan, math.nan, math.nan)
+    low, middle, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2])
+    return Estimate(float(middle), float(low), float(high))
 
 
 def half_interval(values: FloatArray, correlation: float = 0.0) -> FloatArray:

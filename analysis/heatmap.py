@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from analysis.labels import averaged_metric, axis_label, has_best, summary, symbol
 from analysis.landscape import axis_names, best_along, best_cell, mean_over_seeds
 from analysis.metric_scale import MetricScale
+from analysis.surrogate import surrogate_of
 
 PANEL_INCHES = (5.0, 4.5)
 PANELS_PER_ROW = 4
@@ -31,6 +32,7 @@ COLOUR_MAP = "viridis_r"
 # White with a dark edge is seen on light and on dark cells.
 BEST: dict[str, Any] = {"marker": "*", "markersize": 15, "color": "white", "markeredgecolor": "black"}
 BEST_ALONG: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": "white", "markeredgecolor": "black"}
+TRIAL: dict[str, Any] = {"marker": ".", "markersize": 2.5, "color": "black", "alpha": 0.6}
 MISSING: dict[str, Any] = {"facecolor": "0.88", "edgecolor": "0.55", "hatch": "////", "linewidth": 0.0}
 
 
@@ -93,6 +95,13 @@ def draw_cells(ax: Axes, landscape: xr.DataArray, scale: MetricScale) -> QuadMes
     )
     ax.set(xlim=edges[across][[0, -1]], ylim=edges[upwards][[0, -1]])
     ax.set(xlabel=axis_label(across), ylabel=axis_label(upwards))
+    surrogate = surrogate_of(landscape.attrs)
+    if surrogate:
+        seen = surrogate.observations
+        columns = {name: seen.points[:, place] for place, name in enumerate(seen.space.names)}
+        ax.plot(columns[across], columns[upwards], linestyle="none", **TRIAL)
+        whole = {axis.name: (axis.low, axis.high) for axis in seen.space.axes}
+        ax.set(xlim=whole[across], ylim=whole[upwards])
     return mesh
 
 
@@ -119,6 +128,7 @@ def _legend_handles(panels: Mapping[str, xr.DataArray]) -> list[Line2D | Patch]:
             Line2D([], [], linestyle="none", label="best cell", **BEST),
             Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
         ]
-    if any(panel.isnull().any() for panel in panels.values()):
-        handles.append(Patch(label="a seed's trial is missing", **MISSING))
+    drawn = any(surrogate_of(panel.attrs) for panel in panels.values())
+    if drawn or any(panel.isnull().any() for panel in panels.values()):
+        handles.append(Patch(label="too uncertain" if drawn else "a seed's trial is missing", **MISSING))
     return handles

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from analysis.landscape import best_cell, mean_over_seeds, missing_trials
 from analysis.metric_scale import MetricScale
+from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
 
 SYMBOLS = {"alpha": "α", "beta": "β", "eps": "ε", "eta": "η", "gamma": "γ", "sigma": "σ"}
@@ -25,6 +26,9 @@ def axis_label(axis: str) -> str:
 
 def averaged_metric(landscapes: Iterable[xr.DataArray], scale: MetricScale) -> str:
     """Return ``"validation error (mean of 3 seeds)"``; differing numbers of seeds are all named."""
+    landscapes = list(landscapes)
+    if any(surrogate_of(landscape.attrs) for landscape in landscapes):
+        return f"{scale.metric} (surrogate)"
     counts = sorted({landscape.sizes["seed"] for landscape in landscapes})
     if counts == [1]:
         return f"{scale.metric} (1 seed)"
@@ -50,10 +54,11 @@ def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
         best = f"best {scale.text(best_cell(landscape).mean)}"
     else:
         best = untrained(landscape) or "no complete cell"
-    count = landscape.sizes["seed"]
-    parts = [best, "1 seed" if count == 1 else f"{count} seeds"]
+    count, surrogate = landscape.sizes["seed"], surrogate_of(landscape.attrs)
+    seeds = "1 seed" if count == 1 else f"{count} seeds"
+    parts = [best, f"{len(surrogate.observations):,} scattered trials" if surrogate else seeds]
     held = [(str(name), value.item()) for name, value in landscape.coords.items() if value.ndim == 0]
     parts += [f"{symbol(name)} = {value:g}" for name, value in held]
-    missing = len(missing_trials(landscape))
+    missing = 0 if surrogate else len(missing_trials(landscape))
     parts += [f"{missing} of {landscape.size} trials missing"] if missing else []
     return ", ".join(parts)

@@ -37,6 +37,10 @@ RELATIVE_RESOLUTION = 0.05
 """Scatter of optima, in grid steps, below which a bend is not looked for."""
 BEND_LEVEL = 0.01
 PLACES_PER_STEP = 8
+CERTAIN = 0.95
+"""Share of the draws that must have their optimum inside the grid for a row to count."""
+DRAWN_WIDER = 1.3
+"""Intervals of draws are so much wider than their quantiles, which do not know how well the surrogate fits."""
 SHAPE_FACTOR = 2.0
 """What a cubic in place of the parabola changes counts as error, so many times: valleys are not symmetric."""
 
@@ -160,6 +164,75 @@ def ridge(pair: xr.DataArray) -> Ridge:
         Regime(at, end, broken.slopes[1], broken.seeds[1], broken.lack[1]),
     )
     return Ridge(slope, regimes, Estimate(at, low, high), optima, unit, None, broken.fit, broken.bend)
+
+
+def ridge_of_draws(draws: xr.DataArray) -> Ridge:
+    """The ridge of draws ``("seed", first, second)`` of one uncertain landscape, the seeds being draws.
+
+    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Intervals are
+    quantiles over draws of the line through each one's optima, rows weighted by how certain they are, widened by
+    `DRAWN_WIDER`.
+    """
+    first, second = axis_names(draws)
+    x, y = positions(draws, first), positions(draws, second)
+    bands = [near_optimal(draws.isel(seed=[place])) for place in range(draws.sizes["seed"])]
+    own = np.array([vertices(each, x, band) for each, band in zip(draws.values, bands, strict=True)])
+    rows = np.isfinite(own).mean(axis=0) >= CERTAIN
+    logarithmic = is_logarithmic(draws, first) and is_logarithmic(draws, second)
+    unit = 1.0 if logarithmic else float(np.ptp(x) / np.ptp(y))
+    if rows.sum() < FEWEST_ROWS:
+        said = (
+            f"where the best {first} lies is known at {int(rows.sum())} of {len(y)} values of {second} only"
+        )
+        return Ridge(Estimate(math.nan, math.nan, math.nan), (), None, np.full(len(y), math.nan), unit, said)
+    mean = np.nanmean(own[:, rows], axis=0)
+    own = np.where(np.isnan(own[:, rows]), mean, own[:, rows])
+    optima = np.full(len(y), math.nan)
+    optima[rows] = mean
+    places, step, steps = y[rows], float(np.median(np.diff(x))), float(np.median(np.diff(y)))
+    weights = 1 / np.sqrt(own.var(axis=0) + (GRID_SHARE * step) ** 2)
+
+    def line(optima: FloatArray, bend: float, slopes: int) -> FloatArray:
+        """Coefficients (slopes + 1, ...) of optima (..., rows)."""
+        design = _design(places, bend, slopes) * weights[:, None]
+        return np.asarray(np.linalg.lstsq(design, (optima * weights).T, rcond=None)[0])
+
+    middle = float(places.mean())
+    straight = line(own, middle, 1)
+    start, end = (float(each) for each in draws[second].values[rows][[0, -1]])
+    slope = _of_draws(straight[1])
+    whole = Regime(start, end, slope, 1, math.inf)
+    fit = tuple(straight.mean(axis=1).tolist())
+    unbent = Ridge(slope, (whole,), None, optima, unit, None, fit, middle)
+    bend = _bend(places, mean, steps)
+    if bend is None:
+        return unbent
+    # each draw bends where it does: not knowing the place makes the slopes less certain too
+    bends = [(_bend(places, draw, steps) or bend)[0] for draw in own]
+    bent = np.array([line(draw, place, 2) for draw, place in zip(own, bends, strict=True)]).T
+    change = _of_draws(bent[2] - bent[1])
+    if (
+        change.low <= NEGLIGIBLE * unit and change.high >= -NEGLIGIBLE * unit
+    ):  # optima of smooth draws wind a little
+        return unbent
+    where = np.quantile(bends, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    at, low, high = (
+        own_unit(draws, second, place)
+        for place in (bend[0], min(where[0] - steps, bend[1]), max(where[1] + steps, bend[2]))
+    )
+    regimes = (
+        Regime(start, at, _of_draws(bent[1]), 1, math.inf),
+        Regime(at, end, _of_draws(bent[2]), 1, math.inf),
+    )
+    fit = tuple(bent.mean(axis=1).tolist())
+    return Ridge(slope, regimes, Estimate(at, low, high), optima, unit, None, fit, bend[0])
+
+
+def _of_draws(values: FloatArray) -> Estimate:
+    """The mean of one number a draw (D,), with the quantiles of draws, widened."""
+    mean = float(values.mean())
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(mean, mean - DRAWN_WIDER * (mean - float(low)), mean + DRAWN_WIDER * (float(high) - mean))
 
 
 def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:

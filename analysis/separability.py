@@ -12,19 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from analysis.advice import Advice, advise
 from analysis.errors import AnalysisError
-from analysis.estimate import Estimate
+from analysis.estimate import Estimate, over_draws
 from analysis.interaction import interaction_share, sobol_indices
 from analysis.landscape import axis_names
-from analysis.pairs import pair_of
-from analysis.penalty import coordinate_penalty, transfer_regret
+from analysis.pairs import own_unit, pair_of, positions
+from analysis.penalty import coordinate_penalty, penalties, regrets, transfer_regret
 from analysis.power import FEWEST_SEEDS, seeds_to_decide
-from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge
+from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge, ridge_of_draws
 from analysis.suboptimality import check_suboptimality_target
+from analysis.surrogate import Surrogate, surrogate_of
 from analysis.trained import require_trained
+from search_spaces import Axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,9 @@ class Verdict:
         regret: what a first value tuned at one value of the second loses at another, see `transfer_regret`.
         interaction: variance share of the ranks that no additive model explains.
         sobol: the second-order Sobol' index of the pair.
-        advice: what to tune instead, for coupled pairs.
+        advice: what to tune instead, for coupled pairs of a grid.
+        trials: how many scattered trials a surrogate was fitted to, from whose draws all of it comes; None on a grid.
+        best: of those, the best place of both axes.
     """
 
     optimizer: str
@@ -49,6 +55,8 @@ class Verdict:
     interaction: Estimate
     sobol: Estimate
     advice: Advice | None
+    trials: int | None = None
+    best: tuple[Estimate, Estimate] | None = None
 
     @property
     def axes(self) -> tuple[str, str]:
@@ -67,7 +75,7 @@ class Verdict:
 
         None when more seeds will not do it: the rest of the interval is scatter of the rows and the grid's resolution.
         """
-        return seeds_to_decide(self.ridge)
+        return seeds_to_decide(self.ridge) if self.trials is None else None
 
     @property
     def sentence(self) -> str:
@@ -75,6 +83,10 @@ class Verdict:
         said = f"{self.optimizer}: {_in_words(self.ridge, self.axes[1])}"
         if self.advice:
             said += f"; {_advice_in_words(self.advice)}"
+        if self.trials is not None and self.best is not None:
+            places = zip(self.axes, self.best, strict=True)
+            best = ", ".join(f"{axis} = {place.text('.2g')}" for axis, place in places)
+            return f"{said}; best {best}; by a surrogate of {self.trials:,} scattered trials"
         if self.verdict != UNDECIDED:
             return said
         needed = self.seeds_to_decide
@@ -103,6 +115,8 @@ class Verdict:
             "seeds": self.ridge.seeds,
             "seeds_to_decide": self.seeds_to_decide,
             "advice": self.advice.to_json() if self.advice else None,
+            "trials": self.trials,
+            "best": [place.to_json() for place in self.best] if self.best else None,
         }
 
 
@@ -118,6 +132,10 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
     if target is not None:
         check_suboptimality_target(target)
     require_trained(landscape, optimizer)
+    surrogate = surrogate_of(landscape.attrs)
+    if surrogate:
+        axes_of = surrogate.observations.space.names
+        return [_judge_drawn(optimizer, surrogate, *axes) for axes in itertools.combinations(axes_of, 2)]
     names = [name for name in axis_names(landscape) if landscape.sizes[name] > 1]
     if len(names) < 2:
         raise AnalysisError(f"the landscape of {optimizer!r} has fewer than two axes with several values")
@@ -138,6 +156,46 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
         )
         verdicts.append(verdict)
     return verdicts
+
+
+def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str) -> Verdict:
+    """The verdict on a pair by draws of a surrogate: every statistic is each draw's own, intervals are quantiles."""
+    pair, draws = surrogate.slice(first, second)
+    axis_of = {axis.name: axis for axis in surrogate.observations.space.axes}
+    each = [draws.isel(seed=[place]) for place in range(draws.sizes["seed"])]
+    lost = np.array([regrets(draw.values)[0] for draw in each])
+    low, high = np.quantile(lost, [0.025, 0.975], axis=0)
+    labels = pair[second].values
+    tables = {"estimate": lost.mean(axis=0), "low": low, "high": high}
+    least = draws.values.reshape(len(each), -1).argmin(axis=1)
+    places = np.unravel_index(least, draws.shape[1:])
+    return Verdict(
+        optimizer,
+        pair,
+        ridge_of_draws(draws),
+        xr.Dataset(
+            {name: (("tuned_at", "used_at"), table) for name, table in tables.items()},
+            {"tuned_at": labels, "used_at": labels},
+            attrs=pair.attrs,
+        ),
+        penalty=over_draws([float(penalties(draw.values)[0]) for draw in each]),
+        interaction=over_draws([interaction_share(draw).estimate for draw in each]),
+        sobol=over_draws([sobol_indices(draw)[first, second].estimate for draw in each]),
+        advice=None,
+        trials=len(surrogate.observations),
+        best=(_best_place(draws, axis_of[first], places[0]), _best_place(draws, axis_of[second], places[1])),
+    )
+
+
+def _best_place(draws: xr.DataArray, axis: Axis, cells: NDArray[np.int64]) -> Estimate:
+    """An axis's best value over draws, whose best cells these are, with half a cell to each side."""
+    at = positions(draws, axis.name)
+    found, half = over_draws(at[cells]), float(np.diff(at).mean()) / 2
+    return Estimate(
+        own_unit(draws, axis.name, found.estimate),
+        max(own_unit(draws, axis.name, found.low - half), axis.low),
+        min(own_unit(draws, axis.name, found.high + half), axis.high),
+    )
 
 
 def judge_all(landscapes: Mapping[str, xr.DataArray], target: float | None = None) -> list[Verdict]:

@@ -10,7 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from analysis.landscape import landscape, occurring_space
+from analysis.observations import Observations
 from analysis.pairs import ASKED
+from analysis.surrogate import surrogate_landscape
+from analysis.trained import UNTRAINED, nothing_trained_in
 from search_spaces import SearchSpace
 from storage.store import Store
 
@@ -66,8 +69,8 @@ def stored_landscapes(
 ) -> dict[str, xr.DataArray]:
     """The landscapes that have trials, of studies (STUDY or STUDY/OPTIMIZER), by optimizer; of several, by both names.
 
-    Over the whole grid, with a filter over the values that it leaves. Seeds as for `stored_values`. `tell` is called
-    with who was left out.
+    Over the whole grid, with a filter over the values that it leaves; of scattered trials a surrogate's, over the first
+    two axes. Seeds as for `stored_values`. `tell` is called with who was left out.
 
     Raises:
         AnalysisError: a study has no trials, or none that the filter selects.
@@ -81,7 +84,15 @@ def stored_landscapes(
         for each in frames.keys() - found.keys():
             tell(f"no trials of {study}/{each}: left out")
         for each, frame in found.items():
+            label = each if len(names) == 1 else f"{study}/{each}"
+            if not space.is_grid:
+                panels[label] = surrogate_landscape(
+                    Observations.of_trials(frame, space, metric), f"{study}/{each}"
+                )
+                said = nothing_trained_in(frame)
+                panels[label].attrs |= {UNTRAINED: said} if said else {}
+                continue
             grid = occurring_space(space, frame) if where and len(frame) else space
             values = landscape(frame, grid, metric).assign_attrs({ASKED: asked_seeds(store.spec(study))})
-            panels[each if len(names) == 1 else f"{study}/{each}"] = values
+            panels[label] = values
     return panels

@@ -1,130 +1,215 @@
-"""Other people's grid searches: a table in a CSV or Parquet file becomes a study in the store."""
+"""Other people's trials, from wherever they were read, become a study in the store."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 
-from search_spaces import SearchSpace, nearest_name
+from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
-from storage.records import Trials
+from storage.records import FloatArray, IntArray, Trials
 from storage.store import Store
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+FILLED = 0.5
+"""Points are a grid if more than this share of all combinations of their values occurs, else they are scattered."""
+
+Curve = tuple[IntArray, FloatArray]
+NO_CURVE: Curve = (np.empty(0, dtype=np.int64), np.empty(0))
 
 
-def import_table(
-    store: Store,
-    path: Path,
-    study: str,
-    optimizer: str,
-    axes: Sequence[str],
-    metric: str,
-    *,
-    seed: str | None = None,
-    maximize: bool = False,
-) -> tuple[int, int]:
-    """Store the rows of a CSV or Parquet file as trials of one optimizer; return how many there are, and were new.
+@dataclass(frozen=True, eq=False)
+class ForeignTrials:
+    """N finished trials of one optimizer that somebody else has made.
 
-    The columns `axes` name the hyperparameters: their values are the space's grid. `seed` names a column of whole
-    numbers; without it, rows of one cell are seeds 0, 1, ... in the order of the file. A metric that is NaN or
-    infinite is stored as the worst finite one, as a diverged trial. With `maximize`, the metric is stored negated,
-    under the name ``negated_METRIC``.
+    Attributes:
+        source: where they are from, for messages.
+        axes: names of the hyperparameters.
+        points: their values, (N, d).
+        values: the metric, (N,), to be minimised unless `maximize`; NaN or infinite where a trial diverged.
+        metric: its name.
+        seeds: whole numbers from 0, (N,); None when nobody knows them.
+        ranges: what the points were drawn from, by axis, where that is known.
+        curves: steps and values of every trial's learning curve, or nothing for all.
+        seconds: what each trial took, (N,); 0 by default.
+        left_out: how many trials are not among these, by state.
+    """
+
+    source: str
+    axes: tuple[str, ...]
+    points: FloatArray
+    values: FloatArray
+    metric: str
+    maximize: bool = False
+    seeds: IntArray | None = None
+    ranges: Mapping[str, Axis] = field(default_factory=dict)
+    curves: Sequence[Curve] = ()
+    seconds: FloatArray | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        """How many there are, and how many were left out: ``150 trials (40 pruned, 10 failed left out)``."""
+        left = ", ".join(f"{count:,} {state}" for state, count in self.left_out.items() if count)
+        return f"{len(self.values):,} trials" + (f" ({left}: left out)" if left else "")
+
+
+def space_of(trials: ForeignTrials) -> SearchSpace:
+    """The space that they fill as a grid, or in which they are scattered, see `FILLED`.
+
+    A scattered axis is as wide as its range, or as its points where none is known.
 
     Raises:
-        StoreError: the file cannot be read, a column is missing or holds something else, a cell has a seed twice, no
-            metric is finite, or the study is stored with another grid or metric.
+        StoreError: there are no trials, or an axis has one value only, or one that is no finite number.
     """
-    frame = read_table(path, [*axes, metric, *([seed] if seed else [])])
-    space = SearchSpace.from_table({axis: np.unique(frame[axis]).tolist() for axis in axes})
-    if seed is None:
-        seeds = frame.groupby(list(axes)).cumcount().to_numpy(dtype=np.int64)
-    else:
-        seeds = whole_numbers(frame, seed, path)
-        again = frame.assign(**{seed: seeds}).duplicated([*axes, seed])
-        if again.any():
-            row = frame[again].iloc[0]
-            cell = ", ".join(f"{axis} = {row[axis]:g}" for axis in axes)
-            raise StoreError(f"{path}: {cell} has the seed {row[seed]:g} twice: give each its own")
-    values = frame[metric].to_numpy(dtype=np.float64) * (-1 if maximize else 1)
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise StoreError(f"{path}: no value of {metric!r} is a finite number")
-    name = f"negated_{metric}" if maximize else metric
-    source = {"imported": True, "metric": name, "space": space.to_table()}
-    now = datetime.now(UTC)
+    if not len(trials.values):
+        raise StoreError(f"{trials.source} has no finished trials{_but(trials.left_out)}")
+    columns = dict(zip(trials.axes, trials.points.T, strict=True))
+    for name, column in columns.items():
+        if not np.isfinite(column).all():
+            trial = int(np.flatnonzero(~np.isfinite(column))[0]) + 1
+            raise StoreError(
+                f"{trials.source}: {name} is {column[trial - 1]:g} in trial {trial}: give finite numbers"
+            )
+        if (column == column[0]).all():
+            raise StoreError(
+                f"{trials.source}: {name} is {column[0]:g} in every trial: leave it out of the axes"
+            )
+    grid = {name: np.unique(column) for name, column in columns.items()}
+    combinations = float(np.prod([len(values) for values in grid.values()]))
+    if len(np.unique(trials.points, axis=0)) > FILLED * combinations:
+        return SearchSpace(
+            Axis(name, values.tolist(), scale=_scale(trials, name)) for name, values in grid.items()
+        )
+    return SearchSpace(
+        trials.ranges.get(name) or Axis(name, low=float(values[0]), high=float(values[-1]))
+        for name, values in grid.items()
+    )
+
+
+def seeds_of(trials: ForeignTrials, space: SearchSpace) -> IntArray:
+    """Their seeds (N,). Where they are not known, trials of one cell of a grid are seeds 0, 1, ... in their order.
+
+    Raises:
+        StoreError: a point has a seed twice, or scattered points are repeated and have no seeds.
+    """
+    _, cells = np.unique(trials.points, axis=0, return_inverse=True)
+    order = np.argsort(cells, kind="stable")
+    starts = np.searchsorted(cells[order], cells)
+    repeats = np.empty(len(cells), dtype=np.int64)
+    repeats[order] = np.arange(len(cells))
+    repeats -= starts
+    if trials.seeds is None and space.is_grid:
+        return repeats
+    pairs = np.column_stack([cells, repeats * 0 if trials.seeds is None else trials.seeds])
+    _, first = np.unique(pairs, axis=0, return_index=True)
+    again = np.setdiff1d(np.arange(len(cells)), first)
+    if again.size:
+        row = int(again[0])
+        point = ", ".join(f"{axis} = {x:g}" for axis, x in zip(trials.axes, trials.points[row], strict=True))
+        if trials.seeds is None:
+            raise StoreError(
+                f"{trials.source}: {point} occurs more than once, without seeds: name them with --seed"
+            )
+        raise StoreError(
+            f"{trials.source}: {point} has the seed {trials.seeds[row]} twice: give each its own"
+        )
+    return np.zeros(len(cells), dtype=np.int64) if trials.seeds is None else trials.seeds
+
+
+def import_trials(store: Store, trials: ForeignTrials, study: str, optimizer: str) -> int:
+    """Store them as one optimizer of a study; return how many are new. A failed import leaves nothing of a new study.
+
+    A metric that is not finite is stored as the worst finite one, as a diverged trial. One to be maximised is stored
+    negated, under the name ``negated_METRIC``.
+
+    Raises:
+        StoreError: as for `space_of` and `seeds_of`; no metric is finite; or the study is stored with another space
+            or metric.
+    """
+    space = space_of(trials)
+    metric = f"negated_{trials.metric}" if trials.maximize else trials.metric
+    batches = list(_batches(trials, seeds_of(trials, space)))
+    there = store.recipes(study)
+    if there and not space.is_grid and not store.space(study).is_grid:
+        space = _around(space, store.space(study))
+    # scattered points may be followed by others
+    points = space.to_table() if space.is_grid else list(space.names)
+    recipe = {"imported": True, "metric": metric, "space": points}
     store.declare(
         study,
-        dict.fromkeys([*store.recipes(study), optimizer], source),  # all that the study has, on one grid
+        dict.fromkeys([*there, optimizer], recipe),
         space=space,
-        metric=name,
-        spec=source,
-        provenance={"file": path.name, "rows": len(frame), "imported": now.isoformat(timespec="seconds")},
+        metric=metric,
+        spec={**recipe, "space": space.to_table()},
+        provenance={
+            "source": trials.source,
+            "trials": len(trials.values),
+            "left_out": dict(trials.left_out),
+            "imported": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
     )
-    new = 0
-    for each in np.unique(seeds).tolist():
-        rows = seeds == each
-        count = int(rows.sum())
-        new += store.append(
-            study,
-            optimizer,
+    try:
+        return sum(store.append(study, optimizer, batch) for batch in batches)
+    except BaseException:
+        if not there:
+            store.delete(study)
+        raise
+
+
+def _around(space: SearchSpace, stored: SearchSpace) -> SearchSpace:
+    """Continuous axes as wide as in either space. Raises StoreError when they have other axes."""
+    if space.names != stored.names:
+        raise StoreError(f"the study has the axes {', '.join(stored.names)}, not {', '.join(space.names)}")
+    return SearchSpace(
+        Axis(axis.name, low=min(axis.low, other.low), high=max(axis.high, other.high), scale=axis.scale)
+        for axis, other in zip(space.axes, stored.axes, strict=True)
+    )
+
+
+def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
+    """The trials of one seed whose curves have the same steps, together."""
+    sign = -1.0 if trials.maximize else 1.0
+    values = sign * trials.values
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise StoreError(f"{trials.source}: no value of {trials.metric!r} is a finite number")
+    stored = np.where(finite, values, values[finite].max())
+    curves = trials.curves or [NO_CURVE] * len(values)
+    seconds = np.zeros(len(values)) if trials.seconds is None else trials.seconds
+    now = datetime.now(UTC)
+
+    def kind(row: int) -> tuple[int, tuple[int, ...]]:
+        return int(seeds[row]), tuple(curves[row][0].tolist())
+
+    found = []
+    for (seed, steps), group in groupby(sorted(range(len(values)), key=kind), key=kind):
+        rows = list(group)
+        found.append(
             Trials(
-                hyperparameters={axis: frame[axis].to_numpy(dtype=np.float64)[rows] for axis in axes},
-                seed=each,
-                value=np.where(finite, values, values[finite].max())[rows],
+                hyperparameters={axis: trials.points[rows, place] for place, axis in enumerate(trials.axes)},
+                seed=seed,
+                value=stored[rows],
                 metrics={},
-                curve_steps=np.empty(0, dtype=np.int64),
-                curve=np.empty((count, 0)),
+                curve_steps=np.array(steps, dtype=np.int64),
+                curve=sign * np.array([curves[row][1] for row in rows]).reshape(len(rows), len(steps)),
                 diverged_at=np.where(finite, -1, 0)[rows],
-                seconds=np.zeros(count),
+                seconds=seconds[rows],
                 started=now,
                 finished=now,
-            ),
+            )
         )
-    return len(frame), new
+    return found
 
 
-def read_table(path: Path, columns: Sequence[str]) -> "DataFrame":
-    """The given columns of a CSV or Parquet file as floats. Raises StoreError, naming what is wrong and where."""
-    import pandas as pd
-
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise StoreError(f"{path}: end the file's name with .csv or .parquet")
-    try:
-        frame = pd.read_parquet(path) if suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"{path} cannot be read ({reason})") from error
-    if frame.empty:
-        raise StoreError(f"{path} has no rows")
-    for column in columns:
-        if column not in frame.columns:
-            known = [str(name) for name in frame.columns]
-            raise StoreError(
-                f"{path} has no column {column!r}{nearest_name(column, known)}: it has {', '.join(known)}"
-            )
-        if columns.count(column) > 1:
-            raise StoreError(
-                f"the column {column!r} is named twice: axes, metric and seed are different columns"
-            )
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        wrong = numbers.isna() & frame[column].notna()
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise StoreError(f"{path}: {column} = {frame[column].iloc[row]!r} in row {row + 1} is no number")
-        frame[column] = numbers.astype(np.float64)
-    return frame[list(columns)]
+def _scale(trials: ForeignTrials, name: str) -> Any:
+    known = trials.ranges.get(name)
+    return known.scale if known else None
 
 
-def whole_numbers(
-    frame: "DataFrame", column: str, path: Path
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """A column as integers of at least 0; raises StoreError when it holds something else."""
-    values = frame[column].to_numpy(dtype=np.float64)
-    if not (np.isfinite(values) & (values >= 0) & (values == np.floor(values))).all():
-        raise StoreError(f"{path}: the column {column!r} has to hold whole numbers from 0 on")
-    return values.astype(np.int64)
+def _but(left_out: Mapping[str, int]) -> str:
+    said = ", ".join(f"{count:,} {state}" for state, count in left_out.items() if count)
+    return f": {said}" if said else ""

@@ -20,7 +20,7 @@ METRIC_NAMES = "study:metric_names"
 
 def create_tables(url: URL, *, timeout: int) -> None:
     """Create Optuna's tables in an empty database, waiting at most `timeout` seconds for other writers."""
-    with _storage(url, timeout):
+    with opened(url, timeout):
         pass
 
 
@@ -32,7 +32,7 @@ def create_studies(url: URL, names: Sequence[str], metric: str, *, timeout: int)
     """
     import optuna
 
-    with _storage(url, timeout) as storage, warnings.catch_warnings():
+    with opened(url, timeout) as storage, warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for name in set(names) & set(optuna.get_all_study_names(storage)):
             directions = optuna.load_study(study_name=name, storage=storage).directions
@@ -60,7 +60,7 @@ def distribution_json(axis: Axis) -> str:
 
 
 @contextmanager
-def _storage(url: URL, timeout: int) -> Iterator["RDBStorage"]:
+def opened(url: URL, timeout: int) -> Iterator["RDBStorage"]:
     import optuna
 
     # Optuna fills {SCHEMA_VERSION} into URLs, so a brace of ours is doubled.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -39,6 +39,8 @@ app = typer.Typer(
 )
 plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=True)
 app.add_typer(plot_app, name="plot")
+
+Given = TypeVar("Given")
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 Format = Literal["table", "csv", "json", "parquet"]
@@ -340,26 +342,64 @@ def trials(
 
 @app.command("import")
 def import_trials(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table, one row a trial: CSV or Parquet.")],
-    name: Annotated[str, typer.Option(metavar="NAME", help="The study that it becomes.")],
-    optimizer: Annotated[str, typer.Option(metavar="NAME", help="The optimizer that was tuned.")],
-    axes: Annotated[str, typer.Option(metavar="COLUMNS", help="Hyperparameters, e.g. alpha,eps.")],
-    metric: Annotated[str, typer.Option(metavar="COLUMN", help="What was measured; lower is better.")],
-    seed: Annotated[str | None, typer.Option(metavar="COLUMN", help="Seeds, if the table has them.")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|FOLDER|URL",
+            help="A CSV or Parquet table, a row a trial; Ray Tune's results; or an Optuna database.",
+        ),
+    ],
+    study: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The Optuna study, if there are several.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The study that it becomes; by default as Optuna calls it."),
+    ] = None,
+    optimizer: Annotated[
+        str, typer.Option(metavar="NAME", help="The optimizer that was tuned.")
+    ] = "imported",
+    axes: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMNS", help="Hyperparameters, e.g. alpha,eps; a table needs them named."),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="What was measured; lower is better. Optuna knows it."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Seeds, if it has them; of Optuna, a user attribute.")
+    ] = None,
     maximize: Annotated[
-        bool, typer.Option("--maximize", help="Higher is better: store the negative.")
+        bool, typer.Option("--maximize", help="Higher is better: store the negative. Optuna knows it.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Take somebody's grid search into the database; every analysis and `tune` work on it."""
-    from storage.foreign import import_table, read_table
+    """Take somebody's trials into the database, a grid or scattered ones; every analysis works on them."""
+    from storage.foreign import import_trials as keep
+    from storage.foreign import space_of
     from storage.store import open_store
 
-    columns = split_names(axes)
-    read_table(file, [*columns, metric, *([seed] if seed else [])])  # before a database is made
+    columns = split_names(axes) if axes else None
+    if "://" in source:
+        from storage.foreign_optuna import read_optuna
+
+        found, trials = read_optuna(source, study, columns, metric, seed=seed)
+        name = name or found.replace("/", "-")
+    elif Path(source).is_dir():
+        from storage.foreign_ray import read_ray
+
+        trials = read_ray(Path(source), needed(metric, "--metric"), columns, seed=seed, maximize=maximize)
+    else:
+        from storage.foreign_table import read_table
+
+        named = needed(columns, "--axes"), needed(metric, "--metric")
+        trials = read_table(Path(source), *named, seed=seed, maximize=maximize)
+    name = needed(name, "--name")
+    space_of(trials)  # before a database is made
     with open_store(storage, create=True) as store:
-        rows, new = import_table(store, file, name, optimizer, columns, metric, seed=seed, maximize=maximize)
-    print(f"{name}/{optimizer}: {rows:,} trials in {file}, {new:,} of them new")
+        new = keep(store, trials, name, optimizer)
+    print(f"{name}/{optimizer}: {trials.in_words()} in {source}, {new:,} of them new")
 
 
 @app.command()
@@ -507,6 +547,14 @@ def list_catalog(what: Annotated[Catalog, typer.Argument(metavar="WHAT", help="W
         "spaces": catalog.spaces,
     }
     show_table(*rows[what]())
+
+
+def needed(given: Given | None, option: str) -> Given:
+    if given is None:
+        from storage.errors import StoreError
+
+        raise StoreError(f"what is to be imported does not say its {option[2:]}: give {option}")
+    return given
 
 
 def split_names(names: str) -> tuple[str, ...]:

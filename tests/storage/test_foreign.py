@@ -1,16 +1,25 @@
-"""Tables of other people's grid searches."""
+"""Foreign trials on their way into the store: grid or scattered, seeds, what is refused."""
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from search_spaces import SearchSpace
+from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
-from storage.foreign import import_table
+from storage.foreign import ForeignTrials, import_trials, seeds_of, space_of
 from storage.store import Store, open_store
+
+RNG = np.random.default_rng(0)
+SCATTERED = ForeignTrials(
+    "theirs.csv", ("lr", "wd"), 10 ** RNG.uniform(-4, 0, (50, 2)), RNG.random(50), "error"
+)
+GRID = replace(
+    SCATTERED,
+    points=np.array([[lr, wd] for lr in (0.1, 0.01) for wd in (0.0, 1e-4) for _ in range(2)]),
+    values=np.arange(8.0),
+)
 
 
 @pytest.fixture
@@ -18,91 +27,82 @@ def empty(prepared: Callable[[str], str]) -> Store:
     return open_store(prepared("sqlite"), create=True)
 
 
-def table(**changes: object) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {
-            "lr": np.repeat([0.1, 0.01, 1.0], 4),
-            "wd": np.tile([0.0, 1e-4], 6),
-            "seed": np.tile([3, 3, 5, 5], 3),
-            "acc": np.linspace(0.1, 0.9, 12),
-        }
+def test_a_grid_is_told_from_scattered_points() -> None:
+    assert space_of(GRID) == SearchSpace.from_table({"lr": [0.01, 0.1], "wd": [0, 1e-4]})
+    lr, wd = SCATTERED.points.T
+    assert space_of(SCATTERED) == SearchSpace(
+        [Axis("lr", low=lr.min(), high=lr.max()), Axis("wd", low=wd.min(), high=wd.max())]
     )
-    return frame.assign(**changes)
+    known = replace(SCATTERED, ranges={"lr": Axis("lr", low=1e-5, high=10, scale="linear")})
+    assert space_of(known).axes[0] == Axis("lr", low=1e-5, high=10, scale="linear")
+    # two of four combinations are no grid, three are
+    corner = replace(GRID, points=GRID.points[[0, 6]], values=GRID.values[:2])
+    assert not space_of(corner).is_grid
+    assert space_of(replace(GRID, points=GRID.points[[0, 2, 4]], values=GRID.values[:3])).is_grid
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_table_becomes_a_study(empty: Store, tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"grid{suffix}"
-    table().to_csv(path, index=False) if suffix == ".csv" else table().to_parquet(path)
-    assert import_table(empty, path, "theirs", "lion", ["lr", "wd"], "acc", seed="seed") == (12, 12)
-    assert import_table(empty, path, "theirs", "lion", ["lr", "wd"], "acc", seed="seed") == (12, 0)
-    assert empty.space("theirs") == SearchSpace.from_table({"lr": [0.01, 0.1, 1], "wd": [0, 1e-4]})
-    stored = empty.trials("theirs", "lion").sort_values(["lr", "wd", "seed"], ignore_index=True)
-    expected = table().sort_values(["lr", "wd", "seed"], ignore_index=True)
-    for column in ("lr", "wd", "seed", "acc"):
-        np.testing.assert_array_equal(stored[column], expected[column])
+def test_repeated_cells_of_a_grid_are_seeds() -> None:
+    assert seeds_of(GRID, space_of(GRID)).tolist() == [0, 1] * 4
+    mixed = replace(GRID, points=GRID.points[[0, 2, 1, 4, 6, 3, 0, 2]])
+    assert seeds_of(mixed, space_of(mixed)).tolist() == [0, 0, 1, 0, 0, 1, 2, 2]
 
 
-def test_without_seeds_repeated_cells_are_seeds_and_maximising_negates(empty: Store, tmp_path: Path) -> None:
-    table().drop(columns="seed").to_csv(path := tmp_path / "grid.csv", index=False)
-    assert import_table(empty, path, "theirs", "lion", ["lr", "wd"], "acc", maximize=True) == (12, 12)
-    stored = empty.trials("theirs", "lion", where="seed = 1")
-    assert empty.metric("theirs") == "negated_acc"
-    np.testing.assert_allclose(sorted(-stored["negated_acc"]), table()["acc"][table()["seed"] == 5])
+def test_scattered_trials_are_stored_with_their_curves(empty: Store) -> None:
+    curves = [(np.arange(1, 3 + row % 2), RNG.random(2 + row % 2)) for row in range(50)]
+    trials = replace(SCATTERED, curves=curves, seconds=np.full(50, 2.0), left_out={"pruned": 3, "failed": 0})
+    assert trials.in_words() == "50 trials (3 pruned: left out)"
+    assert import_trials(empty, trials, "theirs", "lion") == 50
+    assert import_trials(empty, trials, "theirs", "lion") == 0
+    stored = empty.trials("theirs", "lion").sort_values("lr", ignore_index=True)
+    order = trials.points[:, 0].argsort()
+    np.testing.assert_array_equal(stored[["lr", "wd"]], trials.points[order])
+    np.testing.assert_array_equal(stored["error"], trials.values[order])
+    assert set(stored["seconds"]) == {2.0}
+    _, curve = empty.trial("theirs", "lion", int(stored["number"][0]))
+    assert curve == list(zip(*(each.tolist() for each in curves[order[0]]), strict=True))
+    assert empty.provenance("theirs", "lion")["left_out"] == {"pruned": 3, "failed": 0}
+    again = replace(SCATTERED, values=-SCATTERED.values, maximize=True)
+    with pytest.raises(StoreError, match="another recipe"):
+        import_trials(empty, again, "theirs", "tiger")
 
 
-def test_what_is_not_finite_is_the_worst_and_diverged(empty: Store, tmp_path: Path) -> None:
-    values = table()["acc"].to_numpy().copy()
-    values[[2, 7]] = [np.nan, np.inf]
-    table(acc=values).to_parquet(path := tmp_path / "grid.parquet")
-    import_table(empty, path, "theirs", "lion", ["lr", "wd"], "acc", seed="seed")
-    stored = empty.trials("theirs", "lion", where="diverged_at is not null")
-    assert stored["acc"].tolist() == [0.9, 0.9]
+def test_what_is_not_finite_is_the_worst_and_diverged_and_maximising_negates(empty: Store) -> None:
+    values = np.array([0.1, np.nan, 0.3, 0.4, 0.5, 0.6, -np.inf, 0.8])
+    import_trials(empty, replace(GRID, values=values, maximize=True), "theirs", "lion")
+    assert empty.metric("theirs") == "negated_error"
+    assert empty.trials("theirs", where="diverged_at = 0")["negated_error"].tolist() == [-0.1, -0.1]
 
 
 @pytest.mark.parametrize(
-    ("changes", "arguments", "message"),
+    ("changes", "message"),
     [
-        (
-            {},
-            {"axes": ["lr", "wdd"]},
-            r"has no column 'wdd' \(did you mean 'wd'\?\): it has lr, wd, seed, acc",
-        ),
-        ({}, {"metric": "error"}, "has no column 'error'"),
-        ({}, {"axes": ["lr", "acc"]}, "the column 'acc' is named twice"),
-        ({"lr": ["a"] * 12}, {}, "lr = 'a' in row 1 is no number"),
-        ({"seed": 0.5}, {}, "the column 'seed' has to hold whole numbers from 0 on"),
-        ({"seed": 0}, {}, "lr = 0.1, wd = 0 has the seed 0 twice"),
-        ({"acc": np.nan}, {}, "no value of 'acc' is a finite number"),
-        ({"lr": np.nan}, {}, "lr"),
+        ({"points": GRID.points * [1, 0]}, "wd is 0 in every trial: leave it out of the axes"),
+        ({"points": GRID.points * [1, np.nan]}, "wd is nan in trial 1"),
+        ({"points": np.where(np.eye(8, 2, dtype=bool), np.inf, GRID.points)}, "lr is inf in trial 1"),
+        ({"points": np.empty((0, 2)), "values": np.empty(0), "left_out": {"pruned": 2}}, "no finished .*: 2 pruned"),
+        ({"seeds": np.zeros(8, int)}, "lr = 0.1, wd = 0 has the seed 0 twice"),
+        ({"values": np.full(8, np.nan)}, "no value of 'error' is a finite number"),
+        ({"points": 10 ** np.repeat(np.arange(8.0).reshape(4, 2), 2, axis=0)}, "lr = 1, wd = 10 occurs more than once"),
     ],
-)
-def test_what_is_refused(
-    empty: Store, tmp_path: Path, changes: dict[str, object], arguments: dict[str, object], message: str
-) -> None:
-    table(**changes).to_csv(path := tmp_path / "grid.csv", index=False)
-    given = {"axes": ["lr", "wd"], "metric": "acc", "seed": "seed"} | arguments
-    with pytest.raises((StoreError, ValueError), match=message):
-        import_table(empty, path, "theirs", "lion", **given)
+)  # fmt: skip
+def test_what_is_refused_leaves_nothing(empty: Store, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        import_trials(empty, replace(GRID, **changes), "theirs", "lion")
     assert empty.studies().empty
 
 
-def test_files_that_cannot_be_read(empty: Store, tmp_path: Path) -> None:
-    for name, message in (
-        ("a.txt", "end the file's name with"),
-        ("a.csv", "cannot be read"),
-        ("a.parquet", "cannot"),
-    ):
-        with pytest.raises(StoreError, match=message):
-            import_table(empty, tmp_path / name, "theirs", "lion", ["lr"], "acc")
-    (tmp_path / "empty.csv").write_text("lr,acc\n")
-    with pytest.raises(StoreError, match="has no rows"):
-        import_table(empty, tmp_path / "empty.csv", "theirs", "lion", ["lr"], "acc")
+def test_an_import_that_breaks_off_leaves_nothing_of_a_new_study(
+    empty: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, calls = Store.append, []
 
+    def broken(self: Store, *given: object) -> int:
+        calls.append(given)
+        if len(calls) == 2:
+            raise StoreError("the disk is full")
+        return append(self, *given)  # type: ignore[arg-type]
 
-def test_another_grid_under_the_same_name_is_refused(empty: Store, tmp_path: Path) -> None:
-    table().to_csv(path := tmp_path / "grid.csv", index=False)
-    import_table(empty, path, "theirs", "lion", ["lr", "wd"], "acc", seed="seed")
-    table(lr=table()["lr"] * 2).to_csv(path, index=False)
-    with pytest.raises(StoreError, match=r"is stored in .* with another recipe"):
-        import_table(empty, path, "theirs", "tiger", ["lr", "wd"], "acc", seed="seed")
+    monkeypatch.setattr(Store, "append", broken)
+    with pytest.raises(StoreError, match="full"):
+        import_trials(empty, GRID, "theirs", "lion")
+    assert empty.studies().empty

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from PIL import Image
@@ -254,6 +255,41 @@ def test_separability_of_an_imported_table(cli: Cli, tmp_path: Path) -> None:
     )
     assert (code, "has no column 'loss'" in err) == (2, True)
     assert not (tmp_path / "new.db").exists()
+
+
+def test_an_optuna_study_from_its_database_to_the_verdict(cli: Cli, tmp_path: Path) -> None:
+    """alpha* follows eps^0.5: scattered trials, made through plain Optuna."""
+    theirs = f"sqlite:///{tmp_path}/theirs.db"
+    ranges = {name: optuna.distributions.FloatDistribution(1e-5, 1e5, log=True) for name in ("alpha", "eps")}
+    decades = np.random.default_rng(0).uniform(-5, 5, (120, 2))
+    errors = 0.02 + 0.9 * np.tanh(0.15 * (decades[:, 0] - 0.5 * decades[:, 1]) ** 2)
+    plain = optuna.storages.RDBStorage(theirs)
+    optuna.create_study(storage=plain, study_name="random").add_trials(
+        [
+            optuna.trial.create_trial(
+                params={"alpha": 10**a, "eps": 10**e}, distributions=ranges, value=error
+            )
+            for (a, e), error in zip(decades, errors, strict=True)
+        ]
+    )
+    plain.remove_session()
+    plain.engine.dispose()
+    storage = ("--storage", f"sqlite:///{tmp_path}/ours.db")
+    code, out, _ = cli("import", theirs, "--optimizer", "adam", *storage)
+    assert (code, out) == (0, f"random/adam: 120 trials in {theirs}, 120 of them new\n")
+    code, out, _ = cli("separability", "random", *storage)
+    assert code == 0
+    assert out.startswith("adam: coupled (slope 0.5")
+    assert "by a surrogate of 120 scattered trials" in out
+    for kind in ("landscape", "separability"):
+        code, _, _ = cli("plot", kind, "random", "-o", tmp_path / f"{kind}.png", *storage)
+        assert code == 0
+    code, _, err = cli("tune", "random", "--tuners", "random", *storage)
+    assert (code, err.count("\n"), "continuous" in err) == (2, 1, True)
+    code, _, err = cli("import", theirs, "--study", "randm", *storage)
+    assert (code, err.count("\n"), "did you mean 'random'" in err) == (2, 1, True)
+    code, _, err = cli("import", tmp_path / "grid.csv", *storage)
+    assert (code, err) == (2, "error: what is to be imported does not say its axes: give --axes\n")
 
 
 @pytest.fixture

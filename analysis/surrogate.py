@@ -1,0 +1,140 @@
+"""A surrogate of a landscape of which only scattered trials are known: a Gaussian process over the axes' scales.
+
+Its covariance is Matérn's (nu = 5/2) with a length scale for each axis, and white noise, fitted by maximum likelihood
+(scikit-learn). Draws of the landscape, without the noise, are what every interval comes from.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from analysis.errors import AnalysisError
+from analysis.observations import FloatArray, Observations
+
+SURROGATE = "surrogate"
+"""Attribute of a landscape that is the mean of one: the `Surrogate`."""
+FEWEST_TRIALS = 20
+MOST_TRIALS = 2000
+"""More are too many for a Gaussian process: it takes time as their number cubed."""
+LENGTHS = (0.05, 1.0)
+"""Length scales that are possible, in units of an axis: trials on a part of it do not tell what the rest is like."""
+MOST_FITTED = 400
+"""Trials, drawn at random, by which length scales and noise are fitted; all of them count for the landscape."""
+PLACES = 21
+"""Values of each axis on which it is drawn."""
+INSIDE = 0.025
+"""Share of the trials that lie beyond either end of what is drawn of an axis: of what is beyond nothing is said."""
+DRAWS = 100
+UNCERTAIN = 0.3
+"""Standard deviation, as a share of that of all trials, from which on too little is known to draw a place."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """A fitted Gaussian process; `process` is scikit-learn's, of standardised values."""
+
+    observations: Observations
+    process: Any
+    centre: float
+    scale: float
+    best: FloatArray
+
+    def slice(self, first: str, second: str) -> tuple[xr.DataArray, xr.DataArray]:
+        """Its mean ("seed", first, second), NaN where too little is known, and draws of it, the seeds being draws.
+
+        Both axes reach as far as nearly all trials do, see `INSIDE`. Other axes are at the best place of the
+        mean, scalar coordinates.
+        """
+        space = self.observations.space
+        units = np.tile(self.best, (PLACES * PLACES, 1))
+        columns = [space.names.index(name) for name in (first, second)]
+        low, high = np.quantile(self.observations.units[:, columns], [INSIDE, 1 - INSIDE], axis=0)
+        places = np.linspace(low, high, PLACES).T
+        units[:, columns] = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, 2)
+        mean, covariance = self.process.predict(units, return_cov=True)
+        covariance = covariance - self.process.kernel_.k2.noise_level * np.eye(len(units))
+        sizes, directions = np.linalg.eigh(covariance)
+        sizes = np.sqrt(np.maximum(sizes, 0))
+        normal = np.random.default_rng(0).standard_normal((DRAWS, len(sizes)))
+        drawn = mean + normal @ (directions * sizes).T
+        unknown = np.sqrt(np.maximum(np.diag(covariance), 0)) > UNCERTAIN
+        known = np.where(unknown, np.nan, mean)
+        coordinates: dict[str, Any] = {}
+        for name, column, along in zip((first, second), columns, places, strict=True):
+            axis = space.axes[column]
+            coordinates[name] = (name, axis.unit_to_value(along), {"scale": axis.scale})
+        held = space.unit_to_value(self.best[None])[0]
+        others = {
+            name: value for name, value in zip(space.names, held, strict=True) if name not in coordinates
+        }
+
+        def array(values: FloatArray) -> xr.DataArray:
+            shaped = self.centre + self.scale * values.reshape(-1, PLACES, PLACES)
+            return xr.DataArray(
+                shaped,
+                {"seed": np.arange(len(shaped)), **coordinates, **others},
+                ("seed", first, second),
+                attrs={"metric": self.observations.metric, SURROGATE: self},
+            )
+
+        return array(known), array(drawn)
+
+
+def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
+    """Fit a surrogate; what lies far above the median counts as the median plus twice its distance from the best.
+
+    Raises:
+        AnalysisError: there are fewer than `FEWEST_TRIALS` trials or more than `MOST_TRIALS`, or one axis only.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    of = f" of {name}" if name else ""
+    count, axes = len(observations), len(observations.space.axes)
+    if not FEWEST_TRIALS <= count <= MOST_TRIALS:
+        raise AnalysisError(
+            f"{count:,} scattered trials{of}: a surrogate needs {FEWEST_TRIALS} and takes {MOST_TRIALS:,} at most"
+        )
+    if axes < 2:
+        raise AnalysisError(f"the scattered trials{of} have one axis: a surrogate is drawn over two or more")
+    units, values = observations.units, observations.values
+    middle, least = float(np.median(values)), float(values.min())
+    values = np.minimum(values, middle + 2 * (middle - least)) if middle > least else values
+    centre, scale = float(values.mean()), float(values.std()) or 1.0
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern([0.3] * axes, LENGTHS, nu=2.5) + WhiteKernel(
+        0.05, (1e-6, 2.0)
+    )
+    standard = (values - centre) / scale
+    fitted = np.random.default_rng(0).permutation(count)[:MOST_FITTED]
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # a length scale at its limit: the axis does not matter
+        process = GaussianProcessRegressor(kernel, random_state=0).fit(units[fitted], standard[fitted])
+        if count > MOST_FITTED:
+            process = GaussianProcessRegressor(process.kernel_, optimizer=None).fit(units, standard)
+    return Surrogate(observations, process, centre, scale, _best(process, units))
+
+
+def _best(process: Any, units: FloatArray) -> FloatArray:
+    """The place (d,) of the least mean among the trials' own: elsewhere less is known."""
+    return np.asarray(units[process.predict(units).argmin()])
+
+
+def surrogate_landscape(observations: Observations, name: str = "") -> xr.DataArray:
+    """The mean of a fitted surrogate over the first two axes, see `Surrogate.slice`."""
+    surrogate = fit_surrogate(observations, name)
+    return surrogate.slice(*observations.space.names[:2])[0]
+
+
+def surrogate_of(attributes: Mapping[Any, Any]) -> Surrogate | None:
+    """The surrogate of which a landscape with these attributes is the mean, if it is one."""
+    found = attributes.get(SURROGATE)
+    return found if isinstance(found, Surrogate) else None

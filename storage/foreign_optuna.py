@@ -1,0 +1,142 @@
+"""Studies in Optuna's databases (Akiba et al., 2019), https://arxiv.org/abs/1907.10902, made by whatever sampler."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search_spaces import Axis, nearest_name
+from storage.database import open_database
+from storage.errors import StoreError, one_line_errors
+from storage.foreign import Curve, ForeignTrials
+from storage.optuna_api import opened
+from storage.records import IntArray
+from storage.sqlite_file import BUSY_TIMEOUT
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+
+def read_optuna(
+    url: str,
+    study: str | None = None,
+    axes: Sequence[str] | None = None,
+    metric: str | None = None,
+    *,
+    seed: str | None = None,
+) -> tuple[str, ForeignTrials]:
+    """Read the finished trials of a study, the only one if none is named; return its name and them.
+
+    Axes are its parameters with their distributions' ranges and scales, or those of them that are named. A trial's
+    intermediate values are its learning curve. Pruned and failed trials are counted and left out: a pruned one's
+    metric is that of an earlier step. `metric` only gives the value a name, ``value`` if Optuna has none. `seed` is a
+    parameter or a user attribute that holds whole numbers.
+
+    Raises:
+        StoreError: the database cannot be read, there is no such study, it has several objectives, or an axis is
+            categorical, or missing in a trial.
+    """
+    import optuna
+
+    database = open_database(url, create=False)
+    database.engine.dispose()
+    with one_line_errors(database.name), opened(database.engine.url, BUSY_TIMEOUT) as storage:
+        names = sorted(optuna.get_all_study_names(storage))
+        if study is None and len(names) != 1:
+            raise StoreError(
+                f"{database.name} has {len(names)} Optuna studies: name one with --study{_some(names)}"
+            )
+        name = study or names[0]
+        if name not in names:
+            raise StoreError(
+                f"there is no Optuna study {name!r} in {database.name}{nearest_name(name, names)}{_some(names)}"
+            )
+        found = optuna.load_study(study_name=name, storage=storage)
+        return name, _read(found, f"Optuna's study {name!r}", axes, metric, seed)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > 5 else ""
+    return f"; it has {', '.join(names[:5])}{more}" if names else ""
+
+
+def _read(
+    study: Study, source: str, axes: Sequence[str] | None, metric: str | None, seed: str | None
+) -> ForeignTrials:
+    if len(study.directions) > 1:
+        raise StoreError(
+            f"{source} has {len(study.directions)} objectives: only studies of one can be imported"
+        )
+    trials = study.get_trials(deepcopy=False)
+    states = Counter(trial.state.name.lower() for trial in trials)
+    finished = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    known = list(dict.fromkeys(name for trial in finished for name in trial.params if name != seed))
+    if not known:
+        raise StoreError(f"{source} has no finished trials with parameters")
+    chosen = list(axes) if axes else known
+    for name in chosen:
+        if name not in known:
+            raise StoreError(
+                f"{source} has no parameter {name!r}{nearest_name(name, known)}: it has {', '.join(known)}"
+            )
+    ranges = {name: _range(name, finished, source) for name in chosen}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # names of metrics are still an experiment of Optuna's
+        metric_names = study.metric_names
+    times = [trial.duration.total_seconds() if trial.duration else 0.0 for trial in finished]
+    return ForeignTrials(
+        source,
+        tuple(chosen),
+        np.array([[float(trial.params[name]) for name in chosen] for trial in finished]),
+        np.array([trial.value for trial in finished], dtype=np.float64),
+        metric or (metric_names[0] if metric_names else "value"),
+        study.direction.name == "MAXIMIZE",
+        _seeds(finished, seed, source) if seed else None,
+        ranges={name: found for name, found in ranges.items() if found},
+        curves=[_curve(trial) for trial in finished],
+        seconds=np.array(times),
+        left_out={state: states[name] for state, name in LEFT_OUT.items()},
+    )
+
+
+LEFT_OUT = {"pruned": "pruned", "failed": "fail", "unfinished": "running", "waiting": "waiting"}
+
+
+def _range(name: str, trials: Sequence[FrozenTrial], source: str) -> Axis | None:
+    """The axis's range over all trials; None if that is a single value."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    numeric = []
+    for trial in trials:
+        if name not in trial.distributions:
+            raise StoreError(
+                f"{source}: trial {trial.number} has no {name}: name the axes that every trial has with --axes"
+            )
+        each = trial.distributions[name]
+        if not isinstance(each, FloatDistribution | IntDistribution):
+            raise StoreError(f"{source}: {name} is categorical: name the axes that are numbers with --axes")
+        numeric.append(each)
+    low, high = min(each.low for each in numeric), max(each.high for each in numeric)
+    logarithmic = any(each.log for each in numeric)
+    return Axis(name, low=low, high=high, scale="log" if logarithmic else "linear") if low < high else None
+
+
+def _seeds(trials: Sequence[FrozenTrial], seed: str, source: str) -> IntArray:
+    found = [trial.params.get(seed, trial.user_attrs.get(seed)) for trial in trials]
+    for trial, each in zip(trials, found, strict=True):
+        if not isinstance(each, int) or each < 0:
+            raise StoreError(
+                f"{source}: {seed} of trial {trial.number} is {each!r}: "
+                "name a parameter or a user attribute that holds whole numbers from 0 on"
+            )
+    return np.array(found, dtype=np.int64)
+
+
+def _curve(trial: FrozenTrial) -> Curve:
+    steps = sorted(step for step in trial.intermediate_values if step >= 0)
+    return np.array(steps, dtype=np.int64), np.array([trial.intermediate_values[step] for step in steps])

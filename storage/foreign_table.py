@@ -1,0 +1,97 @@
+"""Tables of trials in CSV and Parquet files, a row a trial; Weights & Biases' export of runs is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search_spaces import nearest_name
+from storage.errors import StoreError
+from storage.foreign import ForeignTrials
+from storage.records import IntArray
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+STATE, FINISHED = "State", "finished"
+"""W&B's column of a run's state: also crashed, failed, killed, running."""
+
+
+def read_table(
+    path: Path, axes: Sequence[str], metric: str, *, seed: str | None = None, maximize: bool = False
+) -> ForeignTrials:
+    """Read the columns that name hyperparameters, the metric and, if it is there, the seed.
+
+    Of W&B's export, which has a column ``State``, runs that did not finish are left out.
+
+    Raises:
+        StoreError: the file cannot be read, a column is missing or holds something else than numbers, or seeds are no
+            whole numbers from 0 on.
+    """
+    columns = [*axes, metric, *([seed] if seed else [])]
+    for column in columns:
+        if columns.count(column) > 1:
+            raise StoreError(
+                f"the column {column!r} is named twice: axes, metric and seed are different columns"
+            )
+    frame, left_out = _finished(_read(path))
+    for column in columns:
+        if column not in frame.columns:
+            known = [str(name) for name in frame.columns]
+            raise StoreError(
+                f"{path} has no column {column!r}{nearest_name(column, known)}: it has {', '.join(known)}"
+            )
+    numbers = {column: _numbers(frame, column, path) for column in columns}
+    return ForeignTrials(
+        str(path),
+        tuple(axes),
+        np.column_stack([numbers[axis] for axis in axes]),
+        numbers[metric],
+        metric,
+        maximize,
+        _whole(numbers[seed], seed, path) if seed else None,
+        left_out=left_out,
+    )
+
+
+def _read(path: Path) -> DataFrame:
+    import pandas as pd
+
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".parquet"):
+        raise StoreError(f"{path}: end the file's name with .csv or .parquet")
+    try:
+        frame = pd.read_parquet(path) if suffix == ".parquet" else pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise StoreError(f"{path} cannot be read ({reason})") from error
+    if frame.empty:
+        raise StoreError(f"{path} has no rows")
+    return frame
+
+
+def _finished(frame: DataFrame) -> tuple[DataFrame, dict[str, int]]:
+    if STATE not in frame.columns or not (frame[STATE] == FINISHED).any():
+        return frame, {}
+    others = frame.loc[frame[STATE] != FINISHED, STATE].value_counts()
+    return frame[frame[STATE] == FINISHED], {str(state): int(count) for state, count in others.items()}
+
+
+def _numbers(frame: DataFrame, column: str, path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    import pandas as pd
+
+    numbers = pd.to_numeric(frame[column], errors="coerce")
+    wrong = numbers.isna() & frame[column].notna()
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise StoreError(f"{path}: {column} = {frame[column].iloc[row]!r} in row {row + 1} is no number")
+    return numbers.to_numpy(dtype=np.float64)
+
+
+def _whole(values: np.ndarray[tuple[int], np.dtype[np.float64]], column: str, path: Path) -> IntArray:
+    if not (np.isfinite(values) & (values >= 0) & (values == np.floor(values))).all():
+        raise StoreError(f"{path}: the column {column!r} has to hold whole numbers from 0 on")
+    return values.astype(np.int64)

@@ -1,0 +1,88 @@
+"""Result folders as Ray Tune writes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from storage.errors import StoreError
+from storage.foreign_ray import read_ray
+
+
+def write_trial(
+    folder: Path, number: int, config: dict[str, Any], *, done: bool = True, error: bool = False
+) -> None:
+    path = folder / f"train_{number:05d}"
+    path.mkdir(parents=True)
+    (path / "params.json").write_text(json.dumps(config))
+    lines = [
+        {
+            "loss": number + 1 / step,
+            "training_iteration": step,
+            "time_total_s": 0.5 * step,
+            "done": done and step == 3,
+        }
+        for step in (1, 2, 3)
+    ]
+    (path / "result.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if error:
+        (path / "error.txt").write_text("Traceback")
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    for number in range(4):
+        config = {
+            "optimizer": {"lr": 0.1 * (number + 1), "name": "adam"},
+            "wd": 2.0**number,
+            "steps": 10,
+            "seed": number % 2,
+        }
+        write_trial(tmp_path, number, config)
+    write_trial(tmp_path, 4, {}, error=True)
+    write_trial(tmp_path, 5, {}, done=False)
+    (tmp_path / "tuner.pkl").write_bytes(b"")
+    return tmp_path
+
+
+def test_finished_trials_with_what_varies(experiment: Path) -> None:
+    trials = read_ray(experiment, "loss", seed="seed")
+    assert trials.axes == ("optimizer/lr", "wd")
+    np.testing.assert_allclose(trials.points, [[0.1, 1], [0.2, 2], [0.3, 4], [0.4, 8]])
+    np.testing.assert_allclose(trials.values, np.arange(4) + 1 / 3)
+    np.testing.assert_array_equal(trials.seeds, [0, 1, 0, 1])
+    steps, values = trials.curves[2]
+    assert (steps.tolist(), values.tolist()) == ([1, 2, 3], [3.0, 2.5, 2 + 1 / 3])
+    assert trials.seconds.tolist() == [1.5] * 4
+    assert trials.left_out == {"failed": 1, "unfinished": 1}
+    assert read_ray(experiment, "loss", ["wd"]).axes == ("wd",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "error"}, "has no 'error'"),
+        ({"metric": "loss", "axes": ["w"]}, r"has no 'w' \(did you mean 'wd'\?\)"),
+        ({"metric": "loss", "axes": ["optimizer/name"]}, "optimizer/name = 'adam' is no number"),
+        ({"metric": "loss", "seed": "optimizer/lr"}, "optimizer/lr has to hold whole numbers from 0 on"),
+    ],
+)
+def test_what_is_refused(experiment: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        read_ray(experiment, **arguments)
+
+
+def test_folders_without_finished_trials(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="has no finished trials of Ray Tune"):
+        read_ray(tmp_path, "loss")
+    write_trial(tmp_path, 0, {"lr": 0.1}, done=False)
+    with pytest.raises(StoreError, match="no finished trials of Ray Tune: 1 unfinished"):
+        read_ray(tmp_path, "loss")
+    write_trial(tmp_path, 1, {"lr": 0.1})
+    with pytest.raises(StoreError, match="no number of the config differs"):
+        read_ray(tmp_path, "loss")
+    (tmp_path / "train_00001" / "params.json").write_text("{")
+    with pytest.raises(StoreError, match=r"params.json cannot be read"):
+        read_ray(tmp_path, "loss")
