@@ -222,9 +222,9 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
 
 def band_covers(curves: FloatArray, truth: FloatArray) -> list[bool]:
     """Whether the band holds the true median at some trials."""
-    band = median_band(curves)
     chosen = [trial - 1 for trial in BAND_TRIALS if trial <= len(truth)]
-    low, high = band["low"].to_numpy()[chosen], band["high"].to_numpy()[chosen]
+    band = median_band(curves[:, :, chosen])
+    low, high = band["low"].to_numpy(), band["high"].to_numpy()
     return [bool(held) for held in (low <= truth[chosen] + 1e-9) & (truth[chosen] - 1e-9 <= high)]
 
 

@@ -132,6 +132,7 @@ class SeparabilityDocument(TypedDict):
 class CostDocument(TypedDict):
     """Rows as `tunability cost --format json` writes them; `incomplete` names optimizers that lack trials.
 
+    `notes` say why a cost has no interval, at which confidence intervals are, and what would make comparisons clearer.
     `problems` has why there are none of an optimizer: nothing trained.
     """
 
@@ -139,6 +140,7 @@ class CostDocument(TypedDict):
     metric: str
     target: float
     incomplete: str | None
+    notes: list[str]
     problems: list[OptimizerProblem]
     rows: list[dict[str, Any]]
 

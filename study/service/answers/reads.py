@@ -249,9 +249,10 @@ def cost(
 
     check_suboptimality_target(target)
     rows, incomplete = [], None
+    notes: list[str] = []
     try:
         curves = stored_curves(store, study, optimizer, Choice(noise))
-        rows = records((comparison_table if compare else cost_table)(store, curves, target))
+        rows = records((comparison_table if compare else cost_table)(store, curves, target, notes.append))
         incomplete, untrained = curves.attrs["incomplete"] or None, curves.attrs[UNTRAINED]
     except NothingTrainedError as error:
         untrained = error.said
@@ -260,6 +261,7 @@ def cost(
         "metric": store.metric(study),
         "target": target,
         "incomplete": incomplete,
+        "notes": [each.removeprefix("note: ") for each in notes],
         "problems": [{"optimizer": name, "detail": said} for name, said in untrained.items()],
         "rows": rows,
     }

@@ -284,11 +284,15 @@ async def get_cost(
     noise: Noise = None,
     compare: Annotated[bool, Query(description="Every pair of tuners and of optimizers instead.")] = False,
 ) -> Response:
-    """How many trials each tuner needed to come within the target of the best."""
+    """How many trials each tuner needs to come within the target of the best, with 95% intervals.
+
+    Made once for the trials that there are, which may take a minute.
+    """
     answer = await service.reads.of_study(
         study,
         ("cost", optimizer, target, noise, compare),
         lambda store: reads.cost(store, study, optimizer, target, noise, compare),
+        one_at_a_time=True,
     )
     return reply(request, answer)
 

@@ -71,6 +71,7 @@ async function showCosts(names, mine) {
   const notes = answers.filter(({ error }) => error).map(({ name, error }) => make("p", { class: "hint" }, `${name}: ${error.message}`));
   notes.push(...names.filter((name) => !tuned.includes(name)).map((name) => make("p", { class: "hint" }, `${name}: no tuning runs yet`)));
   notes.push(...answers.flatMap(({ name, found }) => found?.problems.map((each) => make("p", { class: "hint" }, `${name}: ${each.detail}`)) ?? []));
+  notes.push(...answers.flatMap(({ name, found }) => found?.notes.map((each) => make("p", { class: "hint" }, `${name}: ${each}`)) ?? []));
   const rows = answers.flatMap(({ name, found }) => (found ? found.rows.map((row) => ({ ...row, optimizer: name })) : []));
   const place = make("div");
   byId("cost").replaceChildren(...notes, place);

@@ -12,11 +12,11 @@ export const readCost = (study, target, optimizer) =>
 
 export async function showCost(place, study, target) {
   const found = await readInto(place, readCost(study, target));
-  if (found) await drawCost(place, found.rows, target, words(found.metric), found.incomplete, found.problems);
+  if (found) await drawCost(place, found.rows, target, words(found.metric), found.incomplete, found.problems, found.notes);
 }
 
 // `rows` as the API gives them, `optimizer` being whatever the bars are to be told apart by.
-export async function drawCost(place, rows, target, metric, incomplete, problems = []) {
+export async function drawCost(place, rows, target, metric, incomplete, problems = [], said = []) {
   const notes = problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: ${each.detail}`));
   const chart = make("div", { class: "chart bars", role: "img", "aria-label": "Median trials to the target of each tuner; the table below has the numbers" });
   if (!rows.length) {
@@ -24,8 +24,7 @@ export async function drawCost(place, rows, target, metric, incomplete, problems
     return;
   }
   const none = rows.every((row) => row.median === null);
-  const unknown = rows.some((row) => row.reached === null);
-  if (unknown) notes.push(make("p", { class: "hint" }, "Where no interval is shown, too few seeds are complete to tell the cost: two are needed."));
+  notes.push(...said.map((each) => make("p", { class: "hint" }, each)));
   if (none && !rows.every((row) => row.reached === null)) notes.push(make("p", { class: "hint" }, "No tuner's median run reaches this target within its budget: choose a larger one to see bars."));
   if (incomplete) notes.push(make("p", { class: "hint" }, `Not complete yet: ${incomplete}`));
   place.replaceChildren(...notes, ...(none ? [] : [chart]), costTable(rows, target, metric));

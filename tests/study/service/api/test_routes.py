@@ -169,10 +169,17 @@ def test_costs(client: TestClient) -> None:
         ("adam", "random", 6),
         ("avagrad", "random", 6),
     ]
-    assert found["incomplete"] is None
-    assert (
-        client.get("/api/v1/studies/small/cost?target=0.01&compare=true").json()["rows"][0]["on"] == "random"
+    assert all(row["low"] is None or row["low"] <= (row["high"] or 1e9) for row in found["rows"])
+    assert all(0 <= row["reached"] <= 1 for row in found["rows"])
+    assert (found["incomplete"], found["notes"]) == (None, [])
+    (pair,) = client.get("/api/v1/studies/small/cost?target=0.01&compare=true").json()["rows"]
+    assert (pair["on"], pair["first"], pair["second"], pair["confidence"]) == (
+        "random",
+        "adam",
+        "avagrad",
+        0.95,
     )
+    assert pair["verdict"] in ("cheaper", "dearer", "equal", "undecided")
     answer = client.get("/api/v1/studies/half/cost")
     assert answer.status_code == 409
     assert answer.json()["detail"] == "half/adam has no tuning runs: run tunability tune"
