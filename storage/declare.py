@@ -155,8 +155,8 @@ class _Change:
         new: Optuna names to create.
         same: Optuna study ids of optimizers that are declared as they are to be.
         renewed: those that had no trials and another recipe.
-        hidden: those with trials that the study does not name any longer.
-        gone: those without trials that it does not name any longer.
+        hidden: those that the study does not name any longer; another driver may be storing their trials.
+        gone: those, when the study has no trial at all.
     """
 
     new: tuple[str, ...]
@@ -183,9 +183,10 @@ def _change(
     renewed: list[int] = []
     hidden: list[int] = []
     gone: list[int] = []
+    started = has_trials(connection, tables, declared.values())
     for optimizer, study_id in declared.items():
         if optimizer not in declaration.recipes:
-            (hidden if has_trials(connection, tables, [study_id]) else gone).append(study_id)
+            (hidden if started else gone).append(study_id)
             continue
         other = _other_recipe(
             connection, database, study, optimizer, study_id, declaration.recipes[optimizer]

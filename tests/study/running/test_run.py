@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,6 +17,8 @@ import psutil
 import pytest
 import torch
 
+from storage.attributes import PROVENANCE, find_attribute, set_attributes
+from storage.schema import OWN_TABLE
 from storage.store import StoreError, open_store
 from study.running import launch
 from study.running.choices import METHODS, with_untimed
@@ -100,7 +103,7 @@ def test_a_study_through_ray_is_readable_by_plain_optuna(
     )
     study = optuna.load_study(study_name="small/adam", storage=f"sqlite:///{database}")
     assert study.best_value == table.loc[table.optimizer == "adam", "value"].min()
-    provenance = study.user_attrs["tunability:provenance"]
+    (provenance,) = study.user_attrs["tunability:provenance"]
     assert provenance["packages"]["torch"].startswith("2.")
     assert provenance["seeds"] == [0, 1]
     assert provenance[METHODS]["adam"] == {
@@ -110,7 +113,10 @@ def test_a_study_through_ray_is_readable_by_plain_optuna(
         "seconds": None,
         "note": "",
     }
-    assert len(provenance["data_sha256"]) == 64
+    recipe = study.user_attrs["tunability:recipe"]
+    assert len(recipe["data_sha256"]) == 64
+    assert (recipe["method"], recipe["compile"], recipe["lanes"]) == ("fused", False, 4)
+    assert recipe["settings"]["beta2"] == 0.999  # a default
     # again: nothing to do, nothing changed
     assert f"{TRIALS} of {TRIALS} trials stored\n" in finish(
         start("run", tmp_path / "small.toml", "--storage", f"sqlite:///{database}")
@@ -134,6 +140,80 @@ def test_killed_and_resumed_is_as_if_undisturbed(
     finish(start("run", spec, "--storage", f"sqlite:///{killed}"))
     finish(start("run", spec, "--storage", f"sqlite:///{undisturbed}"))
     pd.testing.assert_frame_equal(contents(killed), contents(undisturbed))
+
+
+def test_grown_in_every_direction_is_as_if_made_at_once(
+    tmp_path: Path, write_study: WriteStudy, start: Start
+) -> None:
+    """Seeds, values and an optimizer are added, by two drivers at once, one of them killed."""
+    whole, grown, at_once = write_study(**SLOW), tmp_path / "grown.db", tmp_path / "once.db"
+    text = whole.read_text()
+    part, more = tmp_path / "part.toml", tmp_path / "more.toml"
+    part.write_text(
+        text.replace('["adam", "avagrad"]', '["adam"]')
+        .replace("seeds = 2", "seeds = 1")
+        .replace("[0.001, 0.01, 0.1, 1]", "[0.01, 1]")
+    )
+    more.write_text(text.replace('["adam", "avagrad"]', '["avagrad"]').replace("seeds = 2", "seeds = 1"))
+    finish(start("run", part, "--storage", f"sqlite:///{grown}"))
+    before = contents(grown, optimizers=("adam",))
+    assert len(before) == 6
+    drivers = [start("run", file, "--storage", f"sqlite:///{grown}") for file in (whole, more)]
+    wait_for_trials(grown, 16)
+    drivers[0].send_signal(signal.SIGKILL)
+    drivers[0].communicate(timeout=120)
+    finish(drivers[1])
+    # what the second driver's file names is shown; nothing is lost
+    out = finish(start("run", whole, "--storage", f"sqlite:///{grown}"))
+    assert f"{TRIALS} of {TRIALS} trials stored" in out
+    finish(start("run", whole, "--storage", f"sqlite:///{at_once}"))
+    pd.testing.assert_frame_equal(contents(grown), contents(at_once))
+    # with less, less is shown
+    out = finish(start("run", part, "--storage", f"sqlite:///{grown}"))
+    assert "6 of 6 trials stored\n" in out
+    with open_store(f"sqlite:///{grown}", create=False) as store:
+        assert (store.optimizers("small"), store.space("small").shape) == (["adam"], (2, 3))
+        assert store.studies()["trials"].tolist() == [24, 24]
+        made = store.provenances("small", "adam")
+        assert sum(each["trials"] for each in made) == 24
+        assert made[0]["trials"] == 6
+
+
+def test_the_same_optimizer_twice_under_labels(tmp_path: Path, write_study: WriteStudy) -> None:
+    labelled = '"adam", { name = "adam", label = "adam-slow", beta1 = 0.99 }'
+    study = load_study(write_study(old='"adam", "avagrad"', new=labelled))
+    url = f"sqlite:///{tmp_path}/t.db"
+    report = run(study, url, on_progress=quiet)
+    assert (report.done, report.failures) == (TRIALS, [])
+    with open_store(url, create=False) as store:
+        assert store.optimizers("small") == ["adam", "adam-slow"]
+        settings = {name: recipe["settings"]["beta1"] for name, recipe in store.recipes("small").items()}
+        assert settings == {"adam": 0.9, "adam-slow": 0.99}
+        one, other = (store.trials("small", name)["validation_error"] for name in settings)
+        assert not one.equals(other)
+
+
+def test_trials_of_other_versions_are_told_and_refused_when_strict(
+    tmp_path: Path, write_study: WriteStudy
+) -> None:
+    study = load_study(write_study())
+    declare(study, url := f"sqlite:///{tmp_path}/t.db")
+    train_one_block(study, url)
+    with open_store(url, create=True) as store, store.database.writing() as connection:
+        for study_id in (1, 2):
+            tables = store.database.tables
+            made = find_attribute(connection, tables, study_id, PROVENANCE)
+            made[0]["packages"]["torch"] = "1.0"
+            set_attributes(connection, tables, study_id, {PROVENANCE: made})
+        assert connection.execute(tables[OWN_TABLE].update().values(launch=0)).rowcount == 4
+    message = (
+        r"4 trials of small/adam \(launch 0\) were made with torch 1.0 \(here .*\): last bits may differ"
+    )
+    with pytest.raises(StoreError, match=message):
+        run(study, url, strict=True, on_progress=quiet)
+    report = run(study, url, on_progress=quiet)
+    assert report.done == TRIALS
+    assert any(re.match(message, warning) for warning in report.warnings)
 
 
 def test_two_drivers_on_one_study(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
@@ -260,14 +340,16 @@ def train_one_block(spec: Study, url: str) -> None:
     with open_store(url, create=True) as store:
         block = plan(spec, store, 1).blocks[0]
         trials = trials_of(spec, block, Trainer(block.lanes).train(block))
-        store.append(spec.name, block.recipe.optimizer, trials)
+        store.append(spec.name, block.optimizer, trials)
 
 
 def test_another_spec_under_the_same_name_is_refused(tmp_path: Path, write_study: WriteStudy) -> None:
     spec = load_study(write_study())
     declare(spec, url := f"sqlite:///{tmp_path}/t.db")
     changed = load_study(write_study(old="steps = 20", new="steps = 21"))
-    assert stored_plan(changed, url, 1) is None  # without trials the name is free
+    free = stored_plan(changed, url, 1)  # without trials the name is free
+    assert free is not None
+    assert (free.trials, free.stored) == (TRIALS, 0)
     train_one_block(spec, url)
     with pytest.raises(StoreError, match=r"another recipe \(steps = 20 there, 21 here\)"):
         run(changed, url, on_progress=quiet)
@@ -277,7 +359,7 @@ def test_other_data_under_the_same_name_is_refused(tmp_path: Path, write_study: 
     spec = load_study(write_study())
     declare(spec, url := f"sqlite:///{tmp_path}/t.db", data_sha256="0" * 64)
     train_one_block(spec, url)
-    with pytest.raises(StoreError, match="was run on other data"):
+    with pytest.raises(StoreError, match=r"another recipe \(data_sha256 = .0000"):
         run(spec, url, on_progress=quiet)
 
 
