@@ -128,8 +128,8 @@ def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.
     with open_store(url, create=False) as store:
         show_summary(stored_landscapes(store, ["made-up"]), diverged_shares(store, "made-up"))
     lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
-    assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 8.3%" in lines
-    assert "avagrad alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.0%" in lines
+    assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.1050 8.3%" in lines
+    assert "avagrad alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.1050 0.0%" in lines
     assert "1e-08 0.01 0.01" in lines
 
 

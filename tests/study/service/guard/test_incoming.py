@@ -269,7 +269,7 @@ def test_a_name_that_is_taken(client: TestClient, tmp_path: Path) -> None:
     for path in ("/api/v1/plan", "/api/v1/studies"):
         answer = client.post(path, json=SPEC | {"name": "small"})
         assert answer.status_code == 409
-        assert "study 'small' is stored in" in answer.json()["detail"]
+        assert "small/adam is stored in" in answer.json()["detail"]
         assert "with another recipe" in answer.json()["detail"]
 
 
