@@ -237,11 +237,8 @@ def _check_runs(
     if not isinstance(seeds, int):
         return
     for space, asked in read_extents(connection, tables, study_id):
-        lost = [
-            axis.name
-            for axis, now in zip(space.axes, declaration.space.axes, strict=True)
-            if axis.is_grid and not set(axis.values) <= set(now.values)
-        ]
+        now = {axis.name: set(axis.values) for axis in declaration.space.axes}
+        lost = [axis.name for axis in space.axes if not set(axis.values) <= now.get(axis.name, set())]
         if lost or asked > seeds:
             less = f"fewer values of {lost[0]}" if lost else f"{seeds} seeds"
             raise StoreError(

@@ -345,7 +345,7 @@ class Store:
         """Return an attribute of an optimizer of a study; None for one that is the same for all of them."""
         with self.database.reading() as connection:
             first = next(iter(self._optimizers(connection, study)))
-            study_id = self._study_id(connection, study, optimizer or first)
+            study_id = self._study_id(connection, study, optimizer or first, hidden=True)
             return attribute(connection, self.database.tables, study_id, key)
 
     def _optimizers(self, connection: Connection, study: str) -> dict[str, int]:

@@ -19,11 +19,15 @@ METHODS = "methods"
 
 
 def stored_choices(study: Study, store: Store) -> Study:
-    """The study with the choices of its optimizers that the store has."""
+    """The study with the choices of its optimizers that the store has, but for a method that its file names."""
     found = {}
     for key, recipe in store.recipes(study.name).items():
-        if any(each.key == key for each in study.optimizers) and recipe.get("method"):
-            found[key] = Choice(recipe["method"], recipe["compile"], recipe["lanes"])
+        method = recipe.get("method")
+        known = any(each.key == key for each in study.optimizers)
+        if known and method and study.spec.method in (None, method):
+            told = store.provenance(study.name, key).get(METHODS, {}).get(key, {})
+            timed = {name: told[name] for name in ("seconds", "note") if name in told}
+            found[key] = Choice(method, recipe["compile"], recipe["lanes"], **timed)
     return with_untimed(replace(study, choices={**study.choices, **found}))
 
 

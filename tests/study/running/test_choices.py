@@ -82,6 +82,17 @@ def test_an_optimizer_that_cannot_take_a_step_is_one_line(study: Study) -> None:
         with_timed(foreign)
 
 
+def test_a_method_of_the_file_replaces_that_of_a_study_without_trials(tmp_path: Path, study: Study) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    with open_store(url, create=True) as store:
+        declare(study, store)
+        changed = replace(study, spec=study.spec.model_copy(update={"method": "one-by-one"}), choices={})
+        declared = declare(changed, store)
+        assert store.recipes("small")["adam"]["method"] == "one-by-one"
+        optimizer = declared.optimizers[0]
+        assert declared.recipe(optimizer).method == "one-by-one"  # what blocks are trained by
+
+
 def test_a_store_from_elsewhere_may_have_no_choices(tmp_path: Path, study: Study) -> None:
     with open_store(f"sqlite:///{tmp_path}/t.db", create=True) as store:
         store.declare(
