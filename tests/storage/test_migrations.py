@@ -113,17 +113,20 @@ def test_a_database_of_a_later_version_is_refused(old: str) -> None:
 
 
 def test_what_optuna_copied_is_recognised(
-    store: Store, url: str, tmp_path: Path, declare: Callable[..., None], batch: Callable[..., object]
+    store: Store,
+    url: str,
+    tmp_path: Path,
+    plain: Callable[[str], optuna.storages.RDBStorage],
+    declare: Callable[..., None],
+    batch: Callable[..., object],
 ) -> None:
     declare(store)
     store.append("digits", "adam", batch())  # type: ignore[arg-type]
     store.append("digits", "adam", batch(slice(5), seed=1))  # type: ignore[arg-type]
     copied = f"sqlite:///{tmp_path}/copy.db"
-    for name in ("digits/adam", "digits/avagrad"):
-        optuna.copy_study(from_study_name=name, from_storage=url, to_storage=copied)
-    optuna.copy_study(
-        from_study_name="digits/adam", from_storage=url, to_storage=copied, to_study_name="other/adam"
-    )
+    here, away = plain(url), plain(copied)
+    for name, new in (("digits/adam", None), ("digits/avagrad", None), ("digits/adam", "other/adam")):
+        optuna.copy_study(from_study_name=name, from_storage=here, to_storage=away, to_study_name=new)
     with open_store(copied, create=False) as there:
         assert there.stored("digits", "adam") == store.stored("digits", "adam")
         columns = ["seed", "eps", "alpha", "error", "train_loss", "diverged_at", "seconds"]
