@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,12 +23,6 @@ def ignore(note: str) -> None:
     """Tell nobody."""
 
 
-def asked_seeds(spec: Mapping[str, Any]) -> int | None:
-    """How many seeds a study's spec asks for; None of an imported one, which has those that it has."""
-    seeds = spec.get("seeds")
-    return seeds if isinstance(seeds, int) else None
-
-
 def stored_values(
     store: Store, study: str, optimizer: str | None = None, where: str | None = None, *, extra: bool = False
 ) -> dict[str, pd.DataFrame]:
@@ -38,11 +31,13 @@ def stored_values(
     Of the cells that its file has now; without seeds that it does not ask for, but for `extra`. Raises as the store
     does.
     """
-    space = store.space(study)
-    asked = None if extra else asked_seeds(store.spec(study))
+    about = store.about(study)
+    asked = None if extra else about.seeds
     frames = {
-        name: on_grid(store.values(study, name) if where is None else store.trials(study, name, where), space)
-        for name in ([optimizer] if optimizer is not None else store.optimizers(study))
+        name: on_grid(
+            store.values(study, name) if where is None else store.trials(study, name, where), about.space
+        )
+        for name in ([optimizer] if optimizer is not None else about.optimizers)
     }
     return {
         name: frame if asked is None else frame[frame["seed"] < asked].reset_index(drop=True)
@@ -79,20 +74,20 @@ def stored_landscapes(
     for name in names:
         study, _, optimizer = name.partition("/")
         frames = stored_values(store, study, optimizer or None, where, extra=extra)
-        space, metric = store.space(study), store.metric(study)
+        about = store.about(study)
         found = {each: frame for each, frame in frames.items() if len(frame)} or frames
         for each in frames.keys() - found.keys():
             tell(f"no trials of {study}/{each}: left out")
         for each, frame in found.items():
             label = each if len(names) == 1 else f"{study}/{each}"
-            if not space.is_grid:
+            if not about.space.is_grid:
                 panels[label] = surrogate_landscape(
-                    Observations.of_trials(frame, space, metric), f"{study}/{each}"
+                    Observations.of_trials(frame, about.space, about.metric), f"{study}/{each}"
                 )
                 said = nothing_trained_in(frame)
                 panels[label].attrs |= {UNTRAINED: said} if said else {}
                 continue
-            grid = occurring_space(space, frame) if where and len(frame) else space
-            values = landscape(frame, grid, metric).assign_attrs({ASKED: asked_seeds(store.spec(study))})
+            grid = occurring_space(space, frame) if where and len(frame) else about.space
+            values = landscape(frame, grid, about.metric).assign_attrs({ASKED: about.seeds})
             panels[label] = values
     return panels

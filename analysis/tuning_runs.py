@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.landscape import landscape
-from analysis.stored import Tell, asked_seeds, ignore, on_grid
+from analysis.stored import Tell, ignore, on_grid
 from analysis.suboptimality import incumbent_suboptimality
 from analysis.trained import UNTRAINED, trained, untrained
 from storage.records import TuningRun
@@ -36,28 +36,29 @@ def loss_table(store: Store, study: str, optimizer: str, *, extra: bool = False)
     table = _table(store, study, _asked_landscape(store, study, optimizer))
     if not extra:
         return table
-    asked, frame = asked_seeds(store.spec(study)), store.values(study, optimizer)
-    added = frame[frame["seed"] >= (math.inf if asked is None else asked)]
+    about, frame = store.about(study), store.values(study, optimizer)
+    added = frame[frame["seed"] >= (math.inf if about.seeds is None else about.seeds)]
     if added.empty:
         return table
-    return np.hstack([table, _table(store, study, landscape(added, store.space(study), store.metric(study)))])
+    return np.hstack([table, _table(store, study, landscape(added, about.space, about.metric))])
 
 
 def _asked_landscape(store: Store, study: str, optimizer: str) -> xr.DataArray | None:
     """The landscape of the seeds of `loss_table`; None without trials."""
-    frame, asked = store.values(study, optimizer), asked_seeds(store.spec(study))
-    if asked is not None:
-        frame = frame[frame["seed"] < asked]
-    frame = on_grid(frame, store.space(study))
+    about, frame = store.about(study), store.values(study, optimizer)
+    if about.seeds is not None:
+        frame = frame[frame["seed"] < about.seeds]
+    frame = on_grid(frame, about.space)
     if frame.empty:
         return None
-    values = landscape(frame, store.space(study), store.metric(study))
-    return values if asked is None else values.reindex(seed=np.arange(asked))
+    values = landscape(frame, about.space, about.metric)
+    return values if about.seeds is None else values.reindex(seed=np.arange(about.seeds))
 
 
 def _table(store: Store, study: str, values: xr.DataArray | None) -> FloatArray:
     if values is None:
-        return np.full((store.space(study).size, asked_seeds(store.spec(study)) or 0), np.nan)
+        about = store.about(study)
+        return np.full((about.space.size, about.seeds or 0), np.nan)
     return np.ascontiguousarray(values.values.reshape(values.sizes["seed"], -1).T)
 
 
@@ -115,7 +116,8 @@ def stored_curves(
     Raises NothingTrainedError when that is all of them, and AnalysisError, with the reason, when there is nothing else
     to look at.
     """
-    named = [optimizer] if optimizer else store.optimizers(study)
+    about = store.about(study)
+    named = [optimizer] if optimizer else about.optimizers
     read = {name: _asked_landscape(store, study, name) for name in named}
     landscapes = {name: each for name, each in read.items() if each is not None}
     with_cost = trained(landscapes, tell)
@@ -128,7 +130,7 @@ def stored_curves(
         raise AnalysisError(
             f"{study}/{lacking[0]} has no tuning runs{_described(choice)}: run tunability tune"
         )
-    space = store.space(study)
+    space = about.space
     current = {
         name: [run for run in runs if (run.seeds, run.space) == (tables[name].shape[1], space)]
         for name, runs in every.items()
@@ -201,7 +203,7 @@ def stored_curves(
         dimensions,
         name="suboptimality",
         attrs={
-            "metric": store.metric(study),
+            "metric": about.metric,
             "noise": noise,
             "repeats": repeats,
             "study": study,

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select
+
+from search_spaces import SearchSpace
 
 # User attributes of an Optuna study that say what it is; the prefix keeps clear of a user's own.
 SPEC, SPACE, METRIC, OPTIMIZERS, RECIPE, PROVENANCE, IDENTITY, LAUNCH = (
@@ -13,6 +16,62 @@ SPEC, SPACE, METRIC, OPTIMIZERS, RECIPE, PROVENANCE, IDENTITY, LAUNCH = (
 )
 UNKNOWN = "unknown"
 """Keys of a recipe that an earlier version did not write down: what they lack is not compared."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a study is, as it was last declared.
+
+    Attributes:
+        optimizers: those that its file names, in its order.
+        space: its search space.
+        metric: the name of the metric that it minimizes.
+        spec: what was asked for, as JSON types.
+        recipes: of every optimizer that it names or has trials of, all that decides a trial beside cell and seed.
+    """
+
+    optimizers: tuple[str, ...]
+    space: SearchSpace
+    metric: str
+    spec: Mapping[str, Any]
+    recipes: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def seeds(self) -> int | None:
+        """How many seeds it asks for; None of an imported one, which has those that it has."""
+        seeds = self.spec.get("seeds")
+        return seeds if isinstance(seeds, int) else None
+
+
+def read_about(connection: Connection, tables: Mapping[str, Table], study: str) -> About | None:
+    """Return what a study is, from one statement, or None where it is not stored."""
+    studies, attributes = tables["studies"], tables["study_user_attributes"]
+    rows = connection.execute(
+        select(studies.c.study_name, attributes.c.key, attributes.c.value_json)
+        .join(attributes, attributes.c.study_id == studies.c.study_id)
+        .where(
+            studies.c.study_name.startswith(f"{study}/", autoescape=True),
+            attributes.c.key.in_([SPEC, SPACE, METRIC, OPTIMIZERS, RECIPE]),
+        )
+        .order_by(studies.c.study_id)
+    )
+    declared: dict[str, dict[str, Any]] = {}
+    for name, key, text in rows:
+        if name.startswith(f"{study}/"):  # SQLite finds names in other capitals, too
+            declared.setdefault(name.partition("/")[2], {})[key] = json.loads(text)
+    declared = {optimizer: each for optimizer, each in declared.items() if SPEC in each}
+    if not declared:
+        return None
+    named = next(iter(declared.values()))[OPTIMIZERS]
+    optimizers = tuple(name for name in named if name in declared)
+    first = declared[optimizers[0]]
+    return About(
+        optimizers,
+        SearchSpace.from_table(first[SPACE]),
+        first[METRIC],
+        first[SPEC],
+        {optimizer: each[RECIPE] for optimizer, each in declared.items()},
+    )
 
 
 def declared_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, int]]:

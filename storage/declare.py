@@ -53,18 +53,7 @@ class Declaration:
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        names = [("study", self.study), *(("optimizer", optimizer) for optimizer in self.recipes)]
-        for kind, name in names:
-            if not name or "/" in name:
-                raise StoreError(
-                    f"the {kind} name {name!r} is not allowed: give at least one character, and no slash"
-                )
-        longest = max((len(f"{self.study}/{optimizer}") for optimizer in self.recipes), default=0)
-        if longest > LONGEST_NAME:
-            raise StoreError(
-                f"the study name {self.study[:20]!r}… and an optimizer's have {longest - 1} characters: "
-                f"give at most {LONGEST_NAME - 1} together"
-            )
+        check_names(self.study, self.recipes)
         if not self.recipes:
             raise StoreError(f"study {self.study!r} has no optimizers: give at least one")
         for name in (*self.space.names, self.metric):
@@ -86,6 +75,35 @@ class Declaration:
                 raise StoreError(
                     f"the {field} is not JSON ({error}): give finite numbers and texts"
                 ) from error
+
+
+def check_names(study: str, optimizers: Collection[str]) -> None:
+    """Raise StoreError unless a study and its optimizers may have these names."""
+    for kind, name in [("study", study), *(("optimizer", optimizer) for optimizer in optimizers)]:
+        if not name or "/" in name:
+            raise StoreError(
+                f"the {kind} name {name!r} is not allowed: give at least one character, and no slash"
+            )
+    longest = max((len(f"{study}/{optimizer}") for optimizer in optimizers), default=0)
+    if longest > LONGEST_NAME:
+        raise StoreError(
+            f"the study name {study[:20]!r}… and an optimizer's have {longest - 1} characters: "
+            f"give at most {LONGEST_NAME - 1} together"
+        )
+
+
+def check_free(connection: Connection, database: Database, names: Collection[str]) -> None:
+    """Raise OtherStudyError when somebody else has trials under one of these Optuna names."""
+    studies, trials = database.tables["studies"], database.tables["trials"]
+    # Without trials it is what an interrupted declaration leaves.
+    taken = select(studies.c.study_name).where(
+        studies.c.study_name.in_(names), studies.c.study_id.in_(select(trials.c.study_id))
+    )
+    for name in connection.scalars(taken):
+        raise OtherStudyError(
+            f"{database.name} has an Optuna study {name!r} with trials of somebody else: "
+            "give this study another name"
+        )
 
 
 def has_trials(connection: Connection, tables: Mapping[str, Table], study_ids: Collection[int]) -> bool:
@@ -112,7 +130,7 @@ def declare(database: Database, declaration: Declaration) -> int:
                 create_studies(database.engine.url, change.new, declaration.metric, timeout=BUSY_TIMEOUT)
         with database.writing() as connection:
             lock_all(connection)
-            _delete_orphans(connection, database.tables)
+            delete_orphans(connection, database.tables)
             # Asked again under the lock: another process may have declared the study since, or stored its first trial.
             change = _change(connection, database, declaration, lock=True)
             launch = _make(connection, database.tables, change, declaration)
@@ -174,7 +192,7 @@ def _change(
     With `lock`, nobody stores trials of the study until the transaction ends.
     """
     tables, study = database.tables, declaration.study
-    studies, trials = tables["studies"], tables["trials"]
+    studies = tables["studies"]
     declared = declared_studies(connection, tables).get(study, {})
     if lock:
         rows = select(studies.c.study_id).where(studies.c.study_id.in_(declared.values()))
@@ -194,15 +212,7 @@ def _change(
         (renewed if other else same).append(study_id)
         _check_runs(connection, tables, optimizer, study_id, declaration)
     names = tuple(f"{study}/{each}" for each in declaration.recipes if each not in declared)
-    # Without trials it is what an interrupted declaration leaves.
-    taken = select(studies.c.study_name).where(
-        studies.c.study_name.in_(names), studies.c.study_id.in_(select(trials.c.study_id))
-    )
-    for name in connection.scalars(taken):
-        raise OtherStudyError(
-            f"{database.name} has an Optuna study {name!r} with trials of somebody else: "
-            "give this study another name"
-        )
+    check_free(connection, database, names)
     return _Change(names, tuple(same), tuple(renewed), tuple(hidden), tuple(gone))
 
 
@@ -216,13 +226,13 @@ def _other_recipe(
 ) -> bool:
     """Whether an optimizer without trials has another recipe; raises OtherStudyError for one with trials."""
     stored = attribute(connection, database.tables, study_id, RECIPE)
-    differences = "; ".join(_differences(stored, _as_json(recipe), unknown=stored.get(UNKNOWN, ())))
-    if differences and has_trials(connection, database.tables, [study_id]):
+    found = "; ".join(differences(stored, _as_json(recipe), unknown=stored.get(UNKNOWN, ())))
+    if found and has_trials(connection, database.tables, [study_id]):
         raise OtherStudyError(
-            f"{study}/{optimizer} is stored in {database.name} with another recipe ({differences}): bring that back, "
+            f"{study}/{optimizer} is stored in {database.name} with another recipe ({found}): bring that back, "
             f"give the optimizer a label of its own, such as label = '{optimizer}-2', or the study another name"
         )
-    return bool(differences)
+    return bool(found)
 
 
 def _check_runs(
@@ -284,16 +294,28 @@ def _make(
                 METRIC: declaration.metric,
                 RECIPE: declaration.recipes[optimizer],
             }
-        if any(find_attribute(connection, tables, study_id, key) != _as_json(v) for key, v in values.items()):
-            # No other study has it, while SQLite gives the ids of deleted studies and trials to new ones.
-            values[IDENTITY] = secrets.token_hex(8)
+        made = {}
         if optimizer in declaration.recipes:
-            values[PROVENANCE] = [*launches[optimizer], {**declaration.provenance, "launch": number}]
-        set_attributes(connection, tables, study_id, values)
+            made = {PROVENANCE: [*launches[optimizer], {**declaration.provenance, "launch": number}]}
+        set_declared(connection, tables, study_id, values, made)
     return number
 
 
-def _delete_orphans(connection: Connection, tables: Mapping[str, Table]) -> None:
+def set_declared(
+    connection: Connection,
+    tables: Mapping[str, Table],
+    study_id: int,
+    values: dict[str, Any],
+    made: Mapping[str, Any],
+) -> None:
+    """Set what says what an optimizer is, `values`, with a new identity where that changes; and `made`."""
+    if any(find_attribute(connection, tables, study_id, key) != _as_json(v) for key, v in values.items()):
+        # No other study has it, while SQLite gives the ids of deleted studies and trials to new ones.
+        values = {**values, IDENTITY: secrets.token_hex(8)}
+    set_attributes(connection, tables, study_id, {**values, **made})
+
+
+def delete_orphans(connection: Connection, tables: Mapping[str, Table]) -> None:
     """Delete our rows whose trials are gone, before SQLite gives their ids to new trials."""
     own, trials = tables[OWN_TABLE], tables["trials"]
     trial = select(trials.c.trial_id).where(
@@ -306,7 +328,7 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _differences(stored: Any, given: Any, key: str = "", unknown: Collection[str] = ()) -> Iterator[str]:
+def differences(stored: Any, given: Any, key: str = "", unknown: Collection[str] = ()) -> Iterator[str]:
     """Yield ``key = stored there, given here`` for each key, dotted, in which two JSON values differ.
 
     Of the keys `unknown`, and of what is in them, only what is stored is compared.
@@ -316,6 +338,6 @@ def _differences(stored: Any, given: Any, key: str = "", unknown: Collection[str
             inner = f"{key}.{name}" if key else name
             if name not in stored and (inner in unknown or key in unknown):
                 continue
-            yield from _differences(stored.get(name), given.get(name), inner, unknown)
+            yield from differences(stored.get(name), given.get(name), inner, unknown)
     elif stored != given:
         yield f"{key} = {json.dumps(stored)} there, {json.dumps(given)} here"

@@ -44,6 +44,8 @@ class Trials:
         diverged_at: the step at which each trial diverged, (B,), -1 for never.
         seconds: the training time of each trial, (B,): of trials trained together its share.
         started, finished: when the trials' training began and ended, with a time zone.
+        optimizer, launch: whose trials they are, and the number of the launch that stored them (none of what Optuna
+            copied), in what the store gives back; None before.
 
     Raises:
         ValueError: a shape, a type or a number is not as above; the message names the field.
@@ -59,6 +61,8 @@ class Trials:
     seconds: FloatArray
     started: datetime
     finished: datetime
+    optimizer: str | None = None
+    launch: int | None = None
 
     def __post_init__(self) -> None:
         count = (np.size(self.value),)

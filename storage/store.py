@@ -1,31 +1,43 @@
 """The trial store: studies are declared, finished trials appended exactly once, and read back as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from search_spaces import SearchSpace, nearest_name
 from storage.attributes import (
+    LAUNCH,
     METRIC,
     PROVENANCE,
-    RECIPE,
     SPACE,
     SPEC,
+    About,
     attribute,
     declared_studies,
+    read_about,
+    set_attributes,
     shown_studies,
 )
 from storage.database import Database, open_database
-from storage.declare import Declaration, check_declared, check_recipes, declare, has_trials
+from storage.declare import (
+    Declaration,
+    check_declared,
+    check_free,
+    check_names,
+    check_recipes,
+    declare,
+    has_trials,
+)
 from storage.delete import delete_studies
-from storage.errors import StoreError, UnknownStudyError
+from storage.errors import OtherStudyError, StoreError, UnknownStudyError
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
 from storage.page import PageRequest, read_curve, read_one, read_page
 from storage.query import Selection, further_metrics, read_trials, read_values
+from storage.read import read_pages
 from storage.records import Trials, TuningRun
 from storage.runs import read_runs, replace_runs
 from storage.schema import OWN_TABLE, lock_all, own_trials
@@ -34,7 +46,7 @@ from storage.summaries import Summary, Version, read_studies, read_versions, sum
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Store", "StoreError", "Summary", "Version", "open_store"]
+__all__ = ["About", "Store", "StoreError", "Summary", "Version", "open_store"]
 
 
 def open_store(url: str, *, create: bool) -> "Store":
@@ -114,12 +126,20 @@ class Store:
         with self.database.reading() as connection:
             return check_recipes(connection, self.database, study, recipes)
 
-    def recipes(self, study: str) -> dict[str, dict[str, Any]]:
+    def about(self, study: str) -> About:
+        """Return what a study is: optimizers, space, metric, spec and recipes, all of one moment."""
+        with self.database.reading() as connection:
+            found = read_about(connection, self.database.tables, study)
+            if found is None:
+                self._optimizers(connection, study)  # raises
+                raise UnknownStudyError(f"{study} was deleted meanwhile: run the study again")
+            return found
+
+    def recipes(self, study: str) -> dict[str, Mapping[str, Any]]:
         """Return the recipe of every optimizer that the study has trials of or names; none where it is not stored."""
         with self.database.reading() as connection:
-            tables = self.database.tables
-            declared = declared_studies(connection, tables).get(study, {})
-            return {name: attribute(connection, tables, each, RECIPE) for name, each in declared.items()}
+            found = read_about(connection, self.database.tables, study)
+            return dict(found.recipes) if found else {}
 
     def has_trials(self, study: str) -> bool:
         """Whether there are trials or tuning runs of any of a study's optimizers; without, it may be declared anew."""
@@ -157,6 +177,18 @@ class Store:
             there = select(own.c.cell, own.c.seed).select_from(own_trials(self.database.tables))
             rows = connection.execute(there.where(own.c.study_id == study_id))
             return {(cell, seed) for cell, seed in rows}
+
+    def read(self, study: str, optimizer: str | None = None) -> Iterator[Trials]:
+        """Yield the stored trials of a study, or of one optimizer, as they went in, a bounded number at a time.
+
+        In the order in which they were stored, batches of one seed, launch, time and curve steps. A further metric that
+        some trials of a batch lack is NaN there. Trials that somebody else added through Optuna are left out.
+        """
+        for name in self.optimizers(study) if optimizer is None else [optimizer]:
+            with self.database.reading() as connection:
+                study_id = self._study_id(connection, study, name, hidden=True)
+            for page in read_pages(self.database, study_id, name):
+                yield from page
 
     def trials(self, study: str, optimizer: str | None = None, where: str | None = None) -> "DataFrame":
         """Return the stored trials of a study, or of one optimizer, that a filter selects.
@@ -277,6 +309,34 @@ class Store:
             )
             delete_studies(connection, OWN_TABLE, ids)
 
+    def rename(self, study: str, new: str) -> None:
+        """Give a study another name; what was kept about running it, under the old one, is dropped.
+
+        Raises:
+            StoreError: the name is taken or not allowed, or the store was opened for reading.
+        """
+        tables = self.database.tables
+        studies, attributes = tables["studies"], tables["study_user_attributes"]
+        with self.database.writing() as connection:
+            lock_all(connection)
+            self._optimizers(connection, study)  # raises when there is none
+            declared = declared_studies(connection, tables)
+            check_names(new, declared[study])
+            if new in declared:
+                raise OtherStudyError(f"{self.database.name} has a study {new!r} already: give another name")
+            names = [f"{new}/{optimizer}" for optimizer in declared[study]]
+            check_free(connection, self.database, names)
+            left = select(studies.c.study_id).where(studies.c.study_name.in_(names))  # without trials
+            delete_studies(connection, OWN_TABLE, connection.scalars(left).all())
+            for optimizer, study_id in declared[study].items():
+                here = studies.c.study_id == study_id
+                connection.execute(update(studies).where(here).values(study_name=f"{new}/{optimizer}"))
+                spec = attribute(connection, tables, study_id, SPEC)
+                if "name" in spec:
+                    set_attributes(connection, tables, study_id, {SPEC: {**spec, "name": new}})
+                kept = (attributes.c.study_id == study_id) & (attributes.c.key == LAUNCH)
+                connection.execute(delete(attributes).where(kept))
+
     def launches(self) -> dict[str, dict[str, Any]]:
         """Return what `set_launch` last kept of each study, for those where it was called."""
         with self.database.reading() as connection:
@@ -316,19 +376,21 @@ class Store:
 
     def spec(self, study: str) -> dict[str, Any]:
         """Return the spec that the study was last declared with."""
-        return dict(self._attribute(study, None, SPEC))
+        return dict(self.about(study).spec)
 
     def space(self, study: str) -> SearchSpace:
         """Return the search space of a study."""
-        return SearchSpace.from_table(self._attribute(study, None, SPACE))
+        return self.about(study).space
 
     def metric(self, study: str) -> str:
         """Return the name of the metric that a study minimizes."""
-        return str(self._attribute(study, None, METRIC))
+        return self.about(study).metric
 
     def provenance(self, study: str, optimizer: str) -> dict[str, Any]:
         """Return what an optimizer of a study was first launched with: versions, machine, data."""
-        return dict(self._attribute(study, optimizer, PROVENANCE)[0])
+        with self.database.reading() as connection:
+            study_id = self._study_id(connection, study, optimizer, hidden=True)
+            return dict(attribute(connection, self.database.tables, study_id, PROVENANCE)[0])
 
     def provenances(self, study: str, optimizer: str) -> list[dict[str, Any]]:
         """Return what each launch of an optimizer ran with, its number as ``launch``, and its ``trials``."""
@@ -340,13 +402,6 @@ class Store:
             rows = connection.execute(counted.where(own.c.study_id == study_id).group_by(own.c.launch))
             counts: dict[int | None, int] = {row[0]: row[1] for row in rows}
             return [{**each, "trials": counts.get(each["launch"], 0)} for each in made]
-
-    def _attribute(self, study: str, optimizer: str | None, key: str) -> Any:
-        """Return an attribute of an optimizer of a study; None for one that is the same for all of them."""
-        with self.database.reading() as connection:
-            first = next(iter(self._optimizers(connection, study)))
-            study_id = self._study_id(connection, study, optimizer or first, hidden=True)
-            return attribute(connection, self.database.tables, study_id, key)
 
     def _optimizers(self, connection: Connection, study: str) -> dict[str, int]:
         """Return the Optuna study id of each optimizer that a study's file names."""
@@ -372,14 +427,19 @@ class Store:
         return PageRequest(study, ids, axes, metric, metrics)
 
     def _locked(self, connection: Connection, study: str, optimizer: str) -> int:
+        """As `locked`; raises StoreError when it was declared with another recipe since this store did."""
+        study_id = self.locked(connection, study, optimizer)
+        if study in self._declared:
+            check_declared(connection, self.database.tables, study_id, self._declared[study][0], optimizer)
+        return study_id
+
+    def locked(self, connection: Connection, study: str, optimizer: str) -> int:
         """Return the Optuna study id of an optimizer, to which nobody else adds anything until the commit."""
         studies = self.database.tables["studies"]
         study_id = self._study_id(connection, study, optimizer, hidden=True)
         row = select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
         if connection.scalar(row) is None:
             raise UnknownStudyError(f"{study}/{optimizer} was deleted meanwhile: run the study again")
-        if study in self._declared:
-            check_declared(connection, self.database.tables, study_id, self._declared[study][0], optimizer)
         return study_id
 
     def _study_id(self, connection: Connection, study: str, optimizer: str, *, hidden: bool = False) -> int:

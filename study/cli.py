@@ -17,6 +17,7 @@ from study.shown import (
     DEFAULT_STORAGE,
     note,
     progress_bar,
+    show_copied,
     show_cost,
     show_cost_decision,
     show_decision,
@@ -58,6 +59,9 @@ Storage = Annotated[
     ),
 ]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study, or STUDY/OPTIMIZER.")]
+WholeStudy = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")]
+From = Annotated[str, typer.Argument(metavar="SRC", help="The database to read, a URL as for --storage.")]
+Into = Annotated[str, typer.Argument(metavar="DST", help="The database to write, a URL as for --storage.")]
 StudyNames = Annotated[list[str], typer.Argument(metavar="STUDY...", help="Studies, or STUDY/OPTIMIZER.")]
 Where = Annotated[
     str | None,
@@ -150,7 +154,7 @@ def run(
 
 @app.command()
 def launches(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.")],
+    study: WholeStudy,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Show how often a study was launched, when and with what; `trials --where "launch = 1"` shows one's trials."""
@@ -400,6 +404,90 @@ def import_trials(
     with open_store(storage, create=True) as store:
         new = keep(store, trials, name, optimizer)
     print(f"{name}/{optimizer}: {trials.in_words()} in {source}, {new:,} of them new")
+
+
+@app.command()
+def copy(
+    source: From,
+    target: Into,
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="[STUDY]...", help="Only these; all by default.")
+    ] = None,
+) -> None:
+    """Copy studies into another database, made if it is missing, where they can go on.
+
+    Killed at any moment, the same command goes on; it adds what the copy lacks. At the end both are compared.
+    """
+    from storage.copy import copy_study
+    from storage.store import open_store
+
+    with open_store(source, create=False) as here:
+        names = list(dict.fromkeys(studies or here.studies()["study"]))
+        for name in names:
+            here.optimizers(name)  # raises before a database is made
+        if not names:
+            note(f"{here.database.name} has no studies")
+            return
+        with open_store(target, create=True) as there:
+            for name in names:
+                with progress_bar(f"copying {name}") as on_progress:
+                    copied = copy_study(here, there, name, on_progress)
+                show_copied(name, copied)
+
+
+@app.command()
+def merge(source: From, target: Into, study: WholeStudy) -> None:
+    """Add a study to the one of its name in another database: its cells, seeds, optimizers, trials and tuning runs.
+
+    The recipes have to be the same. A cell and seed that both have stays as it is in DST.
+    """
+    from storage.copy import merge_study
+    from storage.store import open_store
+
+    with open_store(source, create=False) as here:
+        here.optimizers(study)  # raises before DST is touched
+        open_store(target, create=False).close()  # raises when there is none
+        with open_store(target, create=True) as there, progress_bar(f"merging {study}") as on_progress:
+            copied = merge_study(here, there, study, on_progress)
+    show_copied(study, copied)
+
+
+@app.command()
+def rename(
+    study: WholeStudy,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The name that it gets.")],
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Give a study another name. Its file has to be given that name, too, to go on with it."""
+    from storage.store import open_store
+
+    open_store(storage, create=False).close()  # raises when there is none
+    with open_store(storage, create=True) as store:
+        store.rename(study, new)
+    print(f"{study} is {new} now: write name = {new!r} in its study file")
+
+
+@app.command()
+def delete(
+    study: WholeStudy,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Delete a study with all its trials and tuning runs, for good."""
+    from storage.copy import foreign_trials
+    from storage.store import open_store
+
+    open_store(storage, create=False).close()  # raises when there is none
+    with open_store(storage, create=True) as store:
+        ours = sum(len(store.stored(study, each)) for each in store.about(study).recipes)
+        foreign, runs = foreign_trials(store, study), store.versions()[study].runs
+        others = f", {foreign:,} that others added through Optuna" if foreign else ""
+        what = f"{study}: {ours:,} trials{others}, {runs:,} tuning runs"
+        if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {what}?")):
+            note(f"{what}: nothing was deleted; --yes deletes them without asking")
+            raise typer.Exit(BAD_INPUT)
+        store.delete(study)
+    print(f"deleted {what}")
 
 
 @app.command()

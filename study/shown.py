@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from analysis.separability import Verdict
+    from storage.copy import Copied
     from storage.store import Store
     from study.running.drive import Report
     from study.spec import TuningSpec
@@ -45,6 +46,18 @@ def show_launches(study: str, store: Store) -> None:
         when = each.get("declared", each.get("imported", ""))
         rows.append((str(number), str(when), f"{each['trials']:,}", versions, str(processor)))
     show_table(("launch", "when", "trials", "versions", "processor"), rows)
+
+
+def show_copied(study: str, copied: Copied) -> None:
+    """What came of copying or merging a study, and what stayed behind."""
+    if copied.foreign:
+        note(f"{study}: {copied.foreign:,} trials that others added through Optuna have no seed: not copied")
+    for optimizer in copied.kept:
+        note(f"{study}/{optimizer}: some trials have other values there, which stay")
+    print(
+        f"{study}: {copied.new:,} trials and {copied.runs:,} tuning runs copied; verified: {copied.found}, "
+        f"{copied.before:,} of them there before"
+    )
 
 
 def show_plan(study: Study, storage: str) -> None:
@@ -245,11 +258,10 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 def diverged_shares(store: Store, study: str) -> dict[str, float]:
     """Of each optimizer's trials, without seeds that were added for a verdict."""
     from analysis.landscape import diverged_share
-    from analysis.stored import asked_seeds
 
-    asked = asked_seeds(store.spec(study))
-    where = None if asked is None else f"seed < {asked}"
-    return {each: diverged_share(store.trials(study, each, where)) for each in store.optimizers(study)}
+    about = store.about(study)
+    where = None if about.seeds is None else f"seed < {about.seeds}"
+    return {each: diverged_share(store.trials(study, each, where)) for each in about.optimizers}
 
 
 def write_rows(frame: pd.DataFrame, format: str) -> None:

@@ -20,7 +20,7 @@ from analysis.cost.replays import Asked, trials_to
 from analysis.cost.sequential import confidence_at, look_of, open_cells
 from analysis.errors import AnalysisError
 from analysis.estimate import CONFIDENCE
-from analysis.stored import Tell, asked_seeds, ignore
+from analysis.stored import Tell, ignore
 from analysis.suboptimality import check_suboptimality_target, trials_to_target
 from analysis.tuning_runs import loss_table
 from storage.store import Store
@@ -96,15 +96,15 @@ def study_costs(store: Store, question: Question, tell: Tell = ignore) -> StudyC
         else:
             unknown[optimizer] = why
             tell(f"note: no interval for {optimizer}: {why}")
-    space = store.space(study)
+    about = store.about(study)
     asked = [
-        Asked(space, tuner, question.budget, question.noise, question.repeats) for tuner in question.tuners
+        Asked(about.space, tuner, question.budget, question.noise, question.repeats)
+        for tuner in question.tuners
     ]
     made = curves_on_draws(tables, asked, target)
     costs = {key: cost_of(trials_to(each, target), each.shape[-1]) for key, each in made.items()}
     there = max((table.shape[1] for table in tables.values()), default=FEWEST_SEEDS)
-    asked_for = asked_seeds(store.spec(study)) or there
-    return StudyCosts(question, space.shape, asked_for, tables, costs, made, unknown)
+    return StudyCosts(question, about.space.shape, about.seeds or there, tables, costs, made, unknown)
 
 
 def why_unknown(table: FloatArray) -> str | None:

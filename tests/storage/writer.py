@@ -1,4 +1,4 @@
-"""A second process for the tests: ``writer.py URL ACTION FILE [NUMBER]``, each action a function below."""
+"""A second process for the tests: ``writer.py URL ACTION FILE [NUMBER|URL]``, each action a function below."""
 
 import sys
 import time
@@ -86,6 +86,26 @@ def hang(store: Store, marker: Path) -> None:
     store.append("digits", "adam", trials_of(store, 0, slice(None)))
 
 
+def copy(store: Store, marker: Path, target: str) -> None:
+    """Copy a study, five trials a transaction, and stop for good in the middle of the third one."""
+    import storage.read
+    from storage.copy import copy_study
+
+    storage.read.AT_ONCE = 5
+    seen = 0
+
+    def stop(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal seen
+        seen += "INSERT INTO trial_user_attributes" in statement
+        if seen == 3:
+            marker.touch()
+            time.sleep(600)
+
+    with open_store(target, create=True) as there:
+        event.listen(there.database.engine, "before_cursor_execute", stop)
+        copy_study(store, there, "digits")
+
+
 if __name__ == "__main__":
     url, action, path, *rest = sys.argv[1:]
     with open_store(url, create=True) as opened:
@@ -93,5 +113,7 @@ if __name__ == "__main__":
             race(opened, Path(path), int(rest[0]))
         elif action == "declare":
             declare(opened, Path(path), int(rest[0]))
+        elif action == "copy":
+            copy(opened, Path(path), rest[0])
         else:
             hang(opened, Path(path))

@@ -767,3 +767,43 @@ def test_a_port_that_is_taken(cli: Cli, url: str) -> None:
         code, _, err = cli("serve", "--storage", url, "--port", taken.getsockname()[1])
     assert code == 2
     assert "give another --host or --port" in err
+
+
+def test_copy_merge_rename_and_delete(cli: Cli, url: str, tmp_path: Path) -> None:
+    there = f"sqlite:///{tmp_path}/there.db"
+    code, _, err = cli("copy", url, there, "made-up", "other")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is no study 'other'" in err
+    code, _, err = cli("merge", url, there, "made-up")
+    assert (code, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "there.db").exists()
+    code, out, err = cli("copy", url, there)
+    assert (code, err) == (0, "")
+    assert out.startswith("made-up: 24 trials and 0 tuning runs copied; verified: 24 trials, checksum ")
+    for command in ("copy", "merge"):
+        again = cli(command, url, there, "made-up")[1]
+        assert again.startswith("made-up: 0 trials and 0 tuning runs copied; verified: 24 trials, checksum ")
+        assert again.endswith(", 24 of them there before\n")
+        code, _, err = cli(command, url, url, "made-up")
+        assert (code, err.count("\n"), "are one database" in err) == (2, 1, True)
+    assert cli("trials", "made-up", "--storage", there)[1] == cli("trials", "made-up", "--storage", url)[1]
+    assert cli("rename", "made-up", "mine", "--storage", there)[:2] == (
+        0,
+        "made-up is mine now: write name = 'mine' in its study file\n",
+    )
+    for command in (["rename", "made-up", "x"], ["delete", "made-up"]):
+        code, _, err = cli(*command, "--storage", there)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "there is no study 'made-up'" in err
+    code, out, err = cli("delete", "mine", "--storage", there)
+    assert (code, out, err) == (
+        2,
+        "",
+        "mine: 24 trials, 0 tuning runs: nothing was deleted; --yes deletes them without asking\n",
+    )
+    assert cli("delete", "mine", "--yes", "--storage", there)[:2] == (
+        0,
+        "deleted mine: 24 trials, 0 tuning runs\n",
+    )
+    with open_store(there, create=False) as store:
+        assert store.studies().empty

@@ -12,9 +12,9 @@ from typing_extensions import TypedDict
 from analysis.errors import AnalysisError
 from analysis.landscape import axis_names, best_along, landscape, mean_of_known
 from analysis.pairs import projected
-from analysis.stored import asked_seeds, stored_values
+from analysis.stored import stored_values
 from analysis.trained import untrained
-from storage.store import Store
+from storage.store import About, Store
 from study.service.answers.documents import BestDocument
 from study.service.answers.reads import best_document, nested, number, records
 
@@ -119,12 +119,13 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
     names: list[str] = []
     for name in request.names:
         study, _, optimizer = name.partition("/")
-        metrics.setdefault(store.metric(study), study)
+        about = store.about(study)
+        metrics.setdefault(about.metric, study)
         if len(metrics) > 1:
             said = ", ".join(f"{metric} ({of})" for metric, of in metrics.items())
             raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
-        for each in [optimizer] if optimizer else store.optimizers(study):
-            whole, expected = read_landscape(store, study, each)
+        for each in [optimizer] if optimizer else about.optimizers:
+            whole, expected = read_landscape(store, study, each, about)
             names += [axis for axis in axis_names(whole) if axis not in names]
             found.append(panel(study, each, whole, expected, request.axes))
     metric = next(iter(metrics))
@@ -138,24 +139,23 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
     }
 
 
-def read_landscape(store: Store, study: str, optimizer: str) -> tuple[xr.DataArray, int]:
+def read_landscape(store: Store, study: str, optimizer: str, about: About) -> tuple[xr.DataArray, int]:
     """An optimizer's landscape, without seeds when it has no trials yet, and how many seeds it will have."""
     import xarray as xr
 
-    space, metric = store.space(study), store.metric(study)
+    space = about.space
     frame = stored_values(store, study, optimizer)[optimizer]
-    wanted = asked_seeds(store.spec(study))
     if not frame.empty:
-        found = landscape(frame, space, metric)
-        return found, wanted or found.sizes["seed"]
+        found = landscape(frame, space, about.metric)
+        return found, about.seeds or found.sizes["seed"]
     coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
     empty = xr.DataArray(
         np.empty((0, *space.shape)),
         {"seed": np.empty(0, int), **coordinates},
         ("seed", *space.names),
-        attrs={"metric": metric},
+        attrs={"metric": about.metric},
     )
-    return empty, wanted or 0
+    return empty, about.seeds or 0
 
 
 def panel(

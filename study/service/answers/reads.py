@@ -14,11 +14,11 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.landscape import best_cell, landscape, mean_of_known
 from analysis.separability import Verdict, judge
-from analysis.stored import asked_seeds, stored_landscapes, stored_values
+from analysis.stored import stored_landscapes, stored_values
 from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, untrained
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
-from storage.store import Store, Version, open_store
+from storage.store import About, Store, Version, open_store
 from study.service.answers.cache import Answer, Cache
 from study.service.answers.documents import (
     AxisDocument,
@@ -167,21 +167,18 @@ def axes_of(space: SearchSpace) -> list[AxisDocument]:
 
 def landscapes(store: Store, study: str, optimizer: str | None, where: str | None) -> LandscapeDocument:
     """Mean, spread and number of seeds in every cell of each optimizer's landscape."""
-    space, metric, seeds = store.space(study), store.metric(study), asked_seeds(store.spec(study))
-    frames = stored_values(store, study, optimizer, where)
-    documents = [one_landscape(name, frame, space, metric, seeds) for name, frame in frames.items()]
-    return {"study": study, "metric": metric, "axes": axes_of(space), "optimizers": documents}
+    about, frames = store.about(study), stored_values(store, study, optimizer, where)
+    documents = [one_landscape(name, frame, about) for name, frame in frames.items()]
+    return {"study": study, "metric": about.metric, "axes": axes_of(about.space), "optimizers": documents}
 
 
-def one_landscape(
-    name: str, frame: pd.DataFrame, space: SearchSpace, metric: str, seeds: int | None
-) -> OptimizerLandscape:
-    best = None
+def one_landscape(name: str, frame: pd.DataFrame, about: About) -> OptimizerLandscape:
+    space, seeds, best = about.space, about.seeds, None
     if frame.empty:
         values = np.full((0, *space.shape), np.nan)
         present: list[int] = []
     else:
-        array = landscape(frame, space, metric)
+        array = landscape(frame, space, about.metric)
         values, present = array.values, array["seed"].values.tolist()
         best = best_document(array)
     mean, count = mean_of_known(values)

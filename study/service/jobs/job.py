@@ -18,7 +18,6 @@ import traceback
 from collections import deque
 from functools import partial
 
-from analysis.stored import asked_seeds
 from storage.errors import StoreError
 from storage.store import open_store
 from study.errors import is_ours
@@ -65,10 +64,8 @@ class Job:
             launch = store.launches().get(self.study, {})
             if self._is_over(launch):
                 return 130, "stopped before its turn, or run by another job"
-            seeds = asked_seeds(store.spec(self.study))
-            before = sum(
-                store.summary(self.study, each, seeds).trials for each in store.optimizers(self.study)
-            )
+            about = store.about(self.study)
+            before = sum(store.summary(self.study, each, about.seeds).trials for each in about.optimizers)
             store.set_launch(self.study, {"started": time.time(), "before": before})
         from study.running.drive import Report
         from study.running.run import run

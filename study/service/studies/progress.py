@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio.to_thread
 
-from analysis.stored import asked_seeds
 from analysis.trained import nothing_trained
 from storage.store import Store, Summary, Version
 from study.service.answers.cache import Answer
@@ -179,10 +178,11 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
             for name, after, upto in zip(names, since.last_trials, version.last_trials, strict=True)
         }
     else:
-        metric, seeds, cells = store.metric(study), asked_seeds(store.spec(study)), store.space(study).size
+        about = store.about(study)
+        metric, seeds, cells = about.metric, about.seeds, about.space.size
         summaries = {
             name: store.summary(study, name, seeds, upto=upto)
-            for name, upto in zip(store.optimizers(study), version.last_trials, strict=True)
+            for name, upto in zip(about.optimizers, version.last_trials, strict=True)
         }
     return Stored(metric, seeds, cells, summaries)
 
@@ -229,10 +229,11 @@ def time_left(stored: Stored, launch: Mapping[str, Any]) -> tuple[float | None, 
 
 def fixed_details(store: Store, study: str, launch: Mapping[str, Any]) -> dict[str, Any]:
     """What `StudyDetails` has beside the progress: it changes only with a launch."""
-    spec = dict(launch.get("spec") or store.spec(study))
+    about = store.about(study)
+    spec = dict(launch.get("spec") or about.spec)
     return {
-        "axes": axes_of(store.space(study)),
+        "axes": axes_of(about.space),
         "spec": spec,
         "toml": to_toml(spec),
-        "provenance": store.provenance(study, store.optimizers(study)[0]),
+        "provenance": store.provenance(study, about.optimizers[0]),
     }

@@ -1,0 +1,416 @@
+"""Studies from one database into another: what is missing there is added, a bounded number of trials at a time.
+
+What a killed copy left is a study with fewer trials; copying again adds the rest. At the end the trials that were added
+are read again on both sides and compared by their number and a checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, delete, func, select, text
+
+from search_spaces import Axis, SearchSpace
+from storage.attributes import (
+    METRIC,
+    OPTIMIZERS,
+    PROVENANCE,
+    RECIPE,
+    SPACE,
+    SPEC,
+    UNKNOWN,
+    About,
+    attribute,
+    declared_studies,
+    find_attribute,
+    read_about,
+)
+from storage.database import Database
+from storage.declare import check_free, delete_orphans, differences, set_declared
+from storage.errors import OtherStudyError, StoreError, one_line_errors
+from storage.insert import insert_trials
+from storage.optuna_api import create_studies
+from storage.read import read_pages
+from storage.records import Trials, TuningRun
+from storage.runs import read_runs, replace_runs
+from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all, own_trials
+from storage.sqlite_file import BUSY_TIMEOUT
+from storage.store import Store
+
+Cells = Collection[tuple[str, int]]
+Progress = Callable[[int, int], None]
+GROWS = ("name", "seeds", "optimizers", "space", "tuning", "device")
+"""Of a spec, what does not decide how its trials are trained."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """How many trials there are, and the sum of their hashes modulo 2**64, which does not depend on their order."""
+
+    trials: int = 0
+    checksum: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.trials:,} trials, checksum {self.checksum:016x}"
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        return Fingerprint(self.trials + other.trials, (self.checksum + other.checksum) % 2**64)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What came of copying or merging a study.
+
+    Attributes:
+        found: the trials of the source, read from it again at the end.
+        new: how many trials were new in the target.
+        runs: how many tuning runs were new there, or longer.
+        foreign: how many trials of the source have no seed, because somebody else added them: they were not copied.
+        before: how many of those that were found it had before.
+        kept: optimizers of which the target had trials with other values than the source; its own stay.
+    """
+
+    found: Fingerprint
+    new: int
+    runs: int
+    foreign: int
+    before: int
+    kept: tuple[str, ...]
+
+
+def quiet(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+def copy_study(source: Store, target: Store, study: str, on_progress: Progress = quiet) -> Copied:
+    """Copy a study with its trials, tuning runs, launches, spec and recipes, or what of these a copy lacks.
+
+    `on_progress(trials looked at, trials there are)` is called as they are copied.
+
+    Raises:
+        StoreError: the target has another study of the name, or trials of it with other values; it is the same
+            database; it was opened for reading; or what was copied is not read as it was.
+    """
+    check_different(source, target)
+    given = source.about(study)
+    with target.database.reading() as connection:
+        there = read_about(connection, target.database.tables, study)
+    if there is not None:
+        other = next(differences(_comparable(there), _comparable(given)), None)
+        if other:
+            raise OtherStudyError(
+                f"{target.database.name} has another study {study!r} ({other}): "
+                "`tunability merge` adds to it, `tunability rename` gives one of them another name"
+            )
+    return _transfer(source, target, study, there, given, on_progress, keep=False)
+
+
+def merge_study(source: Store, target: Store, study: str, on_progress: Progress = quiet) -> Copied:
+    """Add what a study has in one database to the study of that name in another: cells, seeds, optimizers, trials.
+
+    A cell and seed that both have stays as it is in the target.
+
+    Raises:
+        StoreError: the target has no such study, or one with another metric, other axes, another workload or another
+            recipe of an optimizer; it is the same database; it was opened for reading; or what was added is not read as
+            it was.
+    """
+    check_different(source, target)
+    given, there = source.about(study), target.about(study)
+    return _transfer(
+        source, target, study, there, merged(study, there, given), on_progress, keep=True, given=given
+    )
+
+
+def merged(study: str, there: About, given: About) -> About:
+    """What a study is when another is added to it. Raises StoreError where their trials are not comparable."""
+    unknown = {
+        name for each in (*there.recipes.values(), *given.recipes.values()) for name in each.get(UNKNOWN, ())
+    }
+    pairs: list[tuple[str, Any, Any]] = [
+        (f"{study}/{name}", there.recipes[name], given.recipes[name])
+        for name in there.recipes.keys() & given.recipes.keys()
+    ]
+    fixed = [{key: value for key, value in each.spec.items() if key not in GROWS} for each in (there, given)]
+    pairs += [(study, {"metric": there.metric, **fixed[0]}, {"metric": given.metric, **fixed[1]})]
+    for name, stored, added in pairs:
+        other = "; ".join(differences(stored, added, unknown=unknown))
+        if other:
+            raise OtherStudyError(
+                f"{name} was trained otherwise in the two databases ({other}): "
+                "`tunability rename` one of them and copy it"
+            )
+    if set(there.space.names) != set(given.space.names):
+        raise OtherStudyError(
+            f"{study} has the axes {', '.join(there.space.names)} there, {', '.join(given.space.names)} here: "
+            "`tunability rename` one of them and copy it"
+        )
+    space = SearchSpace(
+        _union(axis, given.space.axes[given.space.names.index(axis.name)]) for axis in there.space.axes
+    )
+    optimizers = tuple(dict.fromkeys([*there.optimizers, *given.optimizers]))
+    spec = dict(there.spec)
+    if "space" in spec:
+        spec["space"] = space.to_table()
+    if there.seeds is not None and given.seeds is not None:
+        spec["seeds"] = max(there.seeds, given.seeds)
+    if "optimizers" in spec:
+        entries = [
+            *given.spec.get("optimizers", ()),
+            *spec["optimizers"],
+        ]  # of two of a key, the one that is there
+        by_key = {_key(entry): entry for entry in entries}
+        spec["optimizers"] = [by_key[name] for name in optimizers if name in by_key]
+    return replace(
+        there,
+        optimizers=optimizers,
+        space=space,
+        spec=spec,
+        recipes={**given.recipes, **there.recipes},
+    )
+
+
+def check_different(source: Store, target: Store) -> None:
+    """Raise StoreError when both are one database."""
+    if _place(source.database) == _place(target.database):
+        raise StoreError(
+            f"{source.database.name} and {target.database.name} are one database: name two, or use `tunability rename`"
+        )
+
+
+def fingerprint(store: Store, study: str, optimizer: str, among: Cells) -> Fingerprint:
+    """The number and the checksum of an optimizer's trials in some cells, as `cell_key` writes them, and seeds."""
+    total = Fingerprint()
+    if among:
+        for trials in store.read(study, optimizer):
+            for key, number in zip(
+                ((cell, trials.seed) for cell in trials.cells()), _hashes(trials), strict=True
+            ):
+                if key in among:
+                    total += Fingerprint(1, number)
+    return total
+
+
+def foreign_trials(store: Store, study: str) -> int:
+    """How many trials of a study somebody else added through Optuna: they have no seed."""
+    tables = store.database.tables
+    own, trials = tables[OWN_TABLE], tables["trials"]
+    with store.database.reading() as connection:
+        ids = list(declared_studies(connection, tables).get(study, {}).values())
+        every = connection.scalar(select(func.count()).where(trials.c.study_id.in_(ids))) or 0
+        ours = select(func.count()).select_from(own_trials(tables)).where(own.c.study_id.in_(ids))
+        return every - (connection.scalar(ours) or 0)
+
+
+def _transfer(
+    source: Store,
+    target: Store,
+    study: str,
+    there: About | None,
+    wanted: About,
+    on_progress: Progress,
+    *,
+    keep: bool,
+    given: About | None = None,
+) -> Copied:
+    """Add to the target, which is `there`, what it lacks to be `wanted`; `keep` its trials that have other values."""
+    target.database.require_writable()
+    given = given or wanted
+    ours = {name: source.stored(study, name) for name in given.recipes}
+    theirs = {
+        name: target.stored(study, name) & cells
+        if there and name in there.recipes
+        else set[tuple[str, int]]()
+        for name, cells in ours.items()
+    }
+    common = {name: fingerprint(source, study, name, cells) for name, cells in theirs.items()}
+    kept = tuple(
+        name for name, cells in theirs.items() if fingerprint(target, study, name, cells) != common[name]
+    )
+    if kept and not keep:
+        raise OtherStudyError(
+            f"{study}/{kept[0]} has trials in {target.database.name} with other values than in "
+            f"{source.database.name}: `tunability rename` one of them, or `tunability merge` and keep those there"
+        )
+    launches, runs = _declare(source, target, study, there, wanted)
+    tables = target.database.tables
+    done, total, new = 0, sum(map(len, ours.values())), 0
+    on_progress(done, total)
+    for name in given.recipes:
+        with source.database.reading() as connection:
+            study_id = declared_studies(connection, source.database.tables)[study][name]
+        for page in read_pages(source.database, study_id, name):
+            with target.database.writing() as connection:
+                here = target.locked(connection, study, name)
+                space = SearchSpace.from_table(attribute(connection, tables, here, SPACE))
+                for trials in page:
+                    launch = None if trials.launch is None else launches.get(trials.launch)
+                    new += insert_trials(connection, tables, here, _reaching(space, trials), trials, launch)
+            done += sum(map(len, page))
+            on_progress(done, total)
+    found = Fingerprint()
+    for name, cells in ours.items():
+        added = cells - theirs[name]
+        sent, arrived = (fingerprint(store, study, name, added) for store in (source, target))
+        if sent != arrived:
+            raise StoreError(
+                f"{study}/{name} was copied, but what is read from {target.database.name} is not what it was: "
+                f"{arrived} there, {sent} in {source.database.name}; delete the copy and make another"
+            )
+        found += common[name] + sent
+    return Copied(found, new, runs, foreign_trials(source, study), sum(map(len, theirs.values())), kept)
+
+
+def _declare(
+    source: Store, target: Store, study: str, there: About | None, wanted: About
+) -> tuple[dict[int, int], int]:
+    """Make the target's study what it is to be, launches and tuning runs too, in one transaction.
+
+    Returns the target's number of each launch of the source, and how many tuning runs were new.
+    """
+    runs: dict[str, list[TuningRun]] = {}
+    made: dict[str, list[dict[str, Any]]] = {}
+    copied: dict[str, dict[str, Any]] = {}
+    with source.database.reading() as connection:
+        tables = source.database.tables
+        for name, study_id in declared_studies(connection, tables)[study].items():
+            runs[name] = read_runs(connection, tables, study_id)
+            made[name] = attribute(connection, tables, study_id, PROVENANCE)
+            copied[name] = {
+                key: attribute(connection, tables, study_id, key) for key in (SPACE, METRIC, RECIPE)
+            }
+    database, tables = target.database, target.database.tables
+    names = {name: f"{study}/{name}" for name in wanted.recipes if there is None or name not in there.recipes}
+    with database.reading() as connection:
+        check_free(connection, database, names.values())
+    if names:
+        with one_line_errors(database.name):
+            create_studies(database.engine.url, list(names.values()), wanted.metric, timeout=BUSY_TIMEOUT)
+    with database.writing() as connection:
+        lock_all(connection)
+        delete_orphans(connection, tables)
+        check_free(connection, database, names.values())
+        ids = declared_studies(connection, tables).get(study, {}) | _ids(connection, database, names)
+        if read_about(connection, tables, study) != there or not wanted.recipes.keys() <= ids.keys():
+            raise StoreError(f"{study} was changed in {database.name} meanwhile: try again")
+        fresh = [ids[name] for name in names]  # SQLite gives the id of a deleted study to the next one
+        connection.execute(delete(tables[RUNS_TABLE]).where(tables[RUNS_TABLE].c.study_id.in_(fresh)))
+        stored = {
+            name: find_attribute(connection, tables, ids[name], PROVENANCE) or [] for name in wanted.recipes
+        }
+        launches = _numbers(
+            _by_number(each for some in stored.values() for each in some),
+            _by_number(each for some in made.values() for each in some),
+        )
+        new = 0
+        for name in wanted.recipes:
+            values = {SPEC: wanted.spec, OPTIMIZERS: list(wanted.optimizers)}
+            if name in names:
+                values |= copied[name]
+            if name in wanted.optimizers:
+                values[SPACE] = wanted.space.to_table()
+            added = [{**each, "launch": launches[each["launch"]]} for each in made.get(name, [])]
+            union = [*stored[name], *(each for each in added if each not in stored[name])]
+            union.sort(key=lambda each: int(each["launch"]))
+            set_declared(connection, tables, ids[name], values, {PROVENANCE: union})
+            new += replace_runs(connection, tables, ids[name], runs.get(name, []))
+    return launches, new
+
+
+def _numbers(stored: Mapping[int, Any], made: Mapping[int, Any]) -> dict[int, int]:
+    """The target's number of each launch of the source: that of the same launch, or the next."""
+    numbers = {number: number for number, each in made.items() if stored.get(number, each) == each}
+    for number, each in made.items():
+        if number not in numbers:
+            same = (n for n, other in stored.items() if other == each and n not in numbers.values())
+            numbers[number] = next(same, 1 + max([*stored, *numbers.values(), -1]))
+    return numbers
+
+
+def _by_number(launches: Iterable[Mapping[str, Any]]) -> dict[int, Any]:
+    """What each launch ran with, by its number."""
+    return {
+        each["launch"]: {key: value for key, value in each.items() if key != "launch"} for each in launches
+    }
+
+
+def _ids(connection: Connection, database: Database, names: Mapping[str, str]) -> dict[str, int]:
+    studies = database.tables["studies"]
+    query = select(studies.c.study_name, studies.c.study_id)
+    found = {
+        row[0]: row[1] for row in connection.execute(query.where(studies.c.study_name.in_(names.values())))
+    }
+    return {name: found[full] for name, full in names.items() if full in found}
+
+
+def _comparable(about: About) -> dict[str, Any]:
+    """What has to agree for one study to be the other's copy, as JSON types."""
+    return {
+        "optimizers": list(about.optimizers),
+        "space": about.space.to_table(),
+        "metric": about.metric,
+        "spec": about.spec,
+        "recipes": about.recipes,
+    }
+
+
+def _union(axis: Axis, other: Axis) -> Axis:
+    if axis == other:
+        return axis
+    if not (axis.is_grid and other.is_grid):
+        raise OtherStudyError(
+            f"axis {axis.name!r} is continuous and not the same in both: nothing was merged"
+        )
+    return Axis(axis.name, {*axis.values, *other.values}, scale=axis.scale)
+
+
+def _key(entry: Any) -> str:
+    """What a study calls an optimizer of its spec."""
+    return entry if isinstance(entry, str) else str(entry.get("label") or entry["name"])
+
+
+def _reaching(space: SearchSpace, trials: Trials) -> SearchSpace:
+    """A space whose axes reach all trials: a study may have had cells that its file does not name any longer."""
+    axes = []
+    for axis in space.axes:
+        low, high = (float(end(trials.hyperparameters[axis.name])) for end in (np.min, np.max))
+        if low < axis.low or high > axis.high:
+            low, high = min(low, axis.low), max(high, axis.high)
+            axis = Axis(axis.name, low=low, high=high, scale=axis.scale if low > 0 else "linear")
+        axes.append(axis)
+    return SearchSpace(axes)
+
+
+def _hashes(trials: Trials) -> list[int]:
+    """A hash of each trial, of all but its launch; -0.0 as 0.0, as SQLite stores it."""
+    moments = [moment.isoformat().encode() for moment in (trials.started, trials.finished)]
+    numbers = np.column_stack([trials.value, trials.seconds, trials.diverged_at, trials.curve]) + 0.0
+    shared = b"|".join([str(trials.seed).encode(), *moments, trials.curve_steps.astype("<i8").tobytes()])
+    hashes = []
+    for lane, cell in enumerate(trials.cells()):
+        finite = {
+            name: column[lane] + 0.0 for name, column in trials.metrics.items() if np.isfinite(column[lane])
+        }
+        metrics = ",".join(f"{name}={float(finite[name])!r}" for name in sorted(finite))
+        parts = [cell.encode(), metrics.encode(), shared, numbers[lane].astype("<f8").tobytes()]
+        digest = hashlib.blake2b(b"|".join(parts), digest_size=8).digest()
+        hashes.append(int.from_bytes(digest, "little"))
+    return hashes
+
+
+def _place(database: Database) -> tuple[Any, ...]:
+    """What two URLs of one database have in common."""
+    with database.reading() as connection:
+        if database.engine.dialect.name == "sqlite":
+            ((_, _, file), *_) = connection.execute(text("PRAGMA database_list")).all()
+            found = Path(file).stat()
+            return found.st_dev, found.st_ino
+        query = text(
+            "SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()"
+        )
+        return tuple(connection.execute(query).one())
