@@ -87,7 +87,7 @@ def stored_landscapes(
                 said = nothing_trained_in(frame)
                 panels[label].attrs |= {UNTRAINED: said} if said else {}
                 continue
-            grid = occurring_space(space, frame) if where and len(frame) else about.space
+            grid = occurring_space(about.space, frame) if where and len(frame) else about.space
             values = landscape(frame, grid, about.metric).assign_attrs({ASKED: about.seeds})
             panels[label] = values
     return panels
