@@ -431,14 +431,14 @@ def test_a_module_may_change_until_the_first_trial(tmp_path: Path, monkeypatch: 
     spec = small(optimizers=["until_then:RULE"], space={"alpha": [0.1, 0.2]}, seeds=1)
     with open_store(url := f"sqlite:///{tmp_path}/t.db", create=True) as store:
         run_declare(spec, store)
-        first = store.provenance(spec.name, "until_then:RULE")["sources"]
+        first = store.recipes(spec.name)["until_then:RULE"]["sources"]
         module.write_text(OWN_RULE + "# a comment\n")
         todo = stored_plan(spec, url, 1)
         assert todo is not None
         assert todo.trials == 2
         run_declare(spec, store)
-        assert store.provenance(spec.name, "until_then:RULE")["sources"] != first
+        assert store.recipes(spec.name)["until_then:RULE"]["sources"] != first
     train_one_block(spec, url)
     module.write_text(OWN_RULE)
-    with pytest.raises(StoreError, match="another source of until_then:RULE"):
+    with pytest.raises(StoreError, match="another recipe .sources.until_then:RULE = "):
         stored_plan(spec, url, 1)
