@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table, and_, case, func, select
 
-from storage.attributes import IDENTITY, METRIC, attribute, declared_studies
+from storage.attributes import IDENTITY, METRIC, attribute, declared_studies, shown_studies
 from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
     made = select(attributes.c.study_id, attributes.c.value_json).where(attributes.c.key == IDENTITY)
     identities = {row.study_id: row.value_json for row in connection.execute(made)}
     versions = {}
-    for study, optimizers in declared_studies(connection, tables).items():
+    for study, optimizers in shown_studies(connection, tables).items():
         ids = tuple(optimizers.values())
         lasts = tuple(connection.scalar(last.where(trials.c.study_id == each)) or 0 for each in ids)
         of_study = tuned.where(runs.c.study_id.in_(ids))

@@ -440,5 +440,5 @@ def test_a_module_may_change_until_the_first_trial(tmp_path: Path, monkeypatch: 
         assert store.recipes(spec.name)["until_then:RULE"]["sources"] != first
     train_one_block(spec, url)
     module.write_text(OWN_RULE)
-    with pytest.raises(StoreError, match="another recipe .sources.until_then:RULE = "):
+    with pytest.raises(StoreError, match=r"another recipe .sources.until_then:RULE = "):
         stored_plan(spec, url, 1)

@@ -167,3 +167,13 @@ def test_how_a_job_ended_is_kept(
         assert Job("other", "small", url).run() == 130  # it is not this job's study
         assert store.launches()["small"]["ended"] == ended
     assert ("Traceback" in capfd.readouterr().err) == (code == 1)
+
+
+def test_what_a_file_no_longer_names_is_not_shown(client: TestClient, url: str) -> None:
+    with open_store(url, create=True) as store:
+        space, spec = store.space("small"), store.spec("small")
+        store.declare("small", {"avagrad": {}}, space=space, metric="error", spec=spec, provenance={})
+        assert len(store.versions()["small"].last_trials) == 1
+    found = client.get("/api/v1/studies/small").json()
+    assert [each["name"] for each in found["optimizers"]] == ["avagrad"]
+    assert found["optimizers"][0]["trials"] == 50
