@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.advice import Advice, advise
 from analysis.errors import AnalysisError
-from analysis.estimate import Estimate, over_draws
+from analysis.estimate import CONFIDENCE, Estimate, over_draws
 from analysis.interaction import interaction_share, sobol_indices
 from analysis.landscape import axis_names
 from analysis.pairs import own_unit, pair_of, positions
@@ -164,7 +164,7 @@ def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str) 
     axis_of = {axis.name: axis for axis in surrogate.observations.space.axes}
     each = [draws.isel(seed=[place]) for place in range(draws.sizes["seed"])]
     lost = np.array([regrets(draw.values)[0] for draw in each])
-    low, high = np.quantile(lost, [0.025, 0.975], axis=0)
+    low, high = np.quantile(lost, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     labels = pair[second].values
     tables = {"estimate": lost.mean(axis=0), "low": low, "high": high}
     least = draws.values.reshape(len(each), -1).argmin(axis=1)

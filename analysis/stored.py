@@ -79,15 +79,20 @@ def stored_landscapes(
         for each in frames.keys() - found.keys():
             tell(f"no trials of {study}/{each}: left out")
         for each, frame in found.items():
-            label = each if len(names) == 1 else f"{study}/{each}"
-            if not about.space.is_grid:
-                panels[label] = surrogate_landscape(
-                    Observations.of_trials(frame, about.space, about.metric), f"{study}/{each}"
-                )
-                said = nothing_trained_in(frame)
-                panels[label].attrs |= {UNTRAINED: said} if said else {}
-                continue
-            grid = occurring_space(about.space, frame) if where and len(frame) else about.space
-            values = landscape(frame, grid, about.metric).assign_attrs({ASKED: about.seeds})
-            panels[label] = values
+            narrow = where and len(frame) and about.space.is_grid
+            grid = occurring_space(about.space, frame) if narrow else about.space
+            values = landscape_of(frame, grid, about.metric, f"{study}/{each}")
+            panels[each if len(names) == 1 else f"{study}/{each}"] = values.assign_attrs({ASKED: about.seeds})
     return panels
+
+
+def landscape_of(trials: pd.DataFrame, space: SearchSpace, metric: str, name: str = "") -> xr.DataArray:
+    """The landscape of one optimizer's trials on a grid; of scattered ones a surrogate's, over the first two axes.
+
+    Raises AnalysisError as `analysis.landscape.landscape` and `analysis.surrogate.fit_surrogate`.
+    """
+    if space.is_grid:
+        return landscape(trials, space, metric)
+    values = surrogate_landscape(Observations.of_trials(trials, space, metric), name)
+    said = nothing_trained_in(trials)
+    return values.assign_attrs({UNTRAINED: said} if said else {})

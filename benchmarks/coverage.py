@@ -53,18 +53,22 @@ BAND_TRIALS = (5, 10, 20, 50)
 
 @dataclass(frozen=True)
 class Truth:
-    """A landscape that is known: expected metric of N cells, and seeds (N, S) drawn for studies and for runs."""
+    """A landscape that is known: expected metric of N cells, and seeds (N, S) drawn for studies and for runs.
+
+    At most `most` studies are cut from them at once.
+    """
 
     name: str
     space: SearchSpace
     levels: FloatArray
     seeds: FloatArray
+    most: int = 1000
 
     def studies(self, seeds: int, shuffles: int) -> Iterator[FloatArray]:
         """Disjoint studies (N, seeds), `shuffles` times over."""
         for shuffle in range(shuffles):
             order = np.random.default_rng(shuffle).permutation(self.seeds.shape[1])
-            for start in range(0, len(order) - seeds + 1, seeds):
+            for start in range(0, len(order) - seeds + 1, seeds)[: self.most]:
                 yield self.seeds[:, order[start : start + seeds]]
 
 
@@ -99,7 +103,8 @@ def synthetic(noise: float, studies: int, seeds: int) -> list[Truth]:
         count = max(studies * seeds, 200)
         shocks = noise * source.standard_normal((space.size, count))
         shared = SHARED_NOISE * source.standard_normal(count)
-        made.append(Truth(f"{name}, noise {noise:g}", space, levels, levels[:, None] + shocks + shared))
+        losses = levels[:, None] + shocks + shared
+        made.append(Truth(f"{name}, noise {noise:g}", space, levels, losses, studies))
     return made
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, insert, select
 
 from search_spaces import SearchSpace
+from storage.errors import StoreError
 
 # User attributes of an Optuna study that say what it is; the prefix keeps clear of a user's own.
 SPEC, SPACE, METRIC, OPTIMIZERS, RECIPE, PROVENANCE, IDENTITY, LAUNCH = (
@@ -95,18 +96,24 @@ def shown_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[s
 
     Trials of optimizers that were in an earlier file only are still stored.
     """
+    attributes = tables["study_user_attributes"]
+    listed = select(attributes.c.study_id, attributes.c.value_json).where(attributes.c.key == OPTIMIZERS)
+    names = {row.study_id: row.value_json for row in connection.execute(listed)}
     shown = {}
     for study, declared in declared_studies(connection, tables).items():
-        named = attribute(connection, tables, next(iter(declared.values())), OPTIMIZERS)
+        named = json.loads(names[next(iter(declared.values()))])
         shown[study] = {name: declared[name] for name in named if name in declared}
     return shown
 
 
 def attribute(connection: Connection, tables: Mapping[str, Table], study_id: int, key: str) -> Any:
     """Return one of the attributes above of a declared study."""
-    attributes = tables["study_user_attributes"]
-    found = select(attributes.c.value_json).where(attributes.c.study_id == study_id, attributes.c.key == key)
-    return json.loads(connection.scalars(found).one())
+    value = find_attribute(connection, tables, study_id, key)
+    if value is None:
+        raise StoreError(
+            f"study {study_id} lacks {key}: it was deleted meanwhile, or changed by somebody else"
+        )
+    return value
 
 
 def find_attribute(connection: Connection, tables: Mapping[str, Table], study_id: int, key: str) -> Any:

@@ -6,9 +6,8 @@ are read again on both sides and compared by their number and a checksum.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from storage.attributes import (
     RECIPE,
     SPACE,
     SPEC,
-    UNKNOWN,
     About,
     attribute,
     declared_studies,
@@ -33,6 +31,7 @@ from storage.attributes import (
 from storage.database import Database
 from storage.declare import check_free, delete_orphans, differences, set_declared
 from storage.errors import OtherStudyError, StoreError, one_line_errors
+from storage.fingerprint import Fingerprint, fingerprint
 from storage.insert import insert_trials
 from storage.optuna_api import create_studies
 from storage.read import read_pages
@@ -41,25 +40,9 @@ from storage.runs import read_runs, replace_runs
 from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all, own_trials
 from storage.sqlite_file import BUSY_TIMEOUT
 from storage.store import Store
+from storage.union import merged
 
-Cells = Collection[tuple[str, int]]
 Progress = Callable[[int, int], None]
-GROWS = ("name", "seeds", "optimizers", "space", "tuning", "device")
-"""Of a spec, what does not decide how its trials are trained."""
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """How many trials there are, and the sum of their hashes modulo 2**64, which does not depend on their order."""
-
-    trials: int = 0
-    checksum: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.trials:,} trials, checksum {self.checksum:016x}"
-
-    def __add__(self, other: Fingerprint) -> Fingerprint:
-        return Fingerprint(self.trials + other.trials, (self.checksum + other.checksum) % 2**64)
 
 
 @dataclass(frozen=True)
@@ -127,73 +110,12 @@ def merge_study(source: Store, target: Store, study: str, on_progress: Progress 
     )
 
 
-def merged(study: str, there: About, given: About) -> About:
-    """What a study is when another is added to it. Raises StoreError where their trials are not comparable."""
-    unknown = {
-        name for each in (*there.recipes.values(), *given.recipes.values()) for name in each.get(UNKNOWN, ())
-    }
-    pairs: list[tuple[str, Any, Any]] = [
-        (f"{study}/{name}", there.recipes[name], given.recipes[name])
-        for name in there.recipes.keys() & given.recipes.keys()
-    ]
-    fixed = [{key: value for key, value in each.spec.items() if key not in GROWS} for each in (there, given)]
-    pairs += [(study, {"metric": there.metric, **fixed[0]}, {"metric": given.metric, **fixed[1]})]
-    for name, stored, added in pairs:
-        other = "; ".join(differences(stored, added, unknown=unknown))
-        if other:
-            raise OtherStudyError(
-                f"{name} was trained otherwise in the two databases ({other}): "
-                "`tunability rename` one of them and copy it"
-            )
-    if set(there.space.names) != set(given.space.names):
-        raise OtherStudyError(
-            f"{study} has the axes {', '.join(there.space.names)} there, {', '.join(given.space.names)} here: "
-            "`tunability rename` one of them and copy it"
-        )
-    space = SearchSpace(
-        _union(axis, given.space.axes[given.space.names.index(axis.name)]) for axis in there.space.axes
-    )
-    optimizers = tuple(dict.fromkeys([*there.optimizers, *given.optimizers]))
-    spec = dict(there.spec)
-    if "space" in spec:
-        spec["space"] = space.to_table()
-    if there.seeds is not None and given.seeds is not None:
-        spec["seeds"] = max(there.seeds, given.seeds)
-    if "optimizers" in spec:
-        entries = [
-            *given.spec.get("optimizers", ()),
-            *spec["optimizers"],
-        ]  # of two of a key, the one that is there
-        by_key = {_key(entry): entry for entry in entries}
-        spec["optimizers"] = [by_key[name] for name in optimizers if name in by_key]
-    return replace(
-        there,
-        optimizers=optimizers,
-        space=space,
-        spec=spec,
-        recipes={**given.recipes, **there.recipes},
-    )
-
-
 def check_different(source: Store, target: Store) -> None:
     """Raise StoreError when both are one database."""
     if _place(source.database) == _place(target.database):
         raise StoreError(
             f"{source.database.name} and {target.database.name} are one database: name two, or use `tunability rename`"
         )
-
-
-def fingerprint(store: Store, study: str, optimizer: str, among: Cells) -> Fingerprint:
-    """The number and the checksum of an optimizer's trials in some cells, as `cell_key` writes them, and seeds."""
-    total = Fingerprint()
-    if among:
-        for trials in store.read(study, optimizer):
-            for key, number in zip(
-                ((cell, trials.seed) for cell in trials.cells()), _hashes(trials), strict=True
-            ):
-                if key in among:
-                    total += Fingerprint(1, number)
-    return total
 
 
 def foreign_trials(store: Store, study: str) -> int:
@@ -359,21 +281,6 @@ def _comparable(about: About) -> dict[str, Any]:
     }
 
 
-def _union(axis: Axis, other: Axis) -> Axis:
-    if axis == other:
-        return axis
-    if not (axis.is_grid and other.is_grid):
-        raise OtherStudyError(
-            f"axis {axis.name!r} is continuous and not the same in both: nothing was merged"
-        )
-    return Axis(axis.name, {*axis.values, *other.values}, scale=axis.scale)
-
-
-def _key(entry: Any) -> str:
-    """What a study calls an optimizer of its spec."""
-    return entry if isinstance(entry, str) else str(entry.get("label") or entry["name"])
-
-
 def _reaching(space: SearchSpace, trials: Trials) -> SearchSpace:
     """A space whose axes reach all trials: a study may have had cells that its file does not name any longer."""
     axes = []
@@ -384,23 +291,6 @@ def _reaching(space: SearchSpace, trials: Trials) -> SearchSpace:
             axis = Axis(axis.name, low=low, high=high, scale=axis.scale if low > 0 else "linear")
         axes.append(axis)
     return SearchSpace(axes)
-
-
-def _hashes(trials: Trials) -> list[int]:
-    """A hash of each trial, of all but its launch; -0.0 as 0.0, as SQLite stores it."""
-    moments = [moment.isoformat().encode() for moment in (trials.started, trials.finished)]
-    numbers = np.column_stack([trials.value, trials.seconds, trials.diverged_at, trials.curve]) + 0.0
-    shared = b"|".join([str(trials.seed).encode(), *moments, trials.curve_steps.astype("<i8").tobytes()])
-    hashes = []
-    for lane, cell in enumerate(trials.cells()):
-        finite = {
-            name: column[lane] + 0.0 for name, column in trials.metrics.items() if np.isfinite(column[lane])
-        }
-        metrics = ",".join(f"{name}={float(finite[name])!r}" for name in sorted(finite))
-        parts = [cell.encode(), metrics.encode(), shared, numbers[lane].astype("<f8").tobytes()]
-        digest = hashlib.blake2b(b"|".join(parts), digest_size=8).digest()
-        hashes.append(int.from_bytes(digest, "little"))
-    return hashes
 
 
 def _place(database: Database) -> tuple[Any, ...]:

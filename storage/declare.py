@@ -141,13 +141,12 @@ def declare(database: Database, declaration: Declaration) -> int:
 
 def check_recipes(
     connection: Connection, database: Database, study: str, recipes: Mapping[str, Mapping[str, Any]]
-) -> bool:
-    """Whether the study is stored. Raises OtherStudyError if trials of an optimizer are stored with another recipe."""
+) -> None:
+    """Raise OtherStudyError if trials of an optimizer are stored with another recipe."""
     declared = declared_studies(connection, database.tables).get(study, {})
     for optimizer, study_id in declared.items():
         if optimizer in recipes:
             _other_recipe(connection, database, study, optimizer, study_id, recipes[optimizer])
-    return bool(declared)
 
 
 def check_declared(

@@ -14,6 +14,7 @@ from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
 from storage.records import FloatArray, IntArray, Trials
 from storage.store import Store
+from storage.union import union
 
 FILLED = 0.5
 """Points are a grid if more than this share of all combinations of their values occurs, else they are scattered."""
@@ -121,7 +122,9 @@ def seeds_of(trials: ForeignTrials, space: SearchSpace) -> IntArray:
 
 
 def import_trials(store: Store, trials: ForeignTrials, study: str, optimizer: str) -> int:
-    """Store them as one optimizer of a study; return how many are new. A failed import leaves nothing of a new study.
+    """Store them as one optimizer of a study; return how many are new.
+
+    A failed import leaves no trial, and nothing of a new study.
 
     A metric that is not finite is stored as the worst finite one, as a diverged trial. One to be maximised is stored
     negated, under the name ``negated_METRIC``.
@@ -135,7 +138,7 @@ def import_trials(store: Store, trials: ForeignTrials, study: str, optimizer: st
     batches = list(_batches(trials, seeds_of(trials, space)))
     there = store.recipes(study)
     if there and not space.is_grid and not store.space(study).is_grid:
-        space = _around(space, store.space(study))
+        space = union(study, store.space(study), space)
     # scattered points may be followed by others
     points = space.to_table() if space.is_grid else list(space.names)
     recipe = {"imported": True, "metric": metric, "space": points}
@@ -153,21 +156,11 @@ def import_trials(store: Store, trials: ForeignTrials, study: str, optimizer: st
         },
     )
     try:
-        return sum(store.append(study, optimizer, batch) for batch in batches)
+        return store.append(study, optimizer, *batches)
     except BaseException:
         if not there:
             store.delete(study)
         raise
-
-
-def _around(space: SearchSpace, stored: SearchSpace) -> SearchSpace:
-    """Continuous axes as wide as in either space. Raises StoreError when they have other axes."""
-    if space.names != stored.names:
-        raise StoreError(f"the study has the axes {', '.join(stored.names)}, not {', '.join(space.names)}")
-    return SearchSpace(
-        Axis(axis.name, low=min(axis.low, other.low), high=max(axis.high, other.high), scale=axis.scale)
-        for axis, other in zip(space.axes, stored.axes, strict=True)
-    )
 
 
 def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:

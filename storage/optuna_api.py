@@ -14,6 +14,8 @@ from storage.errors import StoreError
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
+NOT_FINITE = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}
+"""Kinds of values of learning curves that Optuna writes beside NULL."""
 METRIC_NAMES = "study:metric_names"
 """The key under which Optuna keeps the names of a study's metrics."""
 
@@ -50,6 +52,11 @@ def set_metric_name(connection: Connection, study_ids: Sequence[int], metric: st
     attributes = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))
     named = attributes.c.study_id.in_(study_ids) & (attributes.c.key == METRIC_NAMES)
     connection.execute(update(attributes).where(named).values(value_json=json.dumps([metric])))
+
+
+def curve_value(value: float, kind: str) -> float:
+    """Return a value of a learning curve from its two columns."""
+    return NOT_FINITE.get(kind, value)
 
 
 def distribution_json(axis: Axis) -> str:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from search_spaces import nearest_name
 from storage.errors import PageError
+from storage.optuna_api import curve_value
 from storage.query import as_frame
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
@@ -108,8 +109,7 @@ def read_curve(connection: Connection, tables: Mapping[str, Table], trial_id: in
         .where(curves.c.trial_id == trial_id)
         .order_by(curves.c.step)
     )
-    special = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}
-    return [(step, special.get(kind, value)) for step, value, kind in rows]
+    return [(step, curve_value(value, kind)) for step, value, kind in rows]
 
 
 def _rows(

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Double, String, Ta
 from sqlalchemy.sql import FromClause
 
 from storage.errors import StoreError
-from storage.records import OWN_COLUMNS
+from storage.records import OWN_COLUMNS, cell_of
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -104,11 +104,7 @@ def read_values(
     ).all()
     texts, seeds, found, diverged = zip(*rows, strict=True) if rows else ((), (), (), ())
     places, cells = pd.factorize(pd.Series(texts, dtype="object"))
-    # `cell_key` writes numbers so that they read back exactly
-    read = [
-        {name: float(number) for name, number in (part.split("=") for part in cell.split(","))}
-        for cell in cells
-    ]
+    read = [cell_of(cell) for cell in cells]
     columns = {
         axis: pd.Series([cell[axis] for cell in read], dtype="float64").to_numpy()[places] for axis in axes
     }

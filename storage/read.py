@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Table, and_, select
 
 from storage.attributes import SPACE, attribute
 from storage.database import Database
-from storage.records import Trials
+from storage.optuna_api import curve_value
+from storage.records import Trials, cell_of
 from storage.schema import OWN_TABLE, own_trials
 
 AT_ONCE = 1_000
 """Trials that are read together, in a transaction of their own."""
-NOT_FINITE = {"NAN": np.nan, "INF_POS": np.inf, "INF_NEG": -np.inf}
 
 Curve = tuple[tuple[int, ...], list[float]]
 
@@ -82,7 +82,7 @@ def _curves(connection: Connection, tables: Mapping[str, Table], rows: Sequence[
     curves = {}
     for trial_id, group in groupby(points, lambda point: point[0]):
         steps, values = zip(
-            *((step, NOT_FINITE.get(kind, value)) for _, step, value, kind in group), strict=True
+            *((step, curve_value(value, kind)) for _, step, value, kind in group), strict=True
         )
         curves[trial_id] = (steps, list(values))
     return curves
@@ -112,15 +112,14 @@ def _batch(
 ) -> Trials:
     seed, launch, started, finished, steps = key
     ids = [row.trial_id for row in rows]
-    # `cell_key` writes numbers so that they read back exactly
-    cells = [dict(part.split("=") for part in row.cell.split(",")) for row in rows]
+    cells = [cell_of(row.cell) for row in rows]
 
     def column(name: str, default: float = np.nan) -> list[float]:
         return [attributes[each].get(name, default) for each in ids]
 
     metrics = {name for each in ids for name in attributes[each]} - {"seed", "seconds", "diverged_at"}
     return Trials(
-        hyperparameters={axis: np.array([float(cell[axis]) for cell in cells]) for axis in axes},
+        hyperparameters={axis: np.array([cell[axis] for cell in cells]) for axis in axes},
         seed=seed,
         value=np.array([row.value for row in rows], dtype=np.float64),
         metrics={name: np.array(column(name), dtype=np.float64) for name in sorted(metrics)},

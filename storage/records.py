@@ -30,6 +30,16 @@ def cell_key(hyperparameters: Mapping[str, float]) -> str:
     return ",".join(f"{name}={float(value) + 0.0!r}" for name, value in sorted(hyperparameters.items()))
 
 
+def cell_of(key: str) -> dict[str, float]:
+    """Return the cell that `cell_key` has written, its numbers exactly.
+
+    >>> cell_of("alpha=0.1,eps=1e-08")
+    {'alpha': 0.1, 'eps': 1e-08}
+    """
+    parts = (part.split("=") for part in key.split(","))
+    return {name: float(number) for name, number in parts}
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
     """B finished trials of one optimizer with one seed; every trial's learning curve has the same P steps.

@@ -5,40 +5,36 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, func, select
 
 from search_spaces import SearchSpace, nearest_name
 from storage.attributes import (
-    LAUNCH,
     METRIC,
     PROVENANCE,
     SPACE,
-    SPEC,
     About,
     attribute,
     declared_studies,
     read_about,
-    set_attributes,
     shown_studies,
 )
 from storage.database import Database, open_database
 from storage.declare import (
     Declaration,
     check_declared,
-    check_free,
-    check_names,
     check_recipes,
     declare,
     has_trials,
 )
 from storage.delete import delete_studies
-from storage.errors import OtherStudyError, StoreError, UnknownStudyError
+from storage.errors import StoreError, UnknownStudyError
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
 from storage.page import PageRequest, read_curve, read_one, read_page
 from storage.query import Selection, further_metrics, read_trials, read_values
 from storage.read import read_pages
 from storage.records import Trials, TuningRun
+from storage.rename import rename_study
 from storage.runs import read_runs, replace_runs
 from storage.schema import OWN_TABLE, lock_all, own_trials
 from storage.summaries import Summary, Version, read_studies, read_versions, summarize
@@ -121,10 +117,10 @@ class Store:
         self._declared[study] = (declaration, launch)
         return launch
 
-    def check(self, study: str, recipes: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether the study is stored. Raises StoreError if trials of an optimizer are stored with another recipe."""
+    def check(self, study: str, recipes: Mapping[str, Mapping[str, Any]]) -> None:
+        """Raise StoreError if trials of an optimizer of the study are stored with another recipe."""
         with self.database.reading() as connection:
-            return check_recipes(connection, self.database, study, recipes)
+            check_recipes(connection, self.database, study, recipes)
 
     def about(self, study: str) -> About:
         """Return what a study is: optimizers, space, metric, spec and recipes, all of one moment."""
@@ -147,8 +143,8 @@ class Store:
             ids = self._optimizers(connection, study).values()
             return has_trials(connection, self.database.tables, ids)
 
-    def append(self, study: str, optimizer: str, trials: Trials) -> int:
-        """Store finished trials in one transaction; return how many were new.
+    def append(self, study: str, optimizer: str, *batches: Trials) -> int:
+        """Store finished trials in one transaction, all of them or, when refused, none; return how many were new.
 
         A cell already stored with the seed is left as it is, also if another process is storing it right now.
 
@@ -166,8 +162,12 @@ class Store:
                 space = declaration.space  # another driver may have declared the study with fewer cells since
             else:
                 space, launch = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE)), None
-            _check_trials(trials, space, attribute(connection, tables, study_id, METRIC))
-            return insert_trials(connection, tables, study_id, space, trials, launch)
+            metric = attribute(connection, tables, study_id, METRIC)
+            for trials in batches:
+                _check_trials(trials, space, metric)
+            return sum(
+                insert_trials(connection, tables, study_id, space, trials, launch) for trials in batches
+            )
 
     def stored(self, study: str, optimizer: str) -> set[tuple[str, int]]:
         """Return the cells, as `cell_key` writes them, and seeds that are stored."""
@@ -315,27 +315,10 @@ class Store:
         Raises:
             StoreError: the name is taken or not allowed, or the store was opened for reading.
         """
-        tables = self.database.tables
-        studies, attributes = tables["studies"], tables["study_user_attributes"]
         with self.database.writing() as connection:
             lock_all(connection)
             self._optimizers(connection, study)  # raises when there is none
-            declared = declared_studies(connection, tables)
-            check_names(new, declared[study])
-            if new in declared:
-                raise OtherStudyError(f"{self.database.name} has a study {new!r} already: give another name")
-            names = [f"{new}/{optimizer}" for optimizer in declared[study]]
-            check_free(connection, self.database, names)
-            left = select(studies.c.study_id).where(studies.c.study_name.in_(names))  # without trials
-            delete_studies(connection, OWN_TABLE, connection.scalars(left).all())
-            for optimizer, study_id in declared[study].items():
-                here = studies.c.study_id == study_id
-                connection.execute(update(studies).where(here).values(study_name=f"{new}/{optimizer}"))
-                spec = attribute(connection, tables, study_id, SPEC)
-                if "name" in spec:
-                    set_attributes(connection, tables, study_id, {SPEC: {**spec, "name": new}})
-                kept = (attributes.c.study_id == study_id) & (attributes.c.key == LAUNCH)
-                connection.execute(delete(attributes).where(kept))
+            rename_study(connection, self.database, study, new)
 
     def launches(self) -> dict[str, dict[str, Any]]:
         """Return what `set_launch` last kept of each study, for those where it was called."""
@@ -364,10 +347,15 @@ class Store:
     def summary(
         self, study: str, optimizer: str, seeds: int | None = None, after: int = 0, upto: int | None = None
     ) -> Summary:
-        """Return what there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto]."""
+        """Return what there is of an optimizer's trials in the cells that the study has now.
+
+        Of seeds below `seeds`, with trial ids in (after, upto].
+        """
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
-            return summarize(connection, self.database.tables, study_id, seeds, after, upto)
+            space = SearchSpace.from_table(attribute(connection, self.database.tables, study_id, SPACE))
+            grid = space if space.is_grid else None
+            return summarize(connection, self.database.tables, study_id, seeds, after, upto, grid)
 
     def optimizers(self, study: str) -> list[str]:
         """Return the optimizers that a study's file names, in its order."""

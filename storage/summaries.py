@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Table, and_, case, func, select
 
+from search_spaces import SearchSpace
 from storage.attributes import IDENTITY, METRIC, attribute, declared_studies, shown_studies
 from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
 
@@ -85,8 +86,12 @@ def summarize(
     seeds: int | None = None,
     after: int = 0,
     upto: int | None = None,
+    grid: SearchSpace | None = None,
 ) -> Summary:
-    """Return what there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto]."""
+    """Return what there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto].
+
+    With `grid`, of its cells: a study may once have had others.
+    """
     own, trials = tables[OWN_TABLE], tables["trials"]
     values, attributes = tables["trial_values"], tables["trial_user_attributes"]
     source = (
@@ -103,6 +108,14 @@ def summarize(
         func.max(trials.c.datetime_complete),
     ).select_from(source)
     here = summary.where(own.c.study_id == study_id, own.c.trial_id > after)
+    for axis in grid.axes if grid else ():
+        params = tables["trial_params"]
+        on_axis = select(params.c.param_id).where(
+            params.c.trial_id == own.c.trial_id,
+            params.c.param_name == axis.name,
+            params.c.param_value.in_(axis.values),
+        )
+        here = here.where(on_axis.correlate(own).exists())
     if seeds is not None:
         here = here.where(own.c.seed < seeds)
     if upto is not None:

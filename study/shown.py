@@ -258,10 +258,9 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
 def diverged_shares(store: Store, study: str) -> dict[str, float]:
     """Of each optimizer's trials, without seeds that were added for a verdict."""
     from analysis.landscape import diverged_share
+    from analysis.stored import stored_values
 
-    about = store.about(study)
-    where = None if about.seeds is None else f"seed < {about.seeds}"
-    return {each: diverged_share(store.trials(study, each, where)) for each in about.optimizers}
+    return {name: diverged_share(frame) for name, frame in stored_values(store, study).items()}
 
 
 def write_rows(frame: pd.DataFrame, format: str) -> None:

@@ -16,6 +16,7 @@ from analysis.cost.band import median_band
 from analysis.cost.compare import compare_costs
 from analysis.cost.interval import Cost, cost_of
 from analysis.cost.kept import curves_on_draws, drawn
+from analysis.cost.posterior import FEWEST_SEEDS
 from analysis.cost.replays import Asked, trials_to
 from analysis.cost.sequential import confidence_at, look_of, open_cells
 from analysis.errors import AnalysisError
@@ -27,8 +28,6 @@ from storage.store import Store
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-FEWEST_SEEDS = 2
 
 
 @dataclass(frozen=True)

@@ -139,20 +139,22 @@ def _complete(
 def _copies(connection: Connection, tables: Mapping[str, Table]) -> list[int]:
     """Optuna studies that are ours by their attributes, but not their trials by our table: Optuna copied them."""
     own, trials, attributes = tables[OWN_TABLE], tables["trials"], tables["trial_user_attributes"]
-    found = []
-    for declared in declared_studies(connection, tables).values():
-        for study_id in declared.values():
-            known = select(own.c.trial_id).select_from(own_trials(tables)).where(own.c.study_id == study_id)
-            seeded = (
-                select(trials.c.trial_id)
-                .join(
-                    attributes, and_(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == "seed")
-                )
-                .where(trials.c.study_id == study_id, trials.c.state == "COMPLETE")
-            )
-            if connection.scalar(known.limit(1)) is None and connection.scalar(seeded.limit(1)) is not None:
-                found.append(study_id)
-    return found
+    studies = tables["studies"]
+    ids = [
+        study_id
+        for declared in declared_studies(connection, tables).values()
+        for study_id in declared.values()
+    ]
+    known = select(own.c.trial_id).select_from(own_trials(tables)).where(own.c.study_id == studies.c.study_id)
+    seeded = (
+        select(trials.c.trial_id)
+        .join(attributes, and_(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == "seed"))
+        .where(trials.c.study_id == studies.c.study_id, trials.c.state == "COMPLETE")
+    )
+    copied = select(studies.c.study_id).where(
+        studies.c.study_id.in_(ids), ~known.correlate(studies).exists(), seeded.correlate(studies).exists()
+    )
+    return list(connection.scalars(copied.order_by(studies.c.study_id)))
 
 
 def _adopt(connection: Connection, tables: Mapping[str, Table], study_id: int) -> None:

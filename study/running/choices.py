@@ -39,12 +39,11 @@ def settled(study: Study, storage: str) -> Study:
 def with_stored(study: Study, storage: str) -> Study:
     """The study with the choices that its database has, if it has the study. Raises StoreError as the store does."""
     with contextlib.suppress(MissingDatabaseError), open_store(storage, create=False) as store:
-        if store.recipes(study.name):
+        declared = store.recipes(study.name)
+        if declared:
             chosen = stored_choices(study, store)
             store.check(study.name, chosen.identities())
-            return replace(
-                chosen, choices={k: c for k, c in chosen.choices.items() if k in store.recipes(study.name)}
-            )
+            return replace(chosen, choices={key: c for key, c in chosen.choices.items() if key in declared})
     return study
 
 

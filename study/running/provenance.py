@@ -28,14 +28,13 @@ def provenance(study: Study) -> dict[str, Any]:
     }
 
 
-def import_paths(study: Study) -> list[str]:
-    names = [study.spec.workload.name, *(optimizer.name for optimizer in study.optimizers)]
-    return [name for name in names if ":" in name]
-
-
 def foreign_packages(study: Study) -> list[str]:
     """The distributions that the study's import paths come from, as far as they are installed as such."""
-    modules = {path.partition(":")[0].partition(".")[0] for path in import_paths(study)}
+    modules = {
+        path.partition(":")[0].partition(".")[0]
+        for each in study.optimizers
+        for path in study.import_paths(each)
+    }
     if not modules:
         return []  # listing what is installed takes a moment
     owners = importlib.metadata.packages_distributions()
@@ -58,9 +57,7 @@ COMPUTES = ("tunability", "torch", "numpy")
 def other_versions(study: Study, store: Store) -> str | None:
     """A line about stored trials that were made under other versions of what computes; None where there are none."""
     here = {name: importlib.metadata.version(name) for name in COMPUTES}
-    for key in store.recipes(study.name):
-        if key not in store.optimizers(study.name):
-            continue
+    for key in store.optimizers(study.name) if store.recipes(study.name) else ():
         for made in store.provenances(study.name, key):
             then = made.get("packages", {})
             other = [

@@ -110,9 +110,6 @@ def further_blocks(further: Further, storage: str) -> Sequence[Block]:
 def declare(study: Study, store: Store) -> Study:
     """Make the store ready for the study's trials; the study with the choices that it is trained by."""
     chosen = with_untimed(stored_choices(study, store))  # another driver may have been first
-    if study.choices:
-        timed = {key: each for key, each in study.choices.items() if key not in store.recipes(study.name)}
-        chosen = replace(chosen, choices={**chosen.choices, **timed})
     store.declare(
         chosen.name,
         chosen.identities(),

@@ -118,7 +118,6 @@ class Study:
         Every default is written out, so that a changed one never changes what stored trials were. Needs a choice.
         """
         spec, workload, choice = self.spec, self.spec.workload, self.choices[optimizer.key]
-        paths = [name for name in (workload.name, optimizer.name) if ":" in name]
         return {
             "version": IDENTITY_VERSION,
             "workload": workload.name,
@@ -136,8 +135,12 @@ class Study:
             "compile": choice.compile,
             "lanes": spec.lanes or choice.lanes,
             "data_sha256": self.workload.data_hash(),
-            "sources": {path: source_sha256(path) for path in paths},
+            "sources": {path: source_sha256(path) for path in self.import_paths(optimizer)},
         }
+
+    def import_paths(self, optimizer: StudyOptimizer) -> list[str]:
+        """What is foreign of the workload and an optimizer."""
+        return [name for name in (self.spec.workload.name, optimizer.name) if ":" in name]
 
     def identities(self) -> dict[str, dict[str, Any]]:
         """The identity of every optimizer, by its key."""

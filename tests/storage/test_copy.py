@@ -315,7 +315,7 @@ def test_merging_makes_the_union(store: Store, target: Store, declare: Declare, 
         ({"space": SearchSpace.from_table({"lr": [1, 2]})}, "has the axes lr there, eps, alpha here"),
         (
             {"space": SearchSpace.from_table({"eps": {"low": 1e-9, "high": 1}, "alpha": [1, 2]})},
-            "axis 'eps' is continuous and not the same",
+            "axis 'eps' is a grid in one and continuous in the other",
         ),
     ],
 )

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+import storage.store
 from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
 from storage.foreign import ForeignTrials, import_trials, seeds_of, space_of
@@ -91,18 +93,25 @@ def test_what_is_refused_leaves_nothing(empty: Store, changes: dict[str, object]
     assert empty.studies().empty
 
 
-def test_an_import_that_breaks_off_leaves_nothing_of_a_new_study(
-    empty: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("there", [False, True])
+def test_an_import_that_breaks_off_leaves_no_trial(
+    empty: Store, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    append, calls = Store.append, []
+    insert, calls = storage.store.insert_trials, []
 
-    def broken(self: Store, *given: object) -> int:
+    def broken(*given: Any) -> int:
         calls.append(given)
         if len(calls) == 2:
             raise StoreError("the disk is full")
-        return append(self, *given)  # type: ignore[arg-type]
+        return insert(*given)
 
-    monkeypatch.setattr(Store, "append", broken)
+    if there:
+        import_trials(empty, GRID, "theirs", "adam")
+    before = empty.studies()
+    monkeypatch.setattr("storage.store.insert_trials", broken)
     with pytest.raises(StoreError, match="full"):
         import_trials(empty, GRID, "theirs", "lion")
-    assert empty.studies().empty
+    assert len(calls) == 2  # the first had been written
+    after = empty.studies()
+    assert after[after["trials"] > 0].equals(before)
+    assert set(after["optimizer"]) == ({"adam", "lion"} if there else set())

@@ -10,6 +10,8 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 
 class AxisDocument(TypedDict):
+    """A hyperparameter; without values where trials are scattered."""
+
     name: str
     scale: str
     values: list[float]
@@ -30,7 +32,10 @@ class OptimizerProgress(TypedDict):
 
 
 class StudyDocument(TypedDict):
-    """A study's progress. `eta_seconds` is null unless it is running and something is known."""
+    """A study's progress. `eta_seconds` is null unless it is running and something is known.
+
+    `cells` is null where trials are scattered.
+    """
 
     name: str
     state: State
@@ -38,7 +43,7 @@ class StudyDocument(TypedDict):
     stopping: bool
     metric: str
     seeds: int | None
-    cells: int
+    cells: int | None
     trials: int
     expected: int | None
     eta_seconds: float | None
@@ -94,10 +99,12 @@ class OptimizerLandscape(TypedDict):
 
     They are over the seeds that a cell has, null where it has none; where `count` is below the number of seeds, the
     mean is provisional. `best` is of cells with all seeds. `problem` says that nothing trained, where every trial
-    diverged; there is no best then.
+    diverged; there is no best then. Of scattered trials, all of it is a surrogate's, null where too little is known,
+    over the axes that `surrogate` has.
     """
 
     name: str
+    surrogate: list[AxisDocument] | None
     seeds: list[int]
     trials: int
     expected: int

@@ -10,13 +10,21 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names, best_along, landscape, mean_of_known
+from analysis.landscape import axis_names, best_along, mean_of_known
 from analysis.pairs import projected
 from analysis.stored import stored_values
+from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
 from storage.store import About, Store
 from study.service.answers.documents import BestDocument
-from study.service.answers.reads import best_document, nested, number, records
+from study.service.answers.reads import (
+    best_document,
+    nested,
+    number,
+    records,
+    trials_of,
+    whole_landscape,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,9 +53,9 @@ class PanelAxis(TypedDict):
 class Panel(TypedDict):
     """One optimizer's landscape over the shown axes, arrays nested in their order.
 
-    `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; `held` is, by axis that
-    is not shown, its value in each cell: the best one. `best` and `along` are of cells with all seeds only. `problem`
-    says that nothing trained, where every trial diverged.
+    `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
+    of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one. `best` and
+    `along` are of cells with all seeds only. `problem` says that nothing trained, where every trial diverged.
     """
 
     study: str
@@ -57,6 +65,7 @@ class Panel(TypedDict):
     held: dict[str, list[Any]]
     seeds: list[int]
     expected_seeds: int
+    surrogate: bool
     trials: int
     expected: int
     mean: list[Any]
@@ -141,21 +150,8 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
 
 def read_landscape(store: Store, study: str, optimizer: str, about: About) -> tuple[xr.DataArray, int]:
     """An optimizer's landscape, without seeds when it has no trials yet, and how many seeds it will have."""
-    import xarray as xr
-
-    space = about.space
-    frame = stored_values(store, study, optimizer)[optimizer]
-    if not frame.empty:
-        found = landscape(frame, space, about.metric)
-        return found, about.seeds or found.sizes["seed"]
-    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
-    empty = xr.DataArray(
-        np.empty((0, *space.shape)),
-        {"seed": np.empty(0, int), **coordinates},
-        ("seed", *space.names),
-        attrs={"metric": about.metric},
-    )
-    return empty, about.seeds or 0
+    found = whole_landscape(study, optimizer, stored_values(store, study, optimizer)[optimizer], about)
+    return found, about.seeds or found.sizes["seed"]
 
 
 def panel(
@@ -166,6 +162,7 @@ def panel(
     flat, held = projected(whole, shown)
     mean, count = mean_of_known(flat.values)
     best = best_document(flat)
+    trials, all_of_them = trials_of(whole, expected)
     return {
         "study": study,
         "optimizer": optimizer,
@@ -174,8 +171,9 @@ def panel(
         "held": {name: values.tolist() for name, values in held.items()},
         "seeds": whole["seed"].values.tolist(),
         "expected_seeds": expected,
-        "trials": int((~np.isnan(whole.values)).sum()),
-        "expected": expected * int(np.prod(whole.shape[1:])),
+        "surrogate": surrogate_of(whole.attrs) is not None,
+        "trials": trials,
+        "expected": all_of_them,
         "mean": nested(mean),
         "count": count.tolist(),
         "values": nested(flat.values) if flat.size <= MOST_VALUES else None,

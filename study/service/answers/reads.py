@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import numpy as np
+import xarray as xr
 
 from analysis.errors import AnalysisError
-from analysis.landscape import best_cell, landscape, mean_of_known
+from analysis.landscape import axis_names, best_cell, mean_of_known
 from analysis.separability import Verdict, judge
-from analysis.stored import stored_landscapes, stored_values
+from analysis.stored import landscape_of, stored_landscapes, stored_values
+from analysis.surrogate import surrogate_of
 from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, untrained
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
@@ -35,7 +37,6 @@ from study.service.answers.shared import Shared
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
 FRESH_SECONDS = 0.5
 """For how long the store is not asked again whether it has something new."""
@@ -160,7 +161,11 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def axes_of(space: SearchSpace) -> list[AxisDocument]:
     return [
-        {"name": axis.name, "scale": axis.scale, "values": list(map(float, axis.values))}
+        {
+            "name": axis.name,
+            "scale": axis.scale,
+            "values": list(map(float, axis.values)) if axis.is_grid else [],
+        }
         for axis in space.axes
     ]
 
@@ -168,33 +173,55 @@ def axes_of(space: SearchSpace) -> list[AxisDocument]:
 def landscapes(store: Store, study: str, optimizer: str | None, where: str | None) -> LandscapeDocument:
     """Mean, spread and number of seeds in every cell of each optimizer's landscape."""
     about, frames = store.about(study), stored_values(store, study, optimizer, where)
-    documents = [one_landscape(name, frame, about) for name, frame in frames.items()]
+    documents = [one_landscape(study, name, frame, about) for name, frame in frames.items()]
     return {"study": study, "metric": about.metric, "axes": axes_of(about.space), "optimizers": documents}
 
 
-def one_landscape(name: str, frame: pd.DataFrame, about: About) -> OptimizerLandscape:
-    space, seeds, best = about.space, about.seeds, None
-    if frame.empty:
-        values = np.full((0, *space.shape), np.nan)
-        present: list[int] = []
-    else:
-        array = landscape(frame, space, about.metric)
-        values, present = array.values, array["seed"].values.tolist()
-        best = best_document(array)
+def whole_landscape(study: str, name: str, frame: pd.DataFrame, about: About) -> xr.DataArray:
+    """An optimizer's landscape over its whole space, without seeds when it has no trials yet."""
+    space = about.space
+    if len(frame) or not space.is_grid:
+        return landscape_of(frame, space, about.metric, f"{study}/{name}")
+    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
+    return xr.DataArray(
+        np.empty((0, *space.shape)),
+        {"seed": np.empty(0, int), **coordinates},
+        ("seed", *space.names),
+        attrs={"metric": about.metric},
+    )
+
+
+def trials_of(values: xr.DataArray, seeds: int) -> tuple[int, int]:
+    """How many trials a landscape is of, and of how many it will be."""
+    surrogate = surrogate_of(values.attrs)
+    if surrogate:
+        return len(surrogate.observations), len(surrogate.observations)
+    return int(values.notnull().sum()), seeds * int(np.prod(values.shape[1:]))
+
+
+def one_landscape(study: str, name: str, frame: pd.DataFrame, about: About) -> OptimizerLandscape:
+    array, seeds = whole_landscape(study, name, frame, about), about.seeds
+    values, present = array.values, array["seed"].values.tolist()
     mean, count = mean_of_known(values)
     squares = np.nansum((values - mean) ** 2, axis=0)
-    variance = np.divide(squares, count - 1, out=np.full(space.shape, np.nan), where=count > 1)
-    expected = space.size * (seeds or len(present))
+    variance = np.divide(squares, count - 1, out=np.full(count.shape, np.nan), where=count > 1)
+    trials, expected = trials_of(array, seeds or len(present))
     return {
         "name": name,
+        "surrogate": [
+            {"name": each, "scale": array[each].attrs["scale"], "values": array[each].values.tolist()}
+            for each in axis_names(array)
+        ]
+        if surrogate_of(array.attrs)
+        else None,
         "seeds": list(range(seeds)) if seeds else present,
-        "trials": int(count.sum()),
+        "trials": trials,
         "expected": expected,
-        "complete": bool(expected and count.sum() >= expected),
+        "complete": bool(expected and trials >= expected),
         "mean": nested(mean),
         "std": nested(np.sqrt(variance)),
         "count": count.tolist(),
-        "best": best,
+        "best": best_document(array),
         "problem": nothing_trained_in(frame),
     }
 

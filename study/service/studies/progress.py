@@ -24,17 +24,20 @@ LATELY = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Stored:
-    """What the store alone says of a study; summaries by optimizer, in the order of their declaration."""
+    """What the store alone says of a study; summaries by optimizer, in the order of their declaration.
+
+    Scattered trials have no `cells`.
+    """
 
     metric: str
     seeds: int | None
-    cells: int
+    cells: int | None
     summaries: Mapping[str, Summary]
 
     @property
     def each(self) -> int | None:
         """Trials that an optimizer should have; unknown of an imported study."""
-        return None if self.seeds is None else self.cells * self.seeds
+        return None if self.seeds is None or self.cells is None else self.cells * self.seeds
 
     @property
     def expected(self) -> int | None:
@@ -179,7 +182,8 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
         }
     else:
         about = store.about(study)
-        metric, seeds, cells = about.metric, about.seeds, about.space.size
+        metric, seeds = about.metric, about.seeds
+        cells = about.space.size if about.space.is_grid else None
         summaries = {
             name: store.summary(study, name, seeds, upto=upto)
             for name, upto in zip(about.optimizers, version.last_trials, strict=True)

@@ -1,6 +1,7 @@
 """Names of a study file resolved: what was run is its identity, and one clear line for everything that is wrong."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,10 @@ def test_an_extent_is_a_study_file() -> None:
 
 
 def test_identity_is_what_decides_a_trial_but_cell_and_seed() -> None:
-    ours = identities(study())
-    assert identities(study("seeds = 3", 'seeds = 3\ndevice = "cuda"')) == ours
+    chosen = with_untimed(study())
+    ours = chosen.identities()
+    larger = study("seeds = 3", 'seeds = 5\ndevice = "cuda"')
+    assert replace(larger, choices=chosen.choices).identities() == ours
     assert identities(study("seeds = 3", "seeds = 3\nlanes = 7"))["adam"] == ours["adam"] | {"lanes": 7}
     assert identities(study("seeds = 3", 'seeds = 3\ndtype = "float64"')) != ours
     assert identities(study('"digits-mlp"', '{ name = "digits-mlp", steps = 400 }')) == ours

@@ -118,6 +118,7 @@ function summaryOf(panel, document) {
     parts.push(panel.trials ? "no complete cell yet" : "no trials yet");
   }
   if (panel.trials < panel.expected) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
+  if (panel.surrogate) parts.push(`a surrogate of ${count(panel.trials)} scattered trials`);
   return parts.join("; ");
 }
 
@@ -152,11 +153,12 @@ function showLegend(legend, document) {
   const name = `${words(document.metric)}${seeds > 1 ? ` (mean of ${seeds} seeds)` : ""}`;
   const [up, across] = maps[0].axes;
   const key = maps.some((panel) => panel.best) ? ["★ best cell", `○ best ${up.symbol} for each ${across.symbol}`] : [];
-  const missing = maps.some((panel) => panel.trials < panel.expected);
+  const surrogate = maps.some((panel) => panel.surrogate);
+  const missing = surrogate || maps.some((panel) => panel.trials < panel.expected);
   legend.replaceChildren(
     make("div", { class: "ends" }, make("span", {}, "better"), make("span", {}, name), make("span", {}, "worse")),
     bar, make("div", { class: "ticks" }, ...ticks),
     make("div", { class: "key" }, ...key.map((each) => make("span", {}, each)),
-      missing ? make("span", {}, make("span", { class: "hatch", "aria-hidden": "true" }), " no trial yet") : null,
+      missing ? make("span", {}, make("span", { class: "hatch", "aria-hidden": "true" }), surrogate ? " too uncertain" : " no trial yet") : null,
       missing && seeds > 1 ? make("span", {}, "╱ some seeds to come") : null));
 }

@@ -5,9 +5,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from search_spaces import SearchSpace
+from storage.foreign import ForeignTrials, import_trials
 from storage.store import open_store
 from study.service.jobs.job import Job
 from study.service.jobs.jobs import Job as JobRow
@@ -177,3 +180,37 @@ def test_what_a_file_no_longer_names_is_not_shown(client: TestClient, url: str) 
     found = client.get("/api/v1/studies/small").json()
     assert [each["name"] for each in found["optimizers"]] == ["avagrad"]
     assert found["optimizers"][0]["trials"] == 50
+
+
+def test_trials_of_cells_that_the_study_has_no_longer_do_not_count(client: TestClient, url: str) -> None:
+    with open_store(url, create=True) as store:
+        spec, recipes = store.spec("half"), store.recipes("half")
+        alphas = store.space("half").axes[0].values
+        space = SearchSpace.from_table(
+            {"alpha": [*alphas[:2], 77.0], "eps": list(store.space("half").axes[1].values)}
+        )
+        store.declare("half", recipes, space=space, metric="error", spec=spec, provenance={})
+    adam, _ = client.get("/api/v1/studies/half").json()["optimizers"]
+    assert (adam["trials"], adam["expected"]) == (20, 30)  # two of three values of alpha, two seeds
+
+
+def test_scattered_trials_beside_grids(client: TestClient, url: str) -> None:
+    source = np.random.default_rng(0)
+    points = 10.0 ** source.uniform((-4, -8), (0, 0), (60, 2))
+    values = ((np.log10(points) - (-2, -4)) ** 2).sum(axis=1) + source.normal(0, 0.01, 60)
+    with open_store(url, create=True) as store:
+        import_trials(store, ForeignTrials("here", ("lr", "wd"), points, values, "loss"), "found", "theirs")
+    listed = {each["name"]: each for each in client.get("/api/v1/studies").json()["studies"]}
+    assert set(listed) == {"small", "half", "found"}
+    assert (listed["found"]["cells"], listed["found"]["trials"]) == (None, 60)
+    (theirs,) = client.get("/api/v1/studies/found/landscape").json()["optimizers"]
+    assert [axis["name"] for axis in theirs["surrogate"]] == ["lr", "wd"]
+    assert np.shape(theirs["mean"]) == tuple(len(axis["values"]) for axis in theirs["surrogate"])
+    assert (theirs["trials"], theirs["complete"]) == (60, True)
+    best = theirs["best"]["coordinates"]
+    assert (np.log10(best["lr"]), np.log10(best["wd"])) == pytest.approx((-2, -4), abs=0.5)
+    (panel,) = client.get("/pages/panels?study=found").json()["panels"]
+    assert (panel["surrogate"], panel["trials"], panel["expected"]) == (True, 60, 60)
+    for page in ("/", "/studies/found"):
+        assert client.get(page).status_code == 200
+    assert "60 scattered trials" in client.get("/").text
