@@ -5,10 +5,8 @@ import dataclasses
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
 from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun
 from storage.store import open_store
-from study.service.app import create_app
-from study.service.settings import Settings
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]"
@@ -63,25 +58,33 @@ def store_url(original: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def address(store_url: str) -> Iterator[str]:
+def address(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the service listens."""
-    with serving(Settings(store_url, token=TOKEN)) as address:
+    with serving(store_url, tmp_path_factory.mktemp("state")) as address:
         yield address
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        app = create_app(settings)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        app.state.backend.events.close()
-        server.should_exit = True
-        thread.join()
+def serving(store_url: str, state: Path) -> Iterator[str]:
+    """The address of a service as a process, maybe with a cluster of its own; both are gone afterwards."""
+    command = [str(Path(sys.executable).with_name("tunability")), "serve"]
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(state),
+        "TUNABILITY_STORAGE": store_url,
+        "TUNABILITY_TOKEN": TOKEN,
+    }
+    with subprocess.Popen(
+        [*command, "--port", "0"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as service:
+        assert service.stdout is not None
+        yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
+        service.terminate()
+    subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +113,12 @@ class Visit:
     def __call__(self, path: str) -> Any:
         self.page.goto(f"{self.address}{path}")
         return self.page
+
+    def delete(self, store_url: str, study: str) -> None:
+        """Leave the page, which may still ask for the study, and delete it."""
+        self.page.goto("about:blank")
+        with open_store(store_url, create=True) as store:
+            store.delete(study)
 
 
 @pytest.fixture
@@ -292,8 +301,7 @@ def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTria
     page.goto(f"{visit.address}/compare")
     page.get_by_role("checkbox", name=f"{name}/{optimizer}").check()
     expect(page.locator(".panel h3")).to_have_text(f"{name}/{optimizer}")
-    with open_store(store_url, create=True) as store:
-        store.delete(name)
+    visit.delete(store_url, name)
 
 
 def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -> None:
@@ -320,8 +328,7 @@ def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#announcer")).to_contain_text("α = ")
-    with open_store(store_url, create=True) as store:
-        store.delete("one")
+    visit.delete(store_url, "one")
 
 
 def test_where_nothing_trained(visit: Visit, store_url: str, trials: MakeTrials) -> None:
@@ -353,8 +360,7 @@ def test_where_nothing_trained(visit: Visit, store_url: str, trials: MakeTrials)
     expect(page.locator("#cost")).to_contain_text(f"lost/sgd: {said}")
     expect(page.locator("#verdicts")).to_contain_text(said)
     expect(visit("/").locator('[data-study="lost"] [data-best="sgd"]')).to_have_text(said)
-    with open_store(store_url, create=True) as store:
-        store.delete("lost")
+    visit.delete(store_url, "lost")
 
 
 def test_trials_are_filtered_sorted_paged_and_downloaded(
@@ -402,25 +408,9 @@ def test_studies_are_compared(visit: Visit) -> None:
 
 @pytest.fixture
 def launcher(tmp_path: Path) -> Iterator[str]:
-    """The address of a service as a process, with a cluster of its own; both are gone afterwards."""
-    command = [str(Path(sys.executable).with_name("tunability")), "serve"]
-    environment = {
-        **os.environ,
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "TUNABILITY_STORAGE": f"sqlite:///{tmp_path}/tunability.db",
-        "TUNABILITY_TOKEN": TOKEN,
-    }
-    with subprocess.Popen(
-        [*command, "--port", "0"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as service:
-        assert service.stdout is not None
-        yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
-        service.terminate()
-    subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    """The address of a service whose database is not there yet."""
+    with serving(f"sqlite:///{tmp_path}/tunability.db", tmp_path / "state") as address:
+        yield address
 
 
 def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher: str, tmp_path: Path) -> None:
