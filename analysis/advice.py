@@ -17,10 +17,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.estimate import Estimate, FloatArray, half_interval, jackknife, mean_of
+from analysis.estimate import Estimate, FloatArray, half_interval, jackknife
 from analysis.landscape import axis_names
 from analysis.pairs import is_logarithmic, positions, whole_values
-from analysis.penalty import SHARED, penalties, regrets
+from analysis.penalty import SHARED, extent, mean_loss, penalties, regrets
 from analysis.replay import Search
 from analysis.ridge import COUPLED, Ridge
 from analysis.suboptimality import TrialsToTarget, compare, incumbent_suboptimality
@@ -142,7 +142,7 @@ def advise(pair: xr.DataArray, found: Ridge, target: float | None = None) -> Adv
         _in_words(pair, found, tuple(used)),
         tuple(exponents),
         tuple(used),
-        mean_of(penalties(new, values), SHARED),
+        mean_loss(penalties(new, values), extent(values)),
         remainder,
         wanted,
         min(BUDGET, mean.size),

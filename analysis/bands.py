@@ -1,4 +1,4 @@
-"""The near-optimal band of every row of a landscape, and where in it the best value lies.
+"""The near-optimal band of every row of a landscape: where its best value is looked for.
 
 A row is one value of the second axis. Its band are the cells around its least value that are less than half as bad as
 the landscape's worst, as many to the left as to the right.
@@ -25,26 +25,25 @@ TIE = 1e-9
 
 @dataclass(frozen=True)
 class Bands:
-    """The near-optimal band of every row.
+    """The near-optimal band of every row, in indices of the first axis.
 
     Attributes:
-        at: index of the smoothed minimum (B,), rounded down.
-        middle: the same, halfway between two cells if an even number is tied (B,).
-        reach: cells that the band has to each side of it (B,).
+        middle: the smoothed minimum (B,), between two cells if an even number is tied.
+        width: how far the band reaches to each side (B,), where the smoothed row crosses the band's upper end.
         there: rows whose optimum is inside the grid, and where something trains well (B,).
         range: the landscape's, from best to worst.
     """
 
-    at: NDArray[np.int64]
     middle: FloatArray
-    reach: NDArray[np.int64]
+    width: FloatArray
     there: NDArray[np.bool_]
     range: float
 
     def cells(self, count: int, wider: int = 0) -> NDArray[np.bool_]:
         """Cells (count, B) of the bands, `wider` cells more to each side; none of rows that have no optimum."""
-        distance = np.abs(np.arange(count)[:, None] - self.at)
-        return np.asarray((distance <= self.reach + wider) & self.there)
+        distance = np.abs(np.arange(count)[:, None] - np.floor(self.middle))
+        reach = np.maximum(np.ceil(self.width) - 1, MARGIN)
+        return np.asarray((distance <= reach + wider) & self.there)
 
 
 def near_optimal(pair: xr.DataArray) -> Bands:
@@ -54,11 +53,8 @@ def near_optimal(pair: xr.DataArray) -> Bands:
     known = mean[~np.isnan(mean)]
     extent = float(np.ptp(known)) if known.size else 0.0
     if count < 2 * MARGIN + 1 or extent == 0:
-        nothing = np.zeros(rows, dtype=np.int64)
-        return Bands(nothing, nothing.astype(float), nothing, nothing.astype(bool), extent)
-    padded = np.concatenate([mean[:1], mean, mean[-1:]])
-    smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-    smooth = np.where(np.isnan(smooth), np.inf, smooth)
+        return Bands(np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=bool), extent)
+    smooth = smoothed(mean)
     index = np.arange(count)[:, None]
     least = smooth.min(axis=0)
     best = np.where(np.isfinite(least), smooth.argmin(axis=0), 0)
@@ -67,50 +63,45 @@ def near_optimal(pair: xr.DataArray) -> Bands:
     end = np.where(~tied & (index > best), index, count).min(axis=0)
     middle = (best + end - 1) / 2
     at = np.floor(middle).astype(np.int64)
-    outside = ~(smooth <= least + BAND * extent)
-    left = np.where(outside & (index < at), index, -1).max(axis=0)
-    right = np.where(outside & (index > at), index, count).min(axis=0)
-    reach = np.maximum(np.minimum(at - left, right - at) - 1, MARGIN)
     value = np.take_along_axis(mean, at[None], axis=0)[0]
     there = (at >= MARGIN) & (at < count - MARGIN) & (value <= (known.min() + known.max()) / 2)
-    return Bands(at, middle, reach, there, extent)
+    level = least + BAND * extent
+    width = np.array(
+        [_width(smooth[:, row], middle[row], level[row]) if there[row] else 0.0 for row in range(rows)]
+    )
+    return Bands(middle, width, there, extent)
 
 
-def known_on_bands(values: FloatArray, bands: Bands) -> FloatArray:
-    """A seed's values (A, B), NaN in rows where it does not have the whole band."""
-    whole = ~(np.isnan(values) & bands.cells(len(values))).any(axis=0)
-    return np.where(whole, values, np.nan)
+def smoothed(means: FloatArray) -> FloatArray:
+    """Means (..., A, B) of cells, averaged with neighbours along the first axis; infinite where one is missing."""
+    padded = np.concatenate([means[..., :1, :], means, means[..., -1:, :]], axis=-2)
+    smooth = (padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]) / 4
+    return np.where(np.isnan(smooth), np.inf, smooth)
 
 
-def mean_on_bands(values: FloatArray, bands: Bands) -> FloatArray:
-    """Mean (A, B) over those seeds of (seeds, A, B) that have a row's whole band; NaN where none has."""
-    usable = np.stack([known_on_bands(each, bands) for each in values])
-    counted = bands.cells(values.shape[1]) & ~np.isnan(usable)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(counted, usable, 0).sum(axis=0) / counted.sum(axis=0))
+def _width(row: FloatArray, middle: float, level: float) -> float:
+    """How far a row (A,) stays below a level around its middle, to the nearer side; interpolated."""
+    found = []
+    for part, start in (
+        (row[: int(middle) + 1][::-1], middle - int(middle)),
+        (row[int(np.ceil(middle)) :], 0.0),
+    ):
+        above = np.flatnonzero(part > level)
+        if len(above):
+            last = above[0] - 1
+            rise = part[above[0]] - part[last]
+            share = (level - part[last]) / rise if np.isfinite(rise) else 0.5
+            offset = start if start else np.ceil(middle) - middle
+            found.append(offset + last + share)
+    return float(min(found, default=max(middle, len(row) - 1 - middle)))
 
 
-def vertices(values: FloatArray, x: FloatArray, bands: Bands, degree: int = 2) -> FloatArray:
-    """Position (B,) of the least value of a polynomial of degree 2 or 3 through each row's band, kept inside the band.
+def without_effects(values: FloatArray, cells: NDArray[np.bool_]) -> FloatArray:
+    """Values (S, A, B) of those seeds that have all band cells (A, B) of a row, less what these have in common there.
 
-    The middle of a band whose values are all tied; NaN for rows without optimum, with a missing value, or where the
-    polynomial has no minimum.
+    A seed's effect on a row moves no optimum. The effects of a row sum to zero; NaN for other seeds and rows.
     """
-    inside = bands.cells(len(x))
-    step = float(np.median(np.diff(x)))
-    offsets = np.where(inside, (x[:, None] - x[bands.at]) / step, 0.0)
-    powers = np.stack([inside * offsets**power for power in range(degree + 1)])
-    usable = bands.there & ~(np.isnan(values) & inside).any(axis=0)
-    filled = np.where(inside & usable, values, 0.0)
-    normal = np.einsum("iab,jab->bij", powers, powers)
-    normal[~usable] = np.eye(degree + 1)
-    fit = np.linalg.solve(normal, np.einsum("iab,ab->bi", powers, filled)[..., None])[..., 0].T
-    tied = usable & (np.abs(fit[1:]) <= TIE * bands.range).all(axis=0)
-    tilt, bow = fit[1], fit[2]
-    twist = 3 * fit[3] if degree == 3 else np.zeros_like(bow)
-    root = bow**2 - twist * tilt  # of the derivative, tilt + 2 bow t + twist t², where it rises
-    lowest = bow + np.sqrt(np.maximum(root, 0))
-    curved = usable & (root >= 0) & (lowest > TIE * bands.range)
-    place = np.clip(-tilt / np.where(curved, lowest, 1.0), offsets.min(axis=0), offsets.max(axis=0))
-    middles = np.interp(bands.middle, np.arange(len(x)), x)
-    return np.where(tied, middles, np.where(curved, x[bands.at] + step * place, np.nan))
+    usable = np.asarray(~(np.isnan(values) & cells).any(axis=1) & cells.any(axis=0))
+    common = np.where(cells & usable[:, None, :], values, 0.0).sum(axis=1) / np.maximum(cells.sum(axis=0), 1)
+    effects = common - common.sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
+    return np.where(usable[:, None, :], values - effects[:, None, :], np.nan)

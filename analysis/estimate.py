@@ -14,6 +14,8 @@ from scipy import stats
 FloatArray = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+FEWEST_FOR_INTERVAL = 3
+"""Seeds from which the spread of a loss or a share over them is known well enough for an interval."""
 MOST_SUBSETS = 30
 """Of half of the seeds, that a jackknife looks at."""
 
@@ -34,6 +36,10 @@ class Estimate:
         """With a further independent error in the half interval."""
         half = math.hypot((self.high - self.low) / 2, error)
         return Estimate(self.estimate, self.estimate - half, self.estimate + half)
+
+    def within(self, least: float, most: float) -> Estimate:
+        """Without what the number cannot be: less than `least` or more than `most`."""
+        return Estimate(*np.clip([self.estimate, self.low, self.high], least, most).tolist())
 
     def text(self, form: str) -> str:
         """As ``0.98 [0.94, 1.01]``, each number in the format; the number alone without an interval."""
@@ -79,7 +85,8 @@ def jackknife(
     """A statistic of values (S, ...), seeds first, by the jackknife with half of the seeds deleted (Shao & Wu, 1989).
 
     It also holds for statistics that are not smooth, such as of ranks. The bias of noise, which falls with the number
-    of seeds, is taken off, unless the statistic is `unbiased` and made for two or more seeds.
+    of seeds, is taken off, unless the statistic is `unbiased` and made for two or more seeds. There is no interval with
+    fewer than `FEWEST_FOR_INTERVAL`.
     """
     whole, seeds = statistic(values), len(values)
     fewest = 2 if unbiased else 1
@@ -93,5 +100,6 @@ def jackknife(
         halves = [halves[place] for place in chosen]
     parts = np.array([statistic(np.delete(values, half, axis=0)) for half in halves])
     estimate = whole if unbiased else (seeds * whole - left * float(parts.mean())) / gone
-    half_width = quantile(seeds - 1) * math.sqrt(left / gone) * float(parts.std())
+    spread = float(parts.std()) if seeds >= FEWEST_FOR_INTERVAL else math.nan
+    half_width = quantile(seeds - 1) * math.sqrt(left / gone) * spread
     return Estimate(estimate, estimate - half_width, estimate + half_width)

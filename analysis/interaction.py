@@ -34,7 +34,7 @@ NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 def interaction_share(pair: xr.DataArray) -> Estimate:
-    """Share of the ranks' variance that no additive model explains, in [0, 1] but for noise; NaN with too few cells.
+    """Share of the ranks' variance that no additive model explains, in [0, 1]; NaN with too few cells.
 
     Ranks among the cells whose mean is in the better half between the landscape's best and worst. NaN also where
     seeds do not agree on any of it, as in pure noise.
@@ -48,7 +48,7 @@ def interaction_share(pair: xr.DataArray) -> Estimate:
     if not _has_signal(values[:, better]):
         return NOTHING
     # ranks are a grid too: a cell more or less changes the share by about its part of the cells
-    return jackknife(values, _rank_share, unbiased=True).widened(1 / int(better.sum()))
+    return jackknife(values, _rank_share, unbiased=True).widened(1 / int(better.sum())).within(0, 1)
 
 
 def _rank_share(values: FloatArray) -> float:
@@ -86,7 +86,7 @@ def sobol_indices(landscape: xr.DataArray) -> dict[tuple[str, ...], Estimate]:
     parts = [(name,) for name in names] + list(itertools.combinations(names, 2))
     if not _has_signal(whole.reshape(len(whole), -1)):
         return dict.fromkeys(parts, NOTHING)
-    return {part: jackknife(whole, partial(_sobol, names=names, part=part)) for part in parts}
+    return {part: jackknife(whole, partial(_sobol, names=names, part=part)).within(0, 1) for part in parts}
 
 
 def _sobol(values: FloatArray, names: tuple[str, ...], part: tuple[str, ...]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.estimate import Estimate, FloatArray, half_interval, mean_of
+from analysis.estimate import FEWEST_FOR_INTERVAL, Estimate, FloatArray, half_interval, mean_of
 from analysis.landscape import axis_names
 from analysis.pairs import whole_values
 
@@ -29,15 +29,20 @@ def transfer_regret(pair: xr.DataArray) -> xr.Dataset:
 
     Entry (i, j), dimensions ``("tuned_at", "used_at")``: the metric at (best first value found at i, j) minus that at
     (best found at j, j), in units of the metric. Zero on the diagonal; NaN where a cell is missing. The variables are
-    ``estimate``, ``low`` and ``high``, the ends of the 95% t-interval over seeds (NaN with one).
+    ``estimate``, ``low`` and ``high``, the ends of the 95% t-interval over seeds (NaN with fewer than 3), none of them
+    below zero or beyond the landscape's range.
 
     Raises:
         AnalysisError: no cell has a trial of every seed.
     """
     second = axis_names(pair)[1]
-    each = regrets(whole_values(pair))
+    values = whole_values(pair)
+    each = regrets(values)
     mean, half, labels = each.mean(axis=0), half_interval(each, SHARED), pair[second].values
-    tables = {"estimate": mean, "low": mean - half, "high": mean + half}
+    if len(each) < FEWEST_FOR_INTERVAL:
+        half = np.full_like(half, np.nan)
+    ends = {"estimate": mean, "low": mean - half, "high": mean + half}
+    tables = {name: np.clip(table, 0, extent(values)) for name, table in ends.items()}
     return xr.Dataset(
         {name: (("tuned_at", "used_at"), table) for name, table in tables.items()},
         {"tuned_at": labels, "used_at": labels},
@@ -50,12 +55,27 @@ def coordinate_penalty(pair: xr.DataArray) -> Estimate:
 
     From a value of one axis: the best value of the other there, then the best of the first for that. Averaged over all
     starting values with which anything trains, and over both orders, so that it does not depend on the order of the
-    axes. Choices are as uncertain as the seeds make them.
+    axes. Choices are as uncertain as the seeds make them. Not below zero or beyond the landscape's range; an interval
+    takes 3 seeds.
 
     Raises:
         AnalysisError: no cell has a trial of every seed.
     """
-    return mean_of(penalties(whole_values(pair)), SHARED)
+    values = whole_values(pair)
+    return mean_loss(penalties(values), extent(values))
+
+
+def mean_loss(losses: FloatArray, most: float) -> Estimate:
+    """The mean of losses (S,) on seeds left out, between zero and `most`."""
+    found = mean_of(losses, SHARED)
+    if len(losses) < FEWEST_FOR_INTERVAL:
+        found = Estimate(found.estimate, np.nan, np.nan)
+    return found.within(0, most)
+
+
+def extent(values: FloatArray) -> float:
+    """From the best to the worst of values, NaN where there is none: no loss is larger."""
+    return float(np.nanmax(values) - np.nanmin(values))
 
 
 def penalties(values: FloatArray, against: FloatArray | None = None) -> FloatArray:

@@ -4,9 +4,9 @@ The slope is d log10 best first value / d log10 second value: 0 when the axes ar
 together (linear axes count as they are). It is about the first axis given the second; the other way round it is another
 question, and may have another answer.
 
-The best value of a row is the vertex of a parabola through its near-optimal band (`analysis.bands`), not its single
-best cell. Through the rows goes a straight line, and a continuous one with one bend; the bend is kept if it fits better
-by an F test at 1%, and the slopes of single seeds change there (t-interval of the change).
+The best value of a row is found by all cells near its best (`analysis.optima`), not its single best cell. Through the
+rows goes a straight line, and a continuous one with one bend (`analysis.line`); the bend is kept if it fits better by
+an F test at 1%, and the change of slope is more than negligible and its error.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
-from scipy import stats
 
-from analysis.bands import MARGIN, known_on_bands, mean_on_bands, near_optimal, vertices
-from analysis.estimate import CONFIDENCE, Estimate, FloatArray, mean_of, quantile
+from analysis.bands import MARGIN, near_optimal
+from analysis.estimate import Estimate, FloatArray
 from analysis.landscape import axis_names
+from analysis.line import FEWEST_ROWS, bend_of, bent_line, design, straight_line
+from analysis.optima import Optima, optima, optima_of_draws
 from analysis.pairs import is_logarithmic, own_unit, positions
 
 COUPLED, DECOUPLED, UNDECIDED = "coupled", "decoupled", "undecided"
@@ -30,19 +30,6 @@ NEGLIGIBLE = 0.1
 
 Where an axis is linear, by a tenth of the first one's range over all of the second.
 """
-FEWEST_ROWS = 4
-GRID_SHARE = 0.05
-"""Error of an optimum fitted between grid values, as a share of a uniform error over a grid step (simulated)."""
-RELATIVE_RESOLUTION = 0.05
-"""Scatter of optima, in grid steps, below which a bend is not looked for."""
-BEND_LEVEL = 0.01
-PLACES_PER_STEP = 8
-CERTAIN = 0.95
-"""Share of the draws that must have their optimum inside the grid for a row to count."""
-DRAWN_WIDER = 1.3
-"""Intervals of draws are so much wider than their quantiles, which do not know how well the surrogate fits."""
-SHAPE_FACTOR = 2.0
-"""What a cubic in place of the parabola changes counts as error, so many times: valleys are not symmetric."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +101,7 @@ class Ridge:
 
     def at(self, places: FloatArray) -> FloatArray:
         """The fitted best position of the first axis at positions of the second."""
-        return np.asarray(_design(places, self.bend, len(self.line) - 1) @ np.array(self.line))
+        return np.asarray(design(places, self.bend, len(self.line) - 1) @ np.array(self.line))
 
     def half_width(self, places: FloatArray) -> FloatArray:
         """How far the line opens with the slopes' intervals, away from the bend or the middle."""
@@ -128,111 +115,87 @@ class Ridge:
 def ridge(pair: xr.DataArray) -> Ridge:
     """The ridge of a landscape ``("seed", first, second)``.
 
-    Rows where the optimum lies at the edge, or nothing trains well, are left out. Intervals cover the scatter about
-    the line or the spread over seeds, whichever is larger, what the shape of the valley may do, and the grid's
-    resolution; that of the transition is where the bend may lie by the F test at 5%, a grid step wider on each side.
-    All is NaN when fewer than 4 rows are left, or the first axis has fewer than 5 values.
+    Rows where the optimum lies at the edge, or nothing trains well, are left out. Intervals cover what seeds do to the
+    optima, the scatter about the line, and what the shape of the valley may do; that of the transition is where the
+    bend may lie by the F test at 5%, a grid step wider on each side. All is NaN when fewer than 4 rows are left, or the
+    first axis has fewer than 5 values.
     """
-    first, second = axis_names(pair)
-    x, y = positions(pair, first), positions(pair, second)
-    bands, values = near_optimal(pair), pair.values
-    mean = mean_on_bands(values, bands)
-    optima = vertices(mean, x, bands)
-    rows = ~np.isnan(optima)
-    logarithmic = is_logarithmic(pair, first) and is_logarithmic(pair, second)
-    unit = 1.0 if logarithmic else float(np.ptp(x) / np.ptp(y))
-    if rows.sum() < FEWEST_ROWS:
-        none = Estimate(math.nan, math.nan, math.nan)
-        return Ridge(none, (), None, optima, unit, _problem(pair, bands.range, int(rows.sum())))
-    shaped = vertices(mean, x, bands, degree=3)
-    shaped = np.where(np.isnan(shaped), optima, shaped)
-    step = float(np.median(np.diff(x)))
-    of_seeds = [known_on_bands(each, bands) for each in values]
-    rounded = _Optima(optima, [vertices(each, x, bands) for each in of_seeds])
-    cubic = _Optima(shaped, [vertices(each, x, bands, degree=3) for each in of_seeds])
-    straight = _line(y, rounded, cubic, None, step)
-    bend = _bend(y[rows], optima[rows], float(np.median(np.diff(y))))
-    broken = _line(y, rounded, cubic, bend[0], step) if bend else straight
-    start, end = (float(each) for each in pair[second].values[rows][[0, -1]])
-    slope = straight.slopes[0]
-    if bend is None or not broken.bends:
-        whole = Regime(start, end, slope, straight.seeds[0], straight.lack[0])
-        return Ridge(slope, (whole,), None, optima, unit, None, straight.fit, straight.bend)
-    at, low, high = (own_unit(pair, second, place) for place in bend)
-    regimes = (
-        Regime(start, at, broken.slopes[0], broken.seeds[0], broken.lack[0]),
-        Regime(at, end, broken.slopes[1], broken.seeds[1], broken.lack[1]),
-    )
-    return Ridge(slope, regimes, Estimate(at, low, high), optima, unit, None, broken.fit, broken.bend)
+    bands = near_optimal(pair)
+    found = optima(pair, positions(pair, axis_names(pair)[0]), bands)
+    if found.rows.sum() < FEWEST_ROWS:
+        return _none(pair, _problem(pair, bands.range, int(found.rows.sum())))
+    return _ridge(pair, found)
 
 
 def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     """The ridge of draws ``("seed", first, second)`` of one uncertain landscape, the seeds being draws.
 
-    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Intervals are
-    quantiles over draws of the line through each one's optima, rows weighted by how certain they are, widened by
-    `DRAWN_WIDER`.
+    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Optima are the
+    means of the draws' own, their errors the draws' covariance, widened by `DRAWN_WIDER`.
     """
     first, second = axis_names(draws)
-    x, y = positions(draws, first), positions(draws, second)
-    bands = [near_optimal(draws.isel(seed=[place])) for place in range(draws.sizes["seed"])]
-    own = np.array([vertices(each, x, band) for each, band in zip(draws.values, bands, strict=True)])
-    rows = np.isfinite(own).mean(axis=0) >= CERTAIN
-    logarithmic = is_logarithmic(draws, first) and is_logarithmic(draws, second)
-    unit = 1.0 if logarithmic else float(np.ptp(x) / np.ptp(y))
-    if rows.sum() < FEWEST_ROWS:
-        said = (
-            f"where the best {first} lies is known at {int(rows.sum())} of {len(y)} values of {second} only"
+    found = optima_of_draws(draws, positions(draws, first))
+    if found.rows.sum() < FEWEST_ROWS:
+        count = int(found.rows.sum())
+        return _none(
+            draws,
+            f"where the best {first} lies is known at {count} of {draws.sizes[second]} values of {second} only",
         )
-        return Ridge(Estimate(math.nan, math.nan, math.nan), (), None, np.full(len(y), math.nan), unit, said)
-    mean = np.nanmean(own[:, rows], axis=0)
-    own = np.where(np.isnan(own[:, rows]), mean, own[:, rows])
-    optima = np.full(len(y), math.nan)
-    optima[rows] = mean
-    places, step, steps = y[rows], float(np.median(np.diff(x))), float(np.median(np.diff(y)))
-    weights = 1 / np.sqrt(own.var(axis=0) + (GRID_SHARE * step) ** 2)
+    return _ridge(draws, found)
 
-    def line(optima: FloatArray, bend: float, slopes: int) -> FloatArray:
-        """Coefficients (slopes + 1, ...) of optima (..., rows)."""
-        design = _design(places, bend, slopes) * weights[:, None]
-        return np.asarray(np.linalg.lstsq(design, (optima * weights).T, rcond=None)[0])
 
-    middle = float(places.mean())
-    straight = line(own, middle, 1)
-    start, end = (float(each) for each in draws[second].values[rows][[0, -1]])
-    slope = _of_draws(straight[1])
-    whole = Regime(start, end, slope, 1, math.inf)
-    fit = tuple(straight.mean(axis=1).tolist())
-    unbent = Ridge(slope, (whole,), None, optima, unit, None, fit, middle)
-    bend = _bend(places, mean, steps)
-    if bend is None:
-        return unbent
-    # each draw bends where it does: not knowing the place makes the slopes less certain too
-    bends = [(_bend(places, draw, steps) or bend)[0] for draw in own]
-    bent = np.array([line(draw, place, 2) for draw, place in zip(own, bends, strict=True)]).T
-    change = _of_draws(bent[2] - bent[1])
-    if (
-        change.low <= NEGLIGIBLE * unit and change.high >= -NEGLIGIBLE * unit
-    ):  # optima of smooth draws wind a little
-        return unbent
-    where = np.quantile(bends, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    at, low, high = (
-        own_unit(draws, second, place)
-        for place in (bend[0], min(where[0] - steps, bend[1]), max(where[1] + steps, bend[2]))
-    )
+def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
+    second = axis_names(pair)[1]
+    y, rows = positions(pair, second), found.rows
+    optima_of_rows = np.full(len(y), math.nan)
+    optima_of_rows[rows] = found.places
+    unit = _unit(pair)
+    start, end = (float(each) for each in pair[second].values[rows][[0, -1]])
+    seeds = int(found.seeds.min())
+    straight = straight_line(y[rows], found)
+    bend = bend_of(y[rows], found, float(np.median(np.diff(y))))
+    if bend is not None:
+        bent = bent_line(y[rows], found, bend[0])
+        change = abs(float(bent.fit[2] - bent.fit[1]))
+    if bend is None or change <= max(bent.change, NEGLIGIBLE * unit):
+        whole = Regime(start, end, straight.slope(0), seeds, float(straight.lack[1]))
+        return Ridge(
+            whole.slope,
+            (whole,),
+            None,
+            optima_of_rows,
+            unit,
+            None,
+            tuple(straight.fit.tolist()),
+            straight.bend,
+        )
+    at, low, high = (own_unit(pair, second, place) for place in bend)
     regimes = (
-        Regime(start, at, _of_draws(bent[1]), 1, math.inf),
-        Regime(at, end, _of_draws(bent[2]), 1, math.inf),
+        Regime(start, at, bent.slope(0), seeds, float(bent.lack[1])),
+        Regime(at, end, bent.slope(1), seeds, float(bent.lack[2])),
     )
-    fit = tuple(bent.mean(axis=1).tolist())
-    return Ridge(slope, regimes, Estimate(at, low, high), optima, unit, None, fit, bend[0])
+    return Ridge(
+        straight.slope(0),
+        regimes,
+        Estimate(at, low, high),
+        optima_of_rows,
+        unit,
+        None,
+        tuple(bent.fit.tolist()),
+        bend[0],
+    )
 
 
-def _of_draws(values: FloatArray) -> Estimate:
-    """The mean of one number a draw (D,), with the quantiles of draws, widened."""
-    mean = float(values.mean())
-    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(mean, mean - DRAWN_WIDER * (mean - float(low)), mean + DRAWN_WIDER * (float(high) - mean))
+def _unit(pair: xr.DataArray) -> float:
+    first, second = axis_names(pair)
+    if is_logarithmic(pair, first) and is_logarithmic(pair, second):
+        return 1.0
+    return float(np.ptp(positions(pair, first)) / np.ptp(positions(pair, second)))
+
+
+def _none(pair: xr.DataArray, problem: str) -> Ridge:
+    none = Estimate(math.nan, math.nan, math.nan)
+    return Ridge(none, (), None, np.full(pair.shape[2], math.nan), _unit(pair), problem)
 
 
 def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:
@@ -247,131 +210,3 @@ def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:
     return (
         f"only {rows} of {pair.sizes[second]} values of {second} have their best {first} well inside the grid"
     )
-
-
-@dataclass(frozen=True)
-class _Optima:
-    """The rows' best positions (B,) by the mean over seeds, and by each seed; NaN where there is none."""
-
-    mean: FloatArray
-    by_seed: list[FloatArray]
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A fit: for each slope its interval, the seeds it rests on, and what more seeds do not improve."""
-
-    slopes: tuple[Estimate, ...]
-    seeds: tuple[int, ...]
-    lack: tuple[float, ...]
-    fit: tuple[float, ...]
-    bend: float
-    bends: bool
-
-
-def _line(y: FloatArray, rounded: _Optima, cubic: _Optima, bend: float | None, step: float) -> _Line:
-    """Least squares with intervals, through the optima by parabolas; those by cubics tell what the shape may do."""
-    optima, shaped, by_seed = rounded.mean, cubic.mean, rounded.by_seed
-    rows = ~np.isnan(optima)
-    slopes = 1 if bend is None else 2
-    at = float(y[rows].mean()) if bend is None else bend
-    design = _design(y[rows], at, slopes)
-    inverse = np.linalg.inv(design.T @ design)
-    fit, other = (inverse @ design.T @ each[rows] for each in (optima, shaped))
-    freedom = int(rows.sum()) - slopes - 1
-    if slopes == 2:
-        # where the bend lies is estimated too: the fit's derivative by its place is one more column
-        by_place = -np.where(y[rows] < at, fit[1], fit[2])
-        whole = np.column_stack([design, by_place])
-        inverse = np.linalg.pinv(whole.T @ whole)
-        freedom -= 1
-    scatter = math.sqrt(float(((optima[rows] - design @ fit) ** 2).sum()) / max(freedom, 1))
-    errors = np.sqrt(np.diag(inverse))
-    estimates, seeds, lack = [], [], []
-    for place in range(1, slopes + 1):
-        own = _slopes_of_seeds(y, by_seed, rows, at, slopes, place)
-        half = quantile(max(freedom, 1)) * scatter * errors[place]
-        grid = quantile(math.inf) * step / math.sqrt(12) * GRID_SHARE * errors[place]
-        shape = SHAPE_FACTOR * abs(float(fit[place] - other[place]))
-        spread = by_chance = 0.0
-        if len(own) > 1:
-            found = mean_of(own)
-            spread = (found.high - found.low) / 2
-            changed = _slopes_of_seeds(y, cubic.by_seed, rows, at, slopes, place)
-            if len(changed) > 1:
-                by_chance = SHAPE_FACTOR * float(np.hypot(changed.std(), own.std())) / math.sqrt(len(changed))
-        scattered = math.sqrt(max(half**2 - spread**2, 0.0))
-        lack.append(math.hypot(scattered, grid, max(shape - 2 * by_chance, 0.0)))
-        half = math.hypot(max(half, spread), grid, shape)
-        seeds.append(len(own))
-        estimates.append(Estimate(float(fit[place]), float(fit[place] - half), float(fit[place] + half)))
-    bends = slopes == 2 and _changes(y, by_seed, rows, at, fit, other)
-    return _Line(tuple(estimates), tuple(seeds), tuple(lack), tuple(fit.tolist()), at, bends)
-
-
-def _slopes_of_seeds(
-    y: FloatArray, by_seed: list[FloatArray], rows: NDArray[np.bool_], at: float, slopes: int, place: int
-) -> FloatArray:
-    """One slope of the line for each seed that has rows enough, if only on that slope's side of the bend."""
-    found = []
-    for own in by_seed:
-        kept = ~np.isnan(own) & rows
-        columns = _design(y[kept], at, slopes)
-        if slopes == 2 and np.linalg.matrix_rank(columns) < 3:
-            columns = columns[:, [0, place]]
-        if kept.sum() >= FEWEST_ROWS and np.linalg.matrix_rank(columns) == columns.shape[1]:
-            found.append(np.linalg.lstsq(columns, own[kept], rcond=None)[0][min(place, columns.shape[1] - 1)])
-    return np.array(found)
-
-
-def _changes(
-    y: FloatArray,
-    by_seed: list[FloatArray],
-    rows: NDArray[np.bool_],
-    at: float,
-    fit: FloatArray,
-    other: FloatArray,
-) -> bool:
-    """Whether the change of slope at a bend is seen over seeds, and more than the shape of the valley may do."""
-    before, after = (_slopes_of_seeds(y, by_seed, rows, at, 2, place) for place in (1, 2))
-    shape = SHAPE_FACTOR * abs(float((fit[2] - fit[1]) - (other[2] - other[1])))
-    if abs(float(fit[2] - fit[1])) <= shape:
-        return False
-    if len(before) != len(after) or len(before) < 2:
-        return True
-    change = mean_of(after - before)
-    return change.low > 0 or change.high < 0
-
-
-def _design(y: FloatArray, bend: FloatArray | float, slopes: int) -> FloatArray:
-    """Columns whose coefficients are the level at the bend and the slope, or those before and after it.
-
-    (..., n, slopes + 1) for positions y (n,) and bends (...).
-    """
-    offset = y - np.asarray(bend)[..., None]
-    columns = [offset] if slopes == 1 else [np.minimum(offset, 0), np.maximum(offset, 0)]
-    return np.stack([np.ones_like(offset), *columns], axis=-1)
-
-
-def _bend(y: FloatArray, optima: FloatArray, step: float) -> tuple[float, float, float] | None:
-    """Where the line bends, with its interval, or None when a straight one does as well."""
-    places = np.linspace(y[0], y[-1], PLACES_PER_STEP * len(y) + 1)
-    enough = [(y < place).sum() >= FEWEST_ROWS <= (y > place).sum() for place in places]
-    places, freedom = places[enough], len(y) - 4
-    if not len(places) or freedom < 1:
-        return None
-    floor = len(y) * (step * RELATIVE_RESOLUTION) ** 2  # what rounding to the grid may leave
-    straight = float(_residuals(_design(y, float(y.mean()), 1), optima)) + floor
-    bent = _residuals(_design(y, places, 2), optima) + floor
-    best = float(bent.min())
-    if (straight - best) / 2 / (best / freedom) < stats.f.ppf(1 - BEND_LEVEL, 2, freedom):
-        return None
-    possible = places[bent <= best * (1 + stats.f.ppf(CONFIDENCE, 1, freedom) / freedom)]
-    return float(places[bent.argmin()]), float(possible.min() - step), float(possible.max() + step)
-
-
-def _residuals(design: FloatArray, optima: FloatArray) -> FloatArray:
-    """Sums of squares (...) that least squares leaves, for designs (..., n, p)."""
-    turned = np.swapaxes(design, -1, -2)
-    fit = np.linalg.solve(turned @ design, (turned @ optima)[..., None])
-    return np.asarray(((optima - (design @ fit)[..., 0]) ** 2).sum(axis=-1))

@@ -1,7 +1,7 @@
 """The verdict: can two hyperparameters be tuned one at a time, where not, and what should be tuned instead.
 
-All statistics are about landscapes with two axes, and the first axis's best value against the second. The seed is the
-unit of replication, intervals are 95%; those of tuners' trials are over replayed runs.
+All statistics are about landscapes with two axes, and the first axis's best value against the second. Intervals are
+95%, by training seeds; those of tuners' trials are over replayed runs.
 """
 
 from __future__ import annotations

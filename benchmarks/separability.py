@@ -15,6 +15,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -25,7 +27,7 @@ import known_landscapes as known
 from analysis.interaction import interaction_share, sobol_indices
 from analysis.penalty import coordinate_penalty
 from analysis.power import seeds_to_decide
-from analysis.ridge import UNDECIDED, ridge
+from analysis.ridge import COUPLED, DECOUPLED, UNDECIDED, Ridge, ridge
 from analysis.separability import judge
 
 CONSOLE = Console(width=120)
@@ -147,7 +149,7 @@ def shares(count: int, seeds: int) -> None:
 
 def power(count: int) -> None:
     rows = []
-    for slope in (0.0, 0.2):
+    for slope in (0.05, 0.15):
         surface, rng = known.valley(slope, 0.3, 0.02), np.random.default_rng(5)
         asked, decided, tries = [], 0, 0
         for _ in range(count):
@@ -162,6 +164,70 @@ def power(count: int) -> None:
         rows.append((f"{slope:g}", str(tries), median, f"{decided / max(tries, 1):.1%}"))
     header = ("slope", "undecided with 3 seeds", "median seeds asked for", "decided with as many")
     show(f"seeds to decide, noise 0.35, {count} simulations", header, rows)
+
+
+DATA = Path(__file__).parent / "data"
+
+
+def measured(workload: str) -> dict[str, xr.DataArray]:
+    """Landscapes of 60 seeds by optimizer: metrics are kept as numbers of errors among `images`."""
+    with np.load(DATA / f"{workload}.npz") as kept:
+        axes = {name: (name, kept[name], {"scale": "log"}) for name in ("alpha", "eps")}
+        shape = tuple(len(values) for _, values, _ in axes.values())
+        return {
+            optimizer: xr.DataArray(
+                (kept[optimizer] / float(kept["images"])).T.reshape(-1, *shape),
+                {"seed": range(kept[optimizer].shape[1]), **axes},
+                ("seed", *axes),
+                attrs={"metric": "error"},
+            )
+            for optimizer in ("adam", "avagrad")
+        }
+
+
+def kinds_along(found: Ridge, eps: NDArray[np.float64]) -> NDArray[np.str_]:
+    """The verdict at each value of eps; none where there is no ridge, and where the transition may lie."""
+    kinds = np.full(len(eps), "", dtype="<U9")
+    for regime, kind in zip(found.regimes, found.kinds, strict=True):
+        kinds[(eps >= regime.start) & (eps <= regime.end)] = kind
+    if found.transition:
+        kinds[(eps >= found.transition.low) & (eps <= found.transition.high)] = ""
+    return kinds
+
+
+def survival(workload: str) -> None:
+    rows = []
+    for optimizer, landscape in measured(workload).items():
+        truth = ridge(landscape).slope.estimate
+        for seeds in (2, 3, 5, 10):
+            studies = [
+                ridge(landscape.isel(seed=slice(start, start + seeds)))
+                for start in range(0, landscape.sizes["seed"] - seeds + 1, seeds)
+            ]
+            along = np.array([kinds_along(found, landscape["eps"].values) for found in studies])
+            both = ((along == COUPLED).any(axis=0) & (along == DECOUPLED).any(axis=0)).sum()
+            given = Counter(", ".join(found.kinds) for found in studies)
+            held = np.mean([found.slope.low <= truth <= found.slope.high for found in studies])
+            width = np.median([found.slope.high - found.slope.low for found in studies])
+            rows.append(
+                (
+                    optimizer,
+                    str(seeds),
+                    "; ".join(f"{count} {kinds}" for kinds, count in given.most_common()),
+                    f"{held:.0%}",
+                    f"{width:.2f}",
+                    str(both),
+                )
+            )
+    header = (
+        "optimizer",
+        "seeds",
+        "verdicts, below and above a transition",
+        "holds it",
+        "width",
+        "contradictions",
+    )
+    show(f"{workload}, disjoint studies; slope of the straight line through all rows", header, rows)
 
 
 def speed() -> None:
@@ -179,7 +245,13 @@ def speed() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=1000)
-    count = parser.parse_args().simulations
+    parser.add_argument("--measured", action="store_true")
+    given = parser.parse_args()
+    if given.measured:
+        for workload in ("digits-mlp", "digits-cnn-bn"):
+            survival(workload)
+        return
+    count = given.simulations
     speed()
     for seeds in (3, 5):
         slopes(count, seeds)

@@ -223,6 +223,9 @@ def show_studies(store: Store) -> None:
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    from analysis.estimate import FEWEST_FOR_INTERVAL
+    from analysis.pairs import whole_seeds
+
     for verdict in verdicts:
         about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
         print(f"{verdict.sentence}{about}")
@@ -253,6 +256,11 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
         "seeds to decide",
     )
     show_table(header, rows)
+    seeds = min(whole_seeds(verdict.pair).sizes["seed"] for verdict in verdicts)
+    if seeds < FEWEST_FOR_INTERVAL:
+        print(
+            f"losses and shares have no intervals: {seeds} of the {FEWEST_FOR_INTERVAL} seeds that those take"
+        )
 
 
 def diverged_shares(store: Store, study: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ from analysis.ridge import UNDECIDED, ridge
 NOISE = 0.35
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("slope", [0.05, 0.15])
 def test_as_many_seeds_as_asked_for_decide_more_often_than_not(slope: float) -> None:
     surface, rng = known.valley(slope, 0.3, 0.02), np.random.default_rng(5)
     decided = []
@@ -57,7 +57,7 @@ def test_one_seed_asks_for_three() -> None:
     assert seeds_to_decide(ridge(landscape)) is None
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.2])
+@pytest.mark.parametrize("slope", [0.05, 0.15])
 def test_further_seeds_near_the_ridge_decide(slope: float) -> None:
     """Round after round, as `tunability run --until-decided` does, with all seeds in reserve."""
     decided, right, seeds = 0, 0, []
@@ -74,7 +74,7 @@ def test_further_seeds_near_the_ridge_decide(slope: float) -> None:
             have = reserve.where(known_before | wanted).dropna("seed", how="all")
         verdict = ridge(have).verdict
         decided += verdict != UNDECIDED
-        right += verdict == ("coupled" if slope else "decoupled")
+        right += verdict == ("coupled" if slope > 0.1 else "decoupled")
         seeds.append(have.sizes["seed"])
     assert decided >= 22
     assert right >= 21
@@ -112,7 +112,7 @@ def test_only_rows_of_undecided_regimes_are_asked_about_and_their_seeds_count() 
 
 def test_three_axes() -> None:
     third = xr.DataArray([0.3, 0.0, 0.1], {"beta": ("beta", [1.0, 2.0, 3.0], {"scale": "linear"})}, ("beta",))
-    cube = (known.landscape(known.valley(0.2, 0.3, 0.02) * 0.5, 0.3, 3) + third).clip(0, 2)
+    cube = (known.landscape(known.valley(0.15, 0.3, 0.02) * 0.5, 0.3, 3) + third).clip(0, 2)
     further = further_trials(cube)
     assert further is not None
     assert further.cells.dims == ("alpha", "eps", "beta")

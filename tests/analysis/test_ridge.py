@@ -14,20 +14,20 @@ SLOPES = (0.0, 0.25, 0.5, 1.0, -1.0)
 
 
 @pytest.mark.parametrize("noise", known.NOISE)
-def test_slope_intervals_hold_the_truth_in_a_thousand_simulations(noise: float) -> None:
+def test_slope_intervals_hold_the_truth_in_three_hundred_simulations(noise: float) -> None:
     rng = np.random.default_rng(3)
     held, widths, smallest = 0, [], []
-    for simulation in range(1000):
+    for simulation in range(300):
         slope, offset, seeds = rng.choice(SLOPES), rng.uniform(-1, 1), (3, 5)[simulation % 2]
         found = ridge(known.landscape(known.valley(slope, offset), noise, seeds, rng)).slope
         held += found.low <= slope <= found.high
         widths.append(found.high - found.low)
         if simulation < 50:
             smallest.append(known.smallest_width(slope, offset, noise, seeds))
-    assert held >= 930
+    assert held >= 279
     print(f"median width {np.median(widths):.4f}, smallest {np.median(smallest):.4f}")
-    if noise == max(known.NOISE):  # with less noise the grid's resolution is most of the interval
-        assert np.median(widths) < 6 * np.median(smallest)
+    # where there is hardly any noise the valley's shape is most of the interval
+    assert np.median(widths) < (2 if noise > min(known.NOISE) else 2.5) * np.median(smallest)
 
 
 @pytest.mark.parametrize("noise", known.NOISE)
@@ -76,16 +76,34 @@ def test_noise_that_is_alike_in_neighbouring_cells_seldom_looks_like_a_bend() ->
 
 @pytest.mark.parametrize("noise", known.NOISE)
 def test_valleys_that_are_not_symmetric_are_not_taken_for_slopes(noise: float) -> None:
-    """Where they widen too, the parabola's vertex wanders off the best cell: the cubic shows how far."""
-    held = 0
+    """Where they widen tenfold along the ridge too, the intervals may miss the truth, but by nothing that matters."""
+    held = narrow = coupled = 0
     for simulation in range(60):
         found = ridge(known.landscape(known.cliff(), noise, rng=simulation)).slope
         held += found.low <= 0 <= found.high
-        found = ridge(known.landscape(known.cliff(widening=0.1), noise, rng=simulation)).slope
-        held += found.low <= 0 <= found.high
-    assert held >= 105
-    steep = ridge(known.landscape(known.cliff(1.0), noise)).slope
-    assert steep.low <= 1 <= steep.high
+        widening = ridge(known.landscape(known.cliff(widening=0.1), noise, rng=simulation))
+        coupled += widening.verdict == "coupled"
+        narrow += widening.slope.low <= 0 <= widening.slope.high
+        assert abs(widening.slope.estimate) < 0.1
+    assert held >= 54
+    assert coupled <= 3
+    if noise < max(known.NOISE):  # where the bottom of the valley can be seen
+        assert narrow >= 40
+    steep = [
+        ridge(known.landscape(known.cliff(1.0), noise, rng=simulation)).slope for simulation in range(20)
+    ]
+    assert sum(each.low <= 1 <= each.high for each in steep) >= 16
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_ridge_is_where_the_best_cells_are(noise: float) -> None:
+    """The same cell is best in all rows, next to a cliff: the ridge may not wander off into the gentle side."""
+    distance = known.ALPHA - 0.1
+    made = known.landscape(0.02 + 0.9 * np.tanh(np.where(distance < 0, 0.03, 3.0) * distance**2), noise)
+    best = known.DECADES[made.mean("seed").argmin("alpha").values]
+    found = ridge(made)
+    np.testing.assert_allclose(found.optima, best, atol=0.5)  # a grid step
+    assert found.verdict == "decoupled"
 
 
 def test_a_seed_that_is_half_there_does_not_bend_the_ridge() -> None:
@@ -154,8 +172,9 @@ def test_saturated_cells_change_nothing() -> None:
     )
     more["alpha"].attrs = landscape["alpha"].attrs
     with_them, without = (ridge(each.clip(0, 0.95)) for each in (more, landscape))
-    np.testing.assert_allclose(with_them.optima, without.optima, atol=1e-6)
-    assert with_them.slope.estimate == pytest.approx(without.slope.estimate, abs=1e-6)
+    # but for draws of the noise, by which a window is chosen
+    np.testing.assert_allclose(with_them.optima, without.optima, atol=0.002)
+    assert with_them.slope.estimate == pytest.approx(without.slope.estimate, abs=0.001)
 
 
 def test_a_flat_landscape_has_no_ridge() -> None:

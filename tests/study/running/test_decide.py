@@ -30,7 +30,7 @@ alpha = { low = 1e-4, high = 1e2, num = 13, scale = "log" }
 eps = { low = 1e-6, high = 1, num = 7, scale = "log" }
 """
 
-RESERVE = known.landscape(known.valley(0.2, 0.3, 0.02), 0.35, 60, 4, asked=3).values
+RESERVE = known.landscape(known.valley(0.15, 0.3, 0.02), 0.35, 60, 8, asked=3).values
 
 
 @pytest.fixture
