@@ -40,7 +40,7 @@ CERTAIN = 0.95
 """Share of draws of an uncertain landscape that must have their optimum inside the grid for a row to count."""
 DRAWN_WIDER = 1.3
 """Errors of such draws are so much larger than their spread, which does not know how well the surrogate fits."""
-SURE = 0.85
+SURE = 2
 """The window for draws, which are smooth and have no noise of their own."""
 TINY = 1e-10
 """Least variance of an optimum, in squared cells."""
@@ -73,9 +73,7 @@ def optima(pair: xr.DataArray, x: FloatArray, bands: Bands) -> Optima:
     mean, counts = mean_of_known(values)
     rows = bands.there & ~(np.isnan(mean) & cells).any(axis=0)
     mean, cells, width = mean[:, rows], cells[:, rows], bands.width[rows]
-    windows = [
-        _centred(mean, x, bands.middle[rows], np.maximum(share * width, least)) for share, least in WINDOWS
-    ]
+    windows = [_centred(mean, x, bands.middle[rows], width, *window) for window in WINDOWS]
     noise = seed_noise(values[:, :, rows], cells) or _scatter(windows[SCATTER], mean)
     drawn = mean + noise.draw(DRAWS, np.random.default_rng(0))
     elsewhere = x[smoothed(drawn).argmin(axis=-2)]
@@ -106,13 +104,9 @@ def optima_of_draws(draws: xr.DataArray, x: FloatArray) -> Optima:
     places = np.full((draws.sizes["seed"], draws.shape[2]), np.nan)
     for place, draw in enumerate(draws.values):
         bands = near_optimal(draws.isel(seed=[place]))
-        mean = draw[:, bands.there]
-        places[place, bands.there] = _centred(
-            mean,
-            x,
-            bands.middle[bands.there],
-            np.maximum(SURE * bands.width[bands.there], WINDOWS[SHAPES][1]),
-        ).centre
+        there = bands.there
+        window = _centred(draw[:, there], x, bands.middle[there], bands.width[there], *WINDOWS[SURE])
+        places[place, there] = window.centre
     rows = np.isfinite(places).mean(axis=0) >= CERTAIN
     mean = np.nanmean(places[:, rows], axis=0)
     covariance = DRAWN_WIDER**2 * _covariance(np.where(np.isnan(places[:, rows]), mean, places[:, rows]))
@@ -186,27 +180,27 @@ class _Window:
         return np.asarray(self.centre + self.unit * np.where(curved, vertex, end))
 
 
-def _window(mean: FloatArray, x: FloatArray, centre: FloatArray, reach: FloatArray) -> _Window:
-    """About centres (R,), positions, so many cells (R,) to each side, but hardly beyond the grid (A, R)."""
-    count = len(x)
-    at = np.interp(centre, x, np.arange(count))
-    least = min(WINDOWS[SHAPES][1], float(reach.min(initial=np.inf)))
-    reach = np.maximum(np.minimum(reach, np.minimum(at, count - 1 - at) + 1), least)
-    away = (np.arange(count)[:, None] - at) / reach
+def _centred(
+    mean: FloatArray, x: FloatArray, middle: FloatArray, width: FloatArray, share: float, least: float
+) -> _Window:
+    """The window (`WINDOWS`) about the vertices that it finds in means (A, R), from the middles (R,) of their bands."""
+    cells = np.arange(len(x))
+    at = middle
+    for _ in range(RECENTRED):
+        found = np.interp(_window(mean, x, at, share * width, least).vertices(mean), x, cells)
+        at = np.clip(found, at - 1, at + 1)
+    return _window(mean, x, at, share * width, least)
+
+
+def _window(mean: FloatArray, x: FloatArray, at: FloatArray, reach: FloatArray, least: float) -> _Window:
+    """About indices (R,), so many cells (R,) to each side, at least `least`, but else hardly beyond the grid (A, R)."""
+    cells = np.arange(len(x))
+    centre = np.interp(at, cells, x)
+    reach = np.maximum(np.minimum(reach, np.minimum(at, len(x) - 1 - at) + 1), least)
+    away = (cells[:, None] - at) / reach
     unit = reach * float(np.median(np.diff(x)))
     weights = np.where((np.abs(away) < 1) & ~np.isnan(mean), (1 - away**2) ** 2, 0.0)
     return _Window(centre, weights, (x[:, None] - centre) / unit, unit)
-
-
-def _centred(mean: FloatArray, x: FloatArray, middle: FloatArray, reach: FloatArray) -> _Window:
-    """The window about the vertices that it finds, from the middles (R,), indices, of the rows' bands."""
-    cells = np.arange(len(x))
-    centre = np.interp(middle, cells, x)
-    for _ in range(RECENTRED):
-        found = _window(mean, x, centre, reach).vertices(mean)
-        at, to = np.interp(centre, x, cells), np.interp(found, x, cells)
-        centre = np.interp(np.clip(to, at - 1, at + 1), cells, x)
-    return _window(mean, x, centre, reach)
 
 
 def _differ(places: FloatArray, drawn: FloatArray) -> bool:
