@@ -200,7 +200,9 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
                 ends(intervals),
                 share(a <= high and low <= b for a, b in naive[case]),
                 ends(naive[case]),
-                f"{np.median([cost.median for cost in costs[case]]) / middle:.2f}",
+                f"{np.median([cost.median for cost in costs[case]]) / middle:.2f}"
+                if np.isfinite(middle)
+                else "-",
                 f"{np.mean(bands[case]):.0%}",
             )
         )
