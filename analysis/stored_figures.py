@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from analysis.cost.costs import cost_table, curve_table
 from analysis.figures import landscape_figure
+from analysis.sensitivity.stored import stored_sensitivities
+from analysis.sensitivity_figures import sensitivity_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
 from analysis.stored import Tell, ignore, stored_landscapes
@@ -39,6 +41,7 @@ class FigureRequest:
             curves.
         noise: of tuning runs, see `Choice`.
         tuners: only these; all by default.
+        within, defaults: of sensitivity, see `stored_sensitivities`.
         tell: is called with what was left out.
     """
 
@@ -47,6 +50,8 @@ class FigureRequest:
     target: float | None = None
     noise: str | None = None
     tuners: tuple[str, ...] | None = None
+    within: tuple[float, ...] | None = None
+    defaults: Mapping[str, float] | None = None
     tell: Tell = ignore
 
     @property
@@ -70,6 +75,11 @@ def separability(store: Store, request: FigureRequest) -> Figure:
     kept = trained(panels, request.tell)
     left_out = {name: said for name, each in panels.items() if (said := untrained(each))}
     return separability_figure(judge_all(kept, request.target), left_out)
+
+
+def sensitivity(store: Store, request: FigureRequest) -> Figure:
+    found = stored_sensitivities(store, request.names, request.within, request.defaults, request.tell)
+    return sensitivity_figure(found.found, found.left_out)
 
 
 def suboptimality(store: Store, request: FigureRequest) -> Figure:
@@ -109,9 +119,10 @@ def profile(store: Store, request: FigureRequest) -> Figure:
 FIGURES: Mapping[str, Callable[[Store, FigureRequest], Figure]] = {
     "landscape": landscape,
     "separability": separability,
+    "sensitivity": sensitivity,
     "suboptimality": suboptimality,
     "cost": cost,
     "profile": profile,
 }
-OF_SEVERAL = ("landscape", "separability", "profile")
+OF_SEVERAL = ("landscape", "separability", "sensitivity", "profile")
 """Figures that compare several studies; the others are of one."""

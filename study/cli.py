@@ -25,6 +25,7 @@ from study.shown import (
     show_next,
     show_plan,
     show_report,
+    show_sensitivities,
     show_studies,
     show_table,
     show_troubles,
@@ -71,6 +72,21 @@ Target = Annotated[float, typer.Option(help="Suboptimality that counts as found,
 AdviceTarget = Annotated[
     float | None,
     typer.Option(help="Suboptimality to which advice is checked; by default 1% of the landscape's range."),
+]
+Within = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS",
+        help="Losses that are tolerated, comma-separated, in units of the metric; by default 0.005,0.01,0.02 of a "
+        "rate, those shares of the range of another metric.",
+    ),
+]
+Defaults = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AXIS=NUMBER,...",
+        help="Defaults to go by, e.g. alpha=0.1,eps=1e-8; the optimizer's own if not.",
+    ),
 ]
 NoiseOption = Annotated[
     Noise | None,
@@ -314,6 +330,32 @@ def separability(
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
         return
     show_verdicts(verdicts)
+
+
+@app.command()
+def sensitivity(
+    study: StudyNames,
+    within: Within = None,
+    defaults: Defaults = None,
+    format: Annotated[VerdictFormat, typer.Option(help="How to write it.")] = "table",
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Tell how wide each hyperparameter's good range is, what defaults cost, and how much must be tuned.
+
+    Of several studies with the same grid also how much their tuning differs.
+    """
+    from analysis.sensitivity.stored import stored_sensitivities
+    from storage.store import open_store
+
+    thresholds, given = split_numbers(within, "--within"), split_defaults(defaults)
+    with open_store(storage, create=False) as store:
+        found = stored_sensitivities(store, study, thresholds, given, note)
+    if format == "json":
+        import json
+
+        print(json.dumps(found.to_json(), indent=2))
+        return
+    show_sensitivities(found)
 
 
 @app.command()
@@ -595,6 +637,19 @@ def plot_separability(
     draw("separability", study, out, storage, where=where, target=target)
 
 
+@plot_app.command("sensitivity")
+def plot_sensitivity(
+    study: StudyNames,
+    out: Out,
+    within: Within = None,
+    defaults: Defaults = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw what each value of a hyperparameter loses with the others at their best, and where the default is."""
+    thresholds, given = split_numbers(within, "--within"), split_defaults(defaults)
+    draw("sensitivity", study, out, storage, within=thresholds, defaults=given)
+
+
 @plot_app.command()
 def profile(
     study: StudyNames,
@@ -651,6 +706,28 @@ def split_names(names: str) -> tuple[str, ...]:
 
 def split_tuners(names: str | None) -> tuple[str, ...] | None:
     return None if names is None else split_names(names)
+
+
+def split_numbers(numbers: str | None, option: str) -> tuple[float, ...] | None:
+    if numbers is None:
+        return None
+    try:
+        return tuple(float(each) for each in numbers.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{option} {numbers!r} is no list of numbers: give e.g. 0.005,0.01"
+        ) from None
+
+
+def split_defaults(defaults: str | None) -> dict[str, float] | None:
+    if defaults is None:
+        return None
+    try:
+        return {
+            name.strip(): float(value) for name, value in (each.split("=") for each in defaults.split(","))
+        }
+    except ValueError:
+        raise typer.BadParameter(f"--defaults {defaults!r}: give e.g. alpha=0.1,eps=1e-8") from None
 
 
 def split_name(study: str) -> tuple[str, str | None]:
