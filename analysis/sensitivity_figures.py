@@ -76,7 +76,7 @@ def _profile(ax: Axes, of: Sensitivity, axis: AxisSensitivity, colour: str) -> N
     if axis.default.problem is None:
         ax.axvline(axis.cell, color="0.25", linestyle="--", linewidth=1)
         text = f"default {symbol(axis.axis.name)} = {axis.cell:g}\nloses {of.amount(axis.lost)}"
-        right = _place(axis, axis.cell) < 0.5
+        right = _text_to_the_right(axis)
         ax.annotate(
             text, (axis.cell, 0.98), (4 if right else -4, 0), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="left" if right else "right", va="top", fontsize=8, color="0.25",
@@ -114,6 +114,13 @@ def _threshold(ax: Axes, axis: AxisSensitivity, width: Width, points: float, col
         f"{'≥ ' if width.is_open else ''}{text}", (1, at), (4, 0), xycoords=("axes fraction", "data"),
         textcoords="offset points", ha="left", va="center", fontsize=8, color=colour,
     )  # fmt: skip
+
+
+def _text_to_the_right(axis: AxisSensitivity) -> bool:
+    """Of the default: on the side of the best value, where losses are small, if there is room."""
+    place = _place(axis, axis.cell)
+    best = _place(axis, axis.axis.values[int(axis.profile[0].argmin())])
+    return place < 0.3 or (place < 0.7 and best >= place)
 
 
 def _place(axis: AxisSensitivity, value: float) -> float:

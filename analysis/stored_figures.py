@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from analysis.cost.costs import cost_table, curve_table
 from analysis.figures import landscape_figure
-from analysis.sensitivity.stored import stored_sensitivities
+from analysis.sensitivity.defaults import parse_defaults
+from analysis.sensitivity.stored import known, parse_within, stored_sensitivities
 from analysis.sensitivity_figures import sensitivity_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
@@ -41,7 +42,7 @@ class FigureRequest:
             curves.
         noise: of tuning runs, see `Choice`.
         tuners: only these; all by default.
-        within, defaults: of sensitivity, see `stored_sensitivities`.
+        within, defaults: of sensitivity, see `stored_sensitivities`, as text.
         tell: is called with what was left out.
     """
 
@@ -50,8 +51,8 @@ class FigureRequest:
     target: float | None = None
     noise: str | None = None
     tuners: tuple[str, ...] | None = None
-    within: tuple[float, ...] | None = None
-    defaults: Mapping[str, float] | None = None
+    within: str | None = None
+    defaults: str | None = None
     tell: Tell = ignore
 
     @property
@@ -78,7 +79,9 @@ def separability(store: Store, request: FigureRequest) -> Figure:
 
 
 def sensitivity(store: Store, request: FigureRequest) -> Figure:
-    found = stored_sensitivities(store, request.names, request.within, request.defaults, request.tell)
+    within = parse_within(request.within) if request.within else None
+    defaults = parse_defaults(request.defaults) if request.defaults else None
+    found = known(stored_sensitivities(store, request.names, within, defaults), request.tell)
     return sensitivity_figure(found.found, found.left_out)
 
 

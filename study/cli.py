@@ -344,12 +344,14 @@ def sensitivity(
 
     Of several studies with the same grid also how much their tuning differs.
     """
-    from analysis.sensitivity.stored import stored_sensitivities
+    from analysis.sensitivity.defaults import parse_defaults
+    from analysis.sensitivity.stored import known, parse_within, stored_sensitivities
     from storage.store import open_store
 
-    thresholds, given = split_numbers(within, "--within"), split_defaults(defaults)
+    thresholds = parse_within(within) if within else None
+    given = parse_defaults(defaults) if defaults else None
     with open_store(storage, create=False) as store:
-        found = stored_sensitivities(store, study, thresholds, given, note)
+        found = known(stored_sensitivities(store, study, thresholds, given), note)
     if format == "json":
         import json
 
@@ -646,8 +648,7 @@ def plot_sensitivity(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw what each value of a hyperparameter loses with the others at their best, and where the default is."""
-    thresholds, given = split_numbers(within, "--within"), split_defaults(defaults)
-    draw("sensitivity", study, out, storage, within=thresholds, defaults=given)
+    draw("sensitivity", study, out, storage, within=within, defaults=defaults)
 
 
 @plot_app.command()
@@ -706,28 +707,6 @@ def split_names(names: str) -> tuple[str, ...]:
 
 def split_tuners(names: str | None) -> tuple[str, ...] | None:
     return None if names is None else split_names(names)
-
-
-def split_numbers(numbers: str | None, option: str) -> tuple[float, ...] | None:
-    if numbers is None:
-        return None
-    try:
-        return tuple(float(each) for each in numbers.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{option} {numbers!r} is no list of numbers: give e.g. 0.005,0.01"
-        ) from None
-
-
-def split_defaults(defaults: str | None) -> dict[str, float] | None:
-    if defaults is None:
-        return None
-    try:
-        return {
-            name.strip(): float(value) for name, value in (each.split("=") for each in defaults.split(","))
-        }
-    except ValueError:
-        raise typer.BadParameter(f"--defaults {defaults!r}: give e.g. alpha=0.1,eps=1e-8") from None
 
 
 def split_name(study: str) -> tuple[str, str | None]:

@@ -298,7 +298,7 @@ def show_sensitivities(found: Sensitivities) -> None:
     )
     print(
         "widths end with the grid: those with ≥ reach its end. fANOVA and PED-ANOVA, by Optuna, are shares of the "
-        "variance over the whole grid and among its best tenth, not what tuning gains"
+        "metric's variance\nover the whole grid, and of what tells its best tenth from the rest, not what tuning gains"
     )
 
 

@@ -52,6 +52,18 @@ def defaults_of(
     return tuple(placed(axis, given.get(axis.name, _stored(recipe, axis.name))) for axis in space.axes)
 
 
+def parse_defaults(text: str) -> dict[str, float]:
+    """Defaults by axis, written as ``alpha=0.1,eps=1e-8``. Raises AnalysisError when they are not."""
+    found = {}
+    for each in text.split(","):
+        name, _, value = each.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise AnalysisError(f"defaults are written as alpha=0.1,eps=1e-8, not {text!r}") from None
+    return found
+
+
 def placed(axis: Axis, default: Any) -> Default:
     """Where a default lies on an axis; None is one that nobody knows."""
     if default is None:

@@ -1,10 +1,12 @@
-"""Draws of a landscape for its sensitivity, each statistic's from posteriors that are fitted for its own size.
+"""Draws of a landscape for its sensitivity, each statistic's from what is fitted for its own size.
 
 The posterior of costs (`analysis.cost.posterior`) models cells within a target of the best closely, others coarsely. A
-width at a threshold is about that threshold. What a value loses is about as large as it is in the means: draws of the
-targets below and above that are mixed, targets being the thresholds and doublings of the largest.
+width at a threshold comes from the posterior with that target. What a value loses is about as large as it is in the
+means: draws of the targets on either side of that are mixed.
 
-Far cells are drawn anew, with normal noise: a Bayesian bootstrap of two seeds has no values beyond them.
+Cells far from the best are drawn from their own seeds, with normal noise: a Bayesian bootstrap of two seeds has no
+values beyond them, and processes smooth cliffs away. The best cell of a row far from the best is chosen by one draw and
+judged by another, for the least of many noises is too low.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ IntArray = NDArray[np.int64]
 
 DRAWS = 400
 """Of each posterior; 2.5% of them are ten."""
-MOST_NEAR = 150
-"""Cells within the largest target: fitting takes time with the cube of their number."""
+LEAST_TARGET = 1e-4
+"""As a share of the landscape's range."""
 ALIKE = 10
 """Cells with means next to that of a far cell, to each side, whose noise is taken to be like its own."""
 FREEDOM_OF_ALIKE = 4.0
@@ -36,12 +38,14 @@ FREEDOM_OF_ALIKE = 4.0
 class LandscapeDraws:
     """Draws (D, *shape) of a landscape of losses (N, S), NaN where there is no trial, by target.
 
+    `targets`, ascending, are those that losses of all sizes are told by.
+
     Raises AnalysisError as `analysis.cost.posterior.fit_posterior`.
     """
 
     values: FloatArray
     shape: tuple[int, ...]
-    within: tuple[float, ...]
+    targets: tuple[float, ...]
 
     _made: dict[float, FloatArray] = field(default_factory=dict)
 
@@ -59,18 +63,11 @@ class LandscapeDraws:
         """Of the seeds that all cells have, (*shape)."""
         return np.asarray(self._whole.mean(axis=1).reshape(self.shape))
 
-    @cached_property
-    def targets(self) -> tuple[float, ...]:
-        """Ascending."""
-        targets = sorted(self.within)
-        above = np.sort((self.means - self.means.min()).ravel())
-        widest = above[min(MOST_NEAR, len(above)) - 1]
-        while targets[-1] < above[-1] and 2 * targets[-1] <= widest:
-            targets.append(2 * targets[-1])
-        return tuple(targets)
-
     def at(self, target: float) -> FloatArray:
-        """Draws (D, *shape) for losses of about a target."""
+        """Draws (D, *shape) for losses of about a target, taken into the landscape's range."""
+        span = float(np.ptp(self.means))
+        if span > 0:
+            target = float(np.clip(target, LEAST_TARGET * span, span))
         if target not in self._made:
             self._made[target] = self._drawn(target)
         return self._made[target]
@@ -84,13 +81,26 @@ class LandscapeDraws:
             levels[:, posterior.far] = far_levels(posterior, posterior.far, lowest)
         return levels.reshape(len(levels), *self.shape)
 
-    def alone(self, cell: int) -> FloatArray:
-        """Draws (D,) of a cell's level, by its flat index, from its own seeds, for losses that no target is about."""
+    @cached_property
+    def lowest(self) -> FloatArray:
+        """Draws (D,) of the best, for which those of the smallest target are."""
+        return np.asarray(self.at(self.targets[0]).reshape(DRAWS, -1).min(axis=1))
+
+    @cached_property
+    def alone(self) -> tuple[FloatArray, FloatArray]:
+        """Two independent sets of draws (D, *shape), each cell's from its own seeds: for large losses."""
         with threadpool_limits(1):
             posterior, _ = drawn(self.values, self.shape, self.targets[0], DRAWS)
         every = np.arange(len(self.values))
-        lowest = self.at(self.targets[0]).reshape(DRAWS, -1).min(axis=1, keepdims=True)
-        return far_levels(posterior, every, lowest)[:, cell]
+        first, second = (
+            far_levels(posterior, every, self.lowest[:, None], seed).reshape(DRAWS, *self.shape)
+            for seed in (3, 4)
+        )
+        return first, second
+
+    def is_near(self, loss: float) -> bool:
+        """Whether processes tell of a loss."""
+        return loss <= self.targets[-1]
 
     def about(self, loss: float) -> FloatArray:
         """Draws (D, *shape) for a statistic that is about so large: of the targets on either side, taking turns."""
@@ -103,7 +113,7 @@ class LandscapeDraws:
         return levels
 
 
-def far_levels(posterior: LandscapePosterior, far: IntArray, lowest: FloatArray) -> FloatArray:
+def far_levels(posterior: LandscapePosterior, far: IntArray, lowest: FloatArray, seed: int = 2) -> FloatArray:
     """Levels (D, F) of cells far from the best, none below the lowest of each draw (D, 1).
 
     Normal about each cell's mean; cells of like means have like noise, so that its variance, without the effects of
@@ -119,6 +129,6 @@ def far_levels(posterior: LandscapePosterior, far: IntArray, lowest: FloatArray)
     )
     freedom = FREEDOM_OF_ALIKE + seeds - 1
     shrunken = (FREEDOM_OF_ALIKE * pooled + (seeds - 1) * variances) / freedom
-    shocks = np.random.default_rng(2).standard_t(freedom, (len(lowest), len(far)))
+    shocks = np.random.default_rng(seed).standard_t(freedom, (len(lowest), len(far)))
     levels = means + np.sqrt(shrunken / seeds) * shocks
     return np.asarray(np.clip(levels, lowest, np.maximum(posterior.values.max(), lowest)))

@@ -167,7 +167,10 @@ class Sensitivity:
 
     def within_in_words(self) -> list[str]:
         widths = self.axes[0].widths
-        return [f"{100 * each.within:g} points" if self.is_rate else f"{each.within:.3g}" for each in widths]
+        points = [f"{100 * each.within:g}" for each in widths]
+        if self.is_rate:
+            return [f"{each} {'point' if each == '1' else 'points'}" for each in points]
+        return [f"{each.within:.3g}" for each in widths]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types: null for NaN, and for what does not apply."""

@@ -21,6 +21,15 @@ def profiles(levels: FloatArray, axis: int) -> FloatArray:
     return np.asarray(levels.min(axis=others) - _least(levels)[:, None])
 
 
+def chosen_and_judged(choosing: FloatArray, judging: FloatArray, axis: int) -> FloatArray:
+    """The level of each value's best cell on an axis (D, n), chosen by some draws (D, *shape), judged by others."""
+    first, second = (
+        np.moveaxis(each, axis + 1, 1).reshape(len(each), each.shape[axis + 1], -1)
+        for each in (choosing, judging)
+    )
+    return np.asarray(np.take_along_axis(second, first.argmin(axis=-1)[..., None], axis=-1)[..., 0])
+
+
 def slices(levels: FloatArray, axis: int) -> FloatArray:
     """What each value of an axis loses with the others held at the best cell (D, n), of levels (D, *shape)."""
     moved = np.moveaxis(levels, axis + 1, 1)

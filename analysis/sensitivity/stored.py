@@ -18,10 +18,18 @@ from analysis.sensitivity.defaults import Default, defaults_of
 from analysis.sensitivity.draws import LandscapeDraws
 from analysis.sensitivity.importance import importances
 from analysis.sensitivity.result import AcrossWorkloads, AxisSensitivity, Sensitivity, Tuned, Width
-from analysis.sensitivity.statistics import ENOUGH, best_by_tuned, needed, profiles, slices, widths
+from analysis.sensitivity.statistics import (
+    ENOUGH,
+    best_by_tuned,
+    chosen_and_judged,
+    needed,
+    profiles,
+    slices,
+    widths,
+)
 from analysis.sensitivity.workloads import across
 from analysis.stored import Tell, ignore, stored_values
-from analysis.trained import NothingTrainedError, nothing_trained_in
+from analysis.trained import nothing_trained_in
 from analysis.tuning_runs import loss_table
 from search_spaces import Axis, SearchSpace
 from storage.store import Store
@@ -58,65 +66,73 @@ def stored_sensitivities(
     names: Sequence[str],
     within: Sequence[float] | None = None,
     defaults: Mapping[str, float] | None = None,
-    tell: Tell = ignore,
 ) -> Sensitivities:
     """Of studies (STUDY or STUDY/OPTIMIZER), from all seeds that the store has.
 
     Args:
         within: thresholds in units of the metric, `WITHIN` by default.
         defaults: by axis, where they are not the optimizer's own.
-        tell: is called with who was left out.
 
     Raises:
-        NothingTrainedError: nothing trained in any of them.
-        AnalysisError: trials are scattered, a threshold is no number above 0, or nothing is known of any of them.
+        AnalysisError: trials are scattered, there is one cell alone, a threshold is no number above 0, or a default is
+            given of an axis that there is not.
     """
     check_within(within)
     found: list[Sensitivity] = []
     drawn: dict[str, dict[str, LandscapeDraws]] = {}
     spaces: dict[str, SearchSpace] = {}
     left_out: dict[str, str] = {}
-    untrained: dict[str, str] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         study, _, optimizer = name.partition("/")
-        about = store.about(study)
-        if not about.space.is_grid:
-            raise AnalysisError(f"{study}: sensitivity is of grids alone, and its trials are scattered")
-        space = (
-            SearchSpace(axis for axis in about.space.axes if len(axis.values) > 1)
-            if about.space.size > 1
-            else None
-        )
-        if space is None:
-            raise AnalysisError(f"{study} has one cell: sensitivity needs an axis with several values")
+        about, space = store.about(study), varying(store, study)
         frames = stored_values(store, study, optimizer or None)
         tables = {}
         for each, frame in frames.items():
-            said = nothing_trained_in(frame)
             table = loss_table(store, study, each, extra=True)
-            if said:
-                untrained[f"{study}/{each}"] = said
-            elif why := why_unknown(table):
+            why = nothing_trained_in(frame) or why_unknown(table)
+            if why:
                 left_out[f"{study}/{each}"] = why
             else:
                 tables[each] = table
-        given = tuple(within) if within else default_within(about.metric, tables)
+        targets = default_within(about.metric, tables)
         for each, table in tables.items():
-            draws = LandscapeDraws(table, space.shape, given)
+            draws = LandscapeDraws(table, space.shape, targets)
             drawn.setdefault(study, {})[each] = draws
             spaces[study] = space
             placed = defaults_of(about.recipes[each], space, defaults)
             shares = importances(frames[each], space, about.metric)
-            found.append(sensitivity_of(study, each, about.metric, draws, space, placed, shares))
-    left_out |= untrained
-    if not found:
-        if untrained and len(untrained) == len(left_out):
-            raise NothingTrainedError(untrained)
-        said = "; ".join(f"{name}: {why}" for name, why in left_out.items())
-        raise AnalysisError(f"nothing is known of their sensitivity: {said}")
-    for name, why in left_out.items():
-        tell(f"note: no sensitivity of {name}: {why}")
+            found.append(
+                sensitivity_of(study, each, about.metric, draws, space, within or targets, placed, shares)
+            )
     return Sensitivities(tuple(found), tuple(across(drawn, spaces)), left_out)
+
+
+def known(found: Sensitivities, tell: Tell = ignore) -> Sensitivities:
+    """The same; `tell` is called with what is not known. Raises AnalysisError, with why, when that is all."""
+    said = [f"{name}: {why}" for name, why in found.left_out.items()]
+    if not found.found:
+        raise AnalysisError("; ".join(said))
+    for each in said:
+        tell(f"note: no sensitivity of {each}")
+    return found
+
+
+def varying(store: Store, study: str) -> SearchSpace:
+    """The axes of a study's grid that have several values. Raises AnalysisError when there are none, or no grid."""
+    space = store.about(study).space
+    if not space.is_grid:
+        raise AnalysisError(f"{study}: sensitivity is of grids alone, and its trials are scattered")
+    if space.size == 1:
+        raise AnalysisError(f"{study} has one cell: sensitivity needs an axis with several values")
+    return SearchSpace(axis for axis in space.axes if len(axis.values) > 1)
+
+
+def parse_within(text: str) -> tuple[float, ...]:
+    """Thresholds, written as ``0.005,0.01``. Raises AnalysisError when they are not."""
+    try:
+        return tuple(float(each) for each in text.split(","))
+    except ValueError:
+        raise AnalysisError(f"thresholds are written as 0.005,0.01, not {text!r}") from None
 
 
 def check_within(within: Sequence[float] | None) -> None:
@@ -132,7 +148,7 @@ def default_within(metric: str, tables: Mapping[str, FloatArray]) -> tuple[float
     ends = [(float(each.min()), float(each.max())) for each in means]
     if all(is_rate(metric, *each) for each in ends):
         return WITHIN
-    widest = max(high - low for low, high in ends) or 1.0
+    widest = max(high - low for low, high in ends) or 1.0  # all alike: any will do
     return tuple(share * widest for share in WITHIN)
 
 
@@ -142,6 +158,7 @@ def sensitivity_of(
     metric: str,
     draws: LandscapeDraws,
     space: SearchSpace,
+    within: Sequence[float],
     defaults: Sequence[Default],
     shares: Mapping[str, tuple[float, float]],
 ) -> Sensitivity:
@@ -153,7 +170,7 @@ def sensitivity_of(
         axes.append(
             AxisSensitivity(
                 axis,
-                tuple(width_of(draws, place, axis, within) for within in draws.within),
+                tuple(width_of(draws, place, axis, each) for each in sorted(within)),
                 default,
                 lost,
                 profile,
@@ -191,22 +208,20 @@ def profile_of(draws: LandscapeDraws, place: int) -> FloatArray:
     """Median and interval's ends (3, n) of an axis's profile, each value's from draws for its size."""
     means = draws.means
     sizes = profiles(means[None], place)[0]
-    found = [over_draws(profiles(draws.about(size), place)[:, value]) for value, size in enumerate(sizes)]
+    large = np.maximum(chosen_and_judged(*draws.alone, place) - draws.lowest[:, None], 0)
+    found = [
+        over_draws(profiles(draws.about(size), place)[:, value] if draws.is_near(size) else large[:, value])
+        for value, size in enumerate(sizes)
+    ]
     return np.array([(each.estimate, each.low, each.high) for each in found]).T
-
-
-def flat(levels: FloatArray) -> FloatArray:
-    return levels.reshape(len(levels), -1)
 
 
 def tuned_of(draws: LandscapeDraws, default: tuple[int, ...], names: Sequence[str]) -> tuple[Estimate, Tuned]:
     """What the default costs, and how many hyperparameters must be tuned."""
     size = float(draws.means[default] - draws.means.min())
-    # how low the best is, draws for small losses tell; how high the default is, its own seeds where it is far from that
-    lowest = flat(draws.at(draws.targets[0])).min(axis=1)
-    near, cell = size <= max(draws.within), np.ravel_multi_index(default, draws.shape)
-    level = flat(draws.about(size))[:, cell] if near else draws.alone(int(cell))
-    cost = over_draws(np.maximum(level - lowest, 0))
+    levels = draws.about(size) if draws.is_near(size) else draws.alone[0]
+    at_default = levels.reshape(len(levels), -1)[:, np.ravel_multi_index(default, draws.shape)]
+    cost = over_draws(np.maximum(at_default - draws.lowest, 0))
     # whether tuning some gains enough hangs on losses of so little
     best, which = zip(
         *(best_by_tuned(each[None], default) for each in draws.about((1 - ENOUGH) * size)), strict=True
