@@ -9,7 +9,12 @@ from analysis.sensitivity.defaults import defaults_of, parse_defaults
 from search_spaces import SearchSpace
 
 SPACE = SearchSpace.from_table(
-    {"alpha": [0.001, 0.01, 0.1, 1.0], "eps": [1e-8, 1e-4, 1.0], "beta": [0.8, 0.9, 1.0], "factor": [0.1, 1.0, 10.0]}
+    {
+        "alpha": [0.001, 0.01, 0.1, 1.0],
+        "eps": [1e-8, 1e-4, 1.0],
+        "beta": [0.8, 0.9, 1.0],
+        "factor": [0.1, 1.0, 10.0],
+    }
 )
 RECIPE = {"settings": {"lr": 0.01, "eps": 1e-6, "betas": [0.85, 0.999]}, "axes": {"beta": "betas[0]"}}
 
