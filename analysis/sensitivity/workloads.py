@@ -52,11 +52,13 @@ def over_workloads(
     mean = np.stack([scores(of_study, optimizer)[0] for of_study in means])
     setting = np.unravel_index(mean.mean(axis=0).argmax(), space.shape)
     levels = []
-    for of_study in drawn.values():
+    for place, of_study in enumerate(drawn.values()):
         own = of_study[optimizer].means
         size = float(own[setting] - own.min())
         at = {name: each.about(size) for name, each in of_study.items()}
-        levels.append(scores(at, optimizer))
+        score = scores(at, optimizer)
+        # draws of studies are made with equal random numbers, and are paired anew
+        levels.append(score[np.random.default_rng(place).permutation(len(score))])
     found = [statistics(each) for each in np.stack(levels, axis=1)]
     tuned, shared, numbers = (np.array(each) for each in zip(*found, strict=True))
     axes = zip(space.axes, setting, strict=True)
