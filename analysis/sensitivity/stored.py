@@ -38,6 +38,8 @@ FloatArray = NDArray[np.float64]
 
 WITHIN = (0.005, 0.01, 0.02)
 """Of the best, in units of a metric that is a rate; of another as shares of its range, from best to worst."""
+BLUR = 0.05
+"""Of a grid step, by which widths are uncertain at least: the best of many equal cells is too low in every draw."""
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
@@ -190,10 +192,18 @@ def width_of(draws: LandscapeDraws, place: int, axis: Axis, within: float) -> Wi
     """Of one axis at a threshold."""
     levels, positions = draws.at(within), positions_of(axis)
     profile = profiles(levels, place)
+    held = slices(levels, place)
+    step, whole = float(np.diff(positions).mean()), float(np.ptp(positions))
+
+    def width(lost: FloatArray) -> Estimate:
+        found = over_draws(widths(lost, positions, within))
+        low, high = max(found.low - BLUR * step, 0.0), min(found.high + BLUR * step, whole)
+        return Estimate(found.estimate, low, high)
+
     return Width(
         within,
-        over_draws(widths(profile, positions, within)),
-        over_draws(widths(slices(levels, place), positions, within)),
+        width(profile),
+        width(held),
         (float((profile[:, 0] <= within).mean()), float((profile[:, -1] <= within).mean())),
     )
 

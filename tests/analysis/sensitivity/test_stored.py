@@ -30,7 +30,7 @@ def test_the_known_numbers_of_an_exact_quadratic(keep: Keep) -> None:
     width = 1 + 0.5 * (0.01 - 0.001) / 0.011 + 0.5 * (0.01 - 0.009) / 0.019
     for estimate in (alpha.widths[1].tuned, alpha.widths[1].held):
         assert estimate.estimate == pytest.approx(width, abs=0.02)
-        assert estimate.high - estimate.low < 0.05
+        assert estimate.high - estimate.low < 0.06  # a twentieth of a step to either side
     assert not alpha.widths[1].is_open
     assert alpha.lost.estimate == pytest.approx((2.3**2 - 0.2**2) / 50, rel=0.02)
     assert eps.lost.estimate == pytest.approx((2.7**2 - 0.2**2) / 100, rel=0.02)
