@@ -529,7 +529,8 @@ def main() -> None:
                     if given.sensitivity:
                         made = synthetic(noise, given.studies, seeds)
                         sensitivity(made, seeds, given.studies, 1)
-                        workloads(made[:3], seeds, given.studies)
+                        for several in ((0, 1, 2), (0, 1, 3)):
+                            workloads([made[place] for place in several], seeds, given.studies)
                         continue
                     for truth in synthetic(noise, given.studies, seeds):
                         measure(truth, options)
