@@ -12,6 +12,11 @@ from search_spaces.axis import default_scale
 NEAR_END = 0.06
 
 
+def is_rate(metric: str, lowest: float, highest: float) -> bool:
+    """Whether a metric with these extremes is a fraction of 1, as errors are; any other keeps its own units."""
+    return metric.endswith("error") and lowest >= 0 and highest <= 1
+
+
 class MetricScale:
     """One scale for all panels of a figure, from the lowest (best) value to the highest (worst).
 
@@ -41,8 +46,7 @@ class MetricScale:
         self.is_log = default_scale(above_zero, highest) == "log"
         self.metric = metric.replace("_", " ")
         self.lowest, self.highest = above_zero if self.is_log else lowest, highest
-        # Errors are fractions of 1; any other metric keeps its own units.
-        self.percent = metric.endswith("error") and lowest >= 0 and highest <= 1
+        self.percent = is_rate(metric, lowest, highest)
         self.norm: Normalize = (LogNorm if self.is_log else Normalize)(self.lowest, highest, clip=True)
         self.formatter = FuncFormatter(lambda value, _: self.text(value))
 

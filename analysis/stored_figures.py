@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 
 from analysis.cost.costs import cost_table, curve_table
 from analysis.figures import landscape_figure
+from analysis.sensitivity.defaults import parse_defaults
+from analysis.sensitivity.stored import known, parse_within, stored_sensitivities
+from analysis.sensitivity_figures import sensitivity_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
 from analysis.stored import Tell, ignore, stored_landscapes
@@ -39,6 +42,7 @@ class FigureRequest:
             curves.
         noise: of tuning runs, see `Choice`.
         tuners: only these; all by default.
+        within, defaults: of sensitivity, see `stored_sensitivities`, as text.
         tell: is called with what was left out.
     """
 
@@ -47,6 +51,8 @@ class FigureRequest:
     target: float | None = None
     noise: str | None = None
     tuners: tuple[str, ...] | None = None
+    within: str | None = None
+    defaults: str | None = None
     tell: Tell = ignore
 
     @property
@@ -70,6 +76,13 @@ def separability(store: Store, request: FigureRequest) -> Figure:
     kept = trained(panels, request.tell)
     left_out = {name: said for name, each in panels.items() if (said := untrained(each))}
     return separability_figure(judge_all(kept, request.target), left_out)
+
+
+def sensitivity(store: Store, request: FigureRequest) -> Figure:
+    within = parse_within(request.within) if request.within else None
+    defaults = parse_defaults(request.defaults) if request.defaults else None
+    found = known(stored_sensitivities(store, request.names, within, defaults), request.tell)
+    return sensitivity_figure(found.found, found.left_out)
 
 
 def suboptimality(store: Store, request: FigureRequest) -> Figure:
@@ -109,9 +122,10 @@ def profile(store: Store, request: FigureRequest) -> Figure:
 FIGURES: Mapping[str, Callable[[Store, FigureRequest], Figure]] = {
     "landscape": landscape,
     "separability": separability,
+    "sensitivity": sensitivity,
     "suboptimality": suboptimality,
     "cost": cost,
     "profile": profile,
 }
-OF_SEVERAL = ("landscape", "separability", "profile")
+OF_SEVERAL = ("landscape", "separability", "sensitivity", "profile")
 """Figures that compare several studies; the others are of one."""

@@ -10,6 +10,9 @@ how often bands of suboptimality hold the true median after 5, 10, 20 and 50 tri
 by the same tuner: decided, and wrong.
 
 With `--best`, how far the best cell's mean, and its value on unseen seeds, are from that cell's truth.
+With `--sensitivity`, how often intervals of sensitivity hold the truth, in at most `--studies` studies of a landscape:
+widths; what each value of an axis loses with the other at its best; what the default costs and how many must be tuned,
+of the optimizer's own default and of cells all over the grid. Of synthetic landscapes also sensitivity over three.
 With `--sequential`, verdicts of studies of 3 seeds to which seeds are added until they are decided, at most 48: of two
 optimizers, and of each against itself.
 """
@@ -34,7 +37,11 @@ from analysis.cost.interval import Cost, cost_of
 from analysis.cost.posterior import fit_posterior
 from analysis.cost.replays import DRAWS, Asked, replay_draws, trials_to
 from analysis.cost.sequential import confidence_at, look_of, open_cells
+from analysis.estimate import Estimate
 from analysis.replay import Search
+from analysis.sensitivity.draws import LandscapeDraws
+from analysis.sensitivity.stored import WITHIN, profile_of, tuned_of, width_of
+from analysis.sensitivity.workloads import over_workloads
 from analysis.suboptimality import TrialsToTarget, incumbent_suboptimality
 from analysis.tuning_runs import NOISES, seeds_seen, seen_losses
 from search_spaces import Axis, SearchSpace
@@ -361,6 +368,130 @@ def best(truths: Sequence[Truth], seeds: int, shuffles: int) -> None:
     show_table(("landscape", "mean that chose it", "on unseen seeds", "studies"), rows)
 
 
+@dataclass(frozen=True)
+class Known:
+    """A landscape (*shape) that is known, in the place of draws of one."""
+
+    levels: FloatArray
+    targets: tuple[float, ...] = WITHIN
+
+    @property
+    def means(self) -> FloatArray:
+        return self.levels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.levels.shape
+
+    def at(self, _: float) -> FloatArray:
+        return self.levels[None]
+
+    about = at
+
+    def is_near(self, _: float) -> bool:
+        return True
+
+    @property
+    def lowest(self) -> FloatArray:
+        return np.array([self.levels.min()])
+
+    @property
+    def alone(self) -> tuple[FloatArray, FloatArray]:
+        return self.levels[None], self.levels[None]
+
+
+DEFAULTS = {"adam": (1e-3, 1e-8), "avagrad": (0.1, 0.1)}
+PLACES = tuple(itertools.product((0.15, 0.4, 0.65, 0.9), (0.1, 0.5, 0.9)))
+"""Of further cells that stand for a default, as shares of both axes."""
+Found = dict[str, list[tuple[Estimate, Estimate]]]
+"""By statistic, truths (no interval) and estimates."""
+
+
+def sensitivity(truths: Sequence[Truth], seeds: int, studies: int, shuffles: int) -> None:
+    """Print the coverage of sensitivities' intervals."""
+    every: Found = {}
+    for truth in truths:
+        found: Found = {}
+        known = Known(truth.levels.reshape(truth.space.shape))
+        started = time.perf_counter()
+        some = list(itertools.islice(truth.studies(seeds, shuffles), studies))
+        for values in some:
+            compare_sensitivity(found, truth, known, LandscapeDraws(values, truth.space.shape, WITHIN))
+        seconds = (time.perf_counter() - started) / len(some)
+        print(f"\n{truth.name}: {len(some)} studies of {seeds} seeds, {seconds:.1f} s each", flush=True)
+        show_held(found)
+        for name, each in found.items():
+            every.setdefault(name, []).extend(each)
+    print(f"\nall of these landscapes, {seeds} seeds", flush=True)
+    show_held(every)
+
+
+def compare_sensitivity(found: Found, truth: Truth, known: Known, draws: LandscapeDraws) -> None:
+    """Add the truths and estimates of a study."""
+    own = DEFAULTS.get(truth.name.partition("/")[2])
+    cells = [
+        tuple(int(share * count) for share, count in zip(place, truth.space.shape, strict=True))
+        for place in PLACES
+    ]
+    if own:
+        places = zip(truth.space.axes, own, strict=True)
+        cells.insert(
+            0, tuple(int(np.abs(np.log(axis.values) - np.log(value)).argmin()) for axis, value in places)
+        )
+
+    def add(name: str, true: Estimate, estimate: Estimate) -> None:
+        found.setdefault(name, []).append((true, estimate))
+
+    for place, axis in enumerate(truth.space.axes):
+        for within in WITHIN:
+            true, wide = (width_of(each, place, axis, within) for each in (known, draws))  # type: ignore[arg-type]
+            add(f"width of {axis.name} within {within:g}", true.tuned, wide.tuned)
+            add(f"width of {axis.name} within {within:g}, held", true.held, wide.held)
+        profiles = [profile_of(each, place) for each in (known, draws)]  # type: ignore[arg-type]
+        for true, lost in zip(*(each.T for each in profiles), strict=True):
+            size = "up to 0.02" if true[0] <= max(WITHIN) else "more"
+            add(f"lost at a value of {axis.name}, {size}", Estimate(*true), Estimate(*lost))
+    for place, cell in enumerate(cells):
+        (true_cost, true_tuned), (cost, tuned) = (
+            tuned_of(each, cell, truth.space.names)  # type: ignore[arg-type]
+            for each in (known, draws)
+        )
+        whose = "the default" if own and place == 0 else "another cell"
+        add(f"{whose} costs", true_cost, cost)
+        add(f"must be tuned from {whose}", true_tuned.needed, tuned.needed)
+
+
+def show_held(found: Found) -> None:
+    rows = []
+    for name, pairs in found.items():
+        held = [each.low - 1e-9 <= true.estimate <= each.high + 1e-9 for true, each in pairs]
+        truths, estimates, lows, highs = (
+            np.median(each)
+            for each in zip(*((true.estimate, e.estimate, e.low, e.high) for true, e in pairs), strict=True)
+        )
+        share = f"{np.mean(held):.0%} of {len(held):,}"
+        rows.append((name, share, f"{truths:.3g}", f"{estimates:.3g} [{lows:.3g}, {highs:.3g}]"))
+    show_table(("statistic", "holds the truth", "median truth", "typical"), rows)
+
+
+def workloads(truths: Sequence[Truth], seeds: int, studies: int) -> None:
+    """Print the coverage of sensitivity over workloads, which several landscapes on one grid stand for."""
+    space = truths[0].space
+    known = {each.name: {"x": Known(each.levels.reshape(space.shape))} for each in truths}
+    true = over_workloads("x", known, space)  # type: ignore[arg-type]
+    found: Found = {}
+    for several in itertools.islice(zip(*(each.studies(seeds, 1) for each in truths), strict=False), studies):
+        drawn = {
+            each.name: {"x": LandscapeDraws(values, space.shape, WITHIN)}
+            for each, values in zip(truths, several, strict=True)
+        }
+        estimate = over_workloads("x", drawn, space)
+        for name in ("sensitivity", "tuned", "shared", "needed"):
+            found.setdefault(name, []).append((getattr(true, name), getattr(estimate, name)))
+    print(f"\nover {', '.join(each.name for each in truths)}, {seeds} seeds", flush=True)
+    show_held(found)
+
+
 def grid(space: SearchSpace, values: FloatArray) -> xr.DataArray:
     """Values (N, S) as a landscape."""
     coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
@@ -387,6 +518,7 @@ def main() -> None:
     parser.add_argument("--shuffles", type=int, default=1, help="times that the seeds are cut into studies")
     parser.add_argument("--sequential", action="store_true", help="only verdicts of looking until decided")
     parser.add_argument("--best", action="store_true", help="only the bias of the best cell's value")
+    parser.add_argument("--sensitivity", action="store_true", help="only intervals of sensitivity")
     parser.add_argument("--studies", type=int, default=24, help="of synthetic landscapes, and --sequential")
     given = parser.parse_args()
     for seeds, target in itertools.product(given.seeds, given.targets):
@@ -396,10 +528,19 @@ def main() -> None:
         for landscape in given.landscapes:
             if landscape == "synthetic":
                 for noise in SYNTHETIC_NOISE:
+                    if given.sensitivity:
+                        made = synthetic(noise, given.studies, seeds)
+                        sensitivity(made, seeds, given.studies, 1)
+                        for several in ((0, 1, 2), (0, 1, 3)):
+                            workloads([made[place] for place in several], seeds, given.studies)
+                        continue
                     for truth in synthetic(noise, given.studies, seeds):
                         measure(truth, options)
                 continue
             pair = measured(landscape)
+            if given.sensitivity:
+                sensitivity(pair, seeds, given.studies, given.shuffles)
+                continue
             if given.sequential:
                 sequential(pair, options, given.studies)
                 continue

@@ -6,8 +6,8 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def optimizers() -> Table:
+    from search_spaces.symbols import SYMBOLS
     from study.optimizers import OPTIMIZERS
-    from study.optimizers.rule import SYMBOLS
 
     rows: list[tuple[str, ...]] = []
     for name, optimizer in OPTIMIZERS.items():

@@ -25,6 +25,7 @@ from study.shown import (
     show_next,
     show_plan,
     show_report,
+    show_sensitivities,
     show_studies,
     show_table,
     show_troubles,
@@ -71,6 +72,21 @@ Target = Annotated[float, typer.Option(help="Suboptimality that counts as found,
 AdviceTarget = Annotated[
     float | None,
     typer.Option(help="Suboptimality to which advice is checked; by default 1% of the landscape's range."),
+]
+Within = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS",
+        help="Losses that are tolerated, comma-separated, in units of the metric; by default 0.005,0.01,0.02 of a "
+        "rate, those shares of the range of another metric.",
+    ),
+]
+Defaults = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AXIS=NUMBER,...",
+        help="Defaults to go by, e.g. alpha=0.1,eps=1e-8; the optimizer's own if not.",
+    ),
 ]
 NoiseOption = Annotated[
     Noise | None,
@@ -314,6 +330,34 @@ def separability(
         print(json.dumps([verdict.to_json() for verdict in verdicts], indent=2))
         return
     show_verdicts(verdicts)
+
+
+@app.command()
+def sensitivity(
+    study: StudyNames,
+    within: Within = None,
+    defaults: Defaults = None,
+    format: Annotated[VerdictFormat, typer.Option(help="How to write it.")] = "table",
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Tell how wide each hyperparameter's good range is, what defaults cost, and how much must be tuned.
+
+    Of several studies with the same grid also how much their tuning differs.
+    """
+    from analysis.sensitivity.defaults import parse_defaults
+    from analysis.sensitivity.stored import known, parse_within, stored_sensitivities
+    from storage.store import open_store
+
+    thresholds = parse_within(within) if within else None
+    given = parse_defaults(defaults) if defaults else None
+    with open_store(storage, create=False) as store:
+        found = known(stored_sensitivities(store, study, thresholds, given), note)
+    if format == "json":
+        import json
+
+        print(json.dumps(found.to_json(), indent=2))
+        return
+    show_sensitivities(found)
 
 
 @app.command()
@@ -593,6 +637,18 @@ def plot_separability(
 ) -> None:
     """Draw ridges and transitions on the landscapes, transfer regret, and tuning before and after the advice."""
     draw("separability", study, out, storage, where=where, target=target)
+
+
+@plot_app.command("sensitivity")
+def plot_sensitivity(
+    study: StudyNames,
+    out: Out,
+    within: Within = None,
+    defaults: Defaults = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Draw what each value of a hyperparameter loses with the others at their best, and where the default is."""
+    draw("sensitivity", study, out, storage, within=within, defaults=defaults)
 
 
 @plot_app.command()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from analysis.sensitivity.result import AxisSensitivity, Sensitivity
+    from analysis.sensitivity.stored import Sensitivities
     from analysis.separability import Verdict
     from storage.copy import Copied
     from storage.store import Store
@@ -261,6 +263,59 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
         print(
             f"losses and shares have no intervals: {seeds} of the {FEWEST_FOR_INTERVAL} seeds that those take"
         )
+
+
+def show_sensitivities(found: Sensitivities) -> None:
+    """What defaults cost in words, widths (a table for each set of thresholds), and what is lost at each default."""
+    for sentence in (each.sentence for several in (found.found, found.across) for each in several):
+        print(sentence)
+    by_header: dict[tuple[str, ...], list[Sensitivity]] = {}
+    for each in found.found:
+        by_header.setdefault(tuple(each.within_in_words()), []).append(each)
+    for header, some in by_header.items():
+        rows = [
+            (each.name, axis.axis.name, others, *widths_in_words(axis, others))
+            for each in some
+            for axis in each.axes
+            for others in ("tuned", "held")
+        ]
+        show_table(("landscape", "width of", "the others", *(f"within {each}" for each in header)), rows)
+    rows = [
+        (
+            each.name,
+            axis.axis.name,
+            f"{axis.default.value:g}" if axis.default.value == axis.default.value else "-",
+            f"{axis.cell:g}" if axis.default.problem is None else "-",
+            each.amount(axis.lost) if axis.default.problem is None else "-",
+            *(f"{share:.2f}" if share == share else "-" for share in axis.importance),
+        )
+        for each in found.found
+        for axis in each.axes
+    ]
+    show_table(
+        (
+            "landscape",
+            "hyperparameter",
+            "default",
+            "on the grid",
+            "lost at it, others tuned",
+            "fANOVA",
+            "PED-ANOVA",
+        ),
+        rows,
+    )
+    print(
+        "widths end with the grid: those with ≥ reach its end. fANOVA and PED-ANOVA, by Optuna, are shares of the "
+        "metric's variance\nover the whole grid, and of what tells its best tenth from the rest, not what tuning gains"
+    )
+
+
+def widths_in_words(axis: AxisSensitivity, others: str) -> list[str]:
+    """Decades, or on a linear axis percentages of its range."""
+    log = axis.unit == "decades"
+    texts = [getattr(width, others).text(".1f" if log else ".0%") for width in axis.widths]
+    ends = ["≥ " if width.is_open and others == "tuned" else "" for width in axis.widths]
+    return [f"{end}{text}{' decades' if log else ''}" for end, text in zip(ends, texts, strict=True)]
 
 
 def diverged_shares(store: Store, study: str) -> dict[str, float]:

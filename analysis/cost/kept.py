@@ -47,10 +47,12 @@ def fitted(values: FloatArray, shape: tuple[int, ...], target: float, method: in
     return fit_posterior(values, shape, target, np.random.default_rng(0))
 
 
-def drawn(values: FloatArray, shape: tuple[int, ...], target: float) -> tuple[LandscapePosterior, Draws]:
-    """The posterior of a landscape of losses (N, S), and the draws of it that runs are made on."""
+def drawn(
+    values: FloatArray, shape: tuple[int, ...], target: float, count: int = DRAWS
+) -> tuple[LandscapePosterior, Draws]:
+    """The posterior of a landscape of losses (N, S), and draws of it: by default those that runs are made on."""
     posterior = memory_of().cache(fitted)(values, shape, target, METHOD)
-    return posterior, posterior.draw(DRAWS, np.random.default_rng(1))
+    return posterior, posterior.draw(count, np.random.default_rng(1))
 
 
 def replayed(values: FloatArray, asked: Asked, target: float, method: int) -> FloatArray:

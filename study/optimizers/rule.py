@@ -23,6 +23,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from search_spaces.symbols import SYMBOLS
+
 Tensors = dict[str, Tensor]
 State = dict[
     str, Any
@@ -31,8 +33,6 @@ Options = Mapping[str, Any]  # bool, int or str, by argument name
 
 PAIRS = MappingProxyType({"betas": ("beta1", "beta2")})
 """Arguments that torch spells as a tuple -> the rule's own names."""
-SYMBOLS = MappingProxyType({"alpha": "lr", "eta": "lr", "gamma": "weight_decay"})
-"""The papers' letters -> argument names."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from study.optimizers.rule import SYMBOLS, refuse_ambiguous
+from search_spaces.symbols import SYMBOLS
+from study.optimizers.rule import refuse_ambiguous
 
 ITEM = re.compile(r"(\w+)\[(\d+)\]")
 

@@ -257,6 +257,67 @@ def test_separability_of_an_imported_table(cli: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "new.db").exists()
 
 
+def test_sensitivity_in_every_format_and_as_a_figure(cli: Cli, url: str, tmp_path: Path) -> None:
+    code, out, _ = cli("sensitivity", "made-up", "--storage", url)
+    assert code == 0
+    assert "made-up/adam: what the default costs is not known, for the default of alpha is not known" in out
+    row = next(line.split() for line in out.splitlines() if " alpha " in line and " held " in line)
+    assert row[:3] == ["made-up/adam", "alpha", "held"]
+    assert "fANOVA" in out
+    assert "not what tuning gains" in out
+    given = ("--within", "0.2", "--defaults", "alpha=0.1,eps=1e-8")
+    _, out, _ = cli("sensitivity", "made-up", *given, "--format", "json", "--storage", url)
+    found = json.loads(out)
+    assert [each["optimizer"] for each in found["landscapes"]] == ["adam", "avagrad"]
+    assert (found["across"], found["left_out"]) == ([], {})
+    adam = found["landscapes"][0]
+    alpha, eps = adam["hyperparameters"]
+    assert [width["within"] for width in alpha["widths"]] == [0.2]
+    # its values lose 0, 0.2 and 0.4
+    assert alpha["widths"][0]["tuned"]["estimate"] == pytest.approx(1.0, abs=0.05)
+    assert adam["default_cost"]["estimate"] == pytest.approx(0.2, abs=0.02)
+    assert eps["lost_at_default"]["estimate"] == pytest.approx(0.0, abs=0.02)
+    assert (adam["tuned"]["needed"]["estimate"], adam["tuned"]["which"]) == (1, ["alpha"])
+    path = tmp_path / "sensitivity.png"
+    assert cli("plot", "sensitivity", "made-up", *given, "-o", path, "--storage", url)[0] == 0
+    with Image.open(path) as picture:
+        assert min(picture.size) > 500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("made-up", "--within", "0.01,x"), "error: thresholds are written as 0.005,0.01, not '0.01,x'"),
+        (
+            ("made-up", "--within", "0"),
+            "error: a threshold of 0.0 is not allowed: give numbers above 0, such as 0.01",
+        ),
+        (
+            ("made-up", "--defaults", "alpha"),
+            "error: defaults are written as alpha=0.1,eps=1e-8, not 'alpha'",
+        ),
+        (
+            ("made-up", "--defaults", "lr=1"),
+            "error: there is no axis 'lr': defaults may be given of alpha, eps",
+        ),
+    ],
+)
+def test_wrong_input_to_sensitivity_is_one_line(
+    cli: Cli, url: str, arguments: tuple[str, ...], said: str
+) -> None:
+    assert cli("sensitivity", *arguments, "--storage", url) == (2, "", said + "\n")
+
+
+def test_sensitivity_of_what_has_one_seed_says_so(cli: Cli, tmp_path: Path) -> None:
+    table, url = tmp_path / "grid.csv", f"sqlite:///{tmp_path}/one.db"
+    cells = [(a, e, 0.1 + a * e) for a, e in itertools.product((0.1, 1, 10), (0.1, 1, 10))]
+    pd.DataFrame(cells, columns=["alpha", "eps", "error"]).to_csv(table, index=False)
+    imported = ("--name", "mine", "--axes", "alpha,eps", "--metric", "error", "--storage", url)
+    assert cli("import", table, *imported)[0] == 0
+    said = "error: mine/imported: one seed tells nothing of the noise, train a second\n"
+    assert cli("sensitivity", "mine", "--storage", url) == (2, "", said)
+
+
 def test_an_optuna_study_from_its_database_to_the_verdict(cli: Cli, tmp_path: Path) -> None:
     """alpha* follows eps^0.5: scattered trials, made through plain Optuna."""
     theirs = f"sqlite:///{tmp_path}/theirs.db"

@@ -152,6 +152,100 @@ class CostDocument(TypedDict):
     rows: list[dict[str, Any]]
 
 
+class EstimateDocument(TypedDict):
+    """The median over draws of the landscape with the ends of its 95% interval; null where it is not known."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+class ReachedDocument(TypedDict):
+    """In which share of draws the lower and the upper end of the grid are reached."""
+
+    low: float
+    high: float
+
+
+class WidthDocument(TypedDict):
+    """How far values reach that lose at most `within`, in the hyperparameter's `unit`.
+
+    The others are `tuned` for each value, or `held` at the best cell.
+    """
+
+    within: float
+    tuned: EstimateDocument
+    held: EstimateDocument
+    reached: ReachedDocument
+
+
+class DefaultDocument(TypedDict):
+    """A default, the grid value nearest to it, how far that is off in `unit`, and why there is none."""
+
+    value: float | None
+    cell: float | None
+    off: float | None
+    problem: str | None
+
+
+class ProfileDocument(TypedDict):
+    """What each value loses with the others at their best."""
+
+    values: list[float]
+    estimate: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class HyperparameterSensitivity(TypedDict):
+    """`lost_at_default`: with the others tuned. `fanova` and `ped_anova` are Optuna's, of the same trials."""
+
+    hyperparameter: str
+    unit: str
+    widths: list[WidthDocument]
+    default: DefaultDocument
+    lost_at_default: EstimateDocument
+    profile: ProfileDocument
+    fanova: float | None
+    ped_anova: float | None
+
+
+class TunedDocument(TypedDict):
+    """How many `of` the hyperparameters must be tuned, the others at their defaults, for 95% of what tuning all gains.
+
+    `likely` is the share of draws in which it is 0, 1, ...; `which` they are; `gained` what tuning 0, 1, ... gains, as
+    a share of what tuning all does.
+    """
+
+    needed: EstimateDocument
+    of: int
+    likely: list[float]
+    which: list[str]
+    gained: list[EstimateDocument]
+
+
+class OptimizerSensitivity(TypedDict):
+    """`problem` says why it is not known what the default costs."""
+
+    study: str
+    optimizer: str
+    metric: str
+    seeds: int
+    sentence: str
+    hyperparameters: list[HyperparameterSensitivity]
+    default_cost: EstimateDocument
+    tuned: TunedDocument | None
+    problem: str | None
+
+
+class SensitivityDocument(TypedDict):
+    """Of each optimizer, as `tunability sensitivity --format json` has it, and why there is none of others."""
+
+    study: str
+    optimizers: list[OptimizerSensitivity]
+    problems: list[OptimizerProblem]
+
+
 class PlanDocument(TypedDict):
     """What running a spec would take: trials to train, blocks, seconds on this machine, and the study file to copy."""
 

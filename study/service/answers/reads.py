@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 import numpy as np
@@ -29,6 +29,8 @@ from study.service.answers.documents import (
     LandscapeDocument,
     OptimizerLandscape,
     OptimizerProblem,
+    OptimizerSensitivity,
+    SensitivityDocument,
     SeparabilityDocument,
     TrialDetails,
     TrialPage,
@@ -261,6 +263,28 @@ def judged(
 def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
     verdicts, problems = judged(store, study, optimizer, where)
     return {"study": study, "verdicts": [verdict.to_json() for verdict in verdicts], "problems": problems}
+
+
+def sensitivity(
+    store: Store, study: str, optimizer: str | None, within: str | None, defaults: str | None
+) -> SensitivityDocument:
+    """How wide each hyperparameter's good range is, what defaults cost, and how much must be tuned."""
+    from analysis.sensitivity.defaults import parse_defaults
+    from analysis.sensitivity.stored import parse_within, stored_sensitivities
+
+    found = stored_sensitivities(
+        store,
+        [study if optimizer is None else f"{study}/{optimizer}"],
+        parse_within(within) if within else None,
+        parse_defaults(defaults) if defaults else None,
+    )
+    return {
+        "study": study,
+        "optimizers": [cast(OptimizerSensitivity, each.to_json()) for each in found.found],
+        "problems": [
+            {"optimizer": name.partition("/")[2], "detail": why} for name, why in found.left_out.items()
+        ],
+    }
 
 
 def cost(

@@ -19,6 +19,7 @@ from study.service.answers.documents import (
     LandscapeDocument,
     LogDocument,
     PlanDocument,
+    SensitivityDocument,
     SeparabilityDocument,
     StudyDetails,
     StudyDocument,
@@ -65,6 +66,20 @@ Where = Annotated[
     Query(max_length=2_000, description='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
 ]
 Target = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")]
+Within = Annotated[
+    str | None,
+    Query(
+        max_length=LONGEST,
+        description="Losses that are tolerated, comma-separated, in units of the metric; by default 0.005,0.01,0.02 "
+        "of a rate, those shares of the range of another metric.",
+    ),
+]
+Defaults = Annotated[
+    str | None,
+    Query(
+        max_length=LONGEST, description="Defaults to go by, alpha=0.1,eps=1e-8; the optimizer's own if not."
+    ),
+]
 Noise = Annotated[
     Literal["run", "seed", "mean"] | None,
     Query(description="Runs on one seed each, a seed drawn for each cell, or means; what there is."),
@@ -274,6 +289,28 @@ async def get_separability(
     return reply(request, answer)
 
 
+@router.get("/studies/{study}/sensitivity", response_model=SensitivityDocument)
+async def get_sensitivity(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    within: Within = None,
+    defaults: Defaults = None,
+) -> Response:
+    """How wide each hyperparameter's good range is, what defaults cost, and how many hyperparameters must be tuned.
+
+    Made once for the trials that there are, which may take a minute.
+    """
+    answer = await service.reads.of_study(
+        study,
+        ("sensitivity", optimizer, within, defaults),
+        lambda store: reads.sensitivity(store, study, optimizer, within, defaults),
+        one_at_a_time=True,
+    )
+    return reply(request, answer)
+
+
 @router.get("/studies/{study}/cost", response_model=CostDocument)
 async def get_cost(
     request: Request,
@@ -318,6 +355,8 @@ async def get_figure(
         float | None, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")
     ] = None,
     noise: Noise = None,
+    within: Within = None,
+    defaults: Defaults = None,
 ) -> Response:
     """A figure as the command line draws it."""
     from analysis.figures import figure_bytes
@@ -328,7 +367,9 @@ async def get_figure(
         raise Problem(
             422, f"the figure {kind!r} is of one study: give one, or ask for {' or '.join(OF_SEVERAL)}"
         )
-    wanted = FigureRequest(tuple(study), where=where, target=target, noise=noise)
+    wanted = FigureRequest(
+        tuple(study), where=where, target=target, noise=noise, within=within, defaults=defaults
+    )
     snapshot = await service.reads.snapshot()
     others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)
 

@@ -185,7 +185,34 @@ def test_costs(client: TestClient) -> None:
     assert answer.json()["detail"] == "half/adam has no tuning runs: run tunability tune"
 
 
-@pytest.mark.parametrize("kind", ["landscape", "separability", "suboptimality", "cost", "profile"])
+def test_sensitivities(client: TestClient) -> None:
+    found = client.get("/api/v1/studies/small/sensitivity?defaults=alpha=1,eps=1e-8&within=0.02").json()
+    assert [each["optimizer"] for each in found["optimizers"]] == ["adam", "avagrad"]
+    assert found["problems"] == []
+    adam = found["optimizers"][0]
+    alpha, eps = adam["hyperparameters"]
+    assert adam["default_cost"]["estimate"] == pytest.approx(0.05, abs=0.002)  # a decade from the best
+    assert alpha["widths"][0]["tuned"]["estimate"] == pytest.approx(
+        0.8, abs=0.05
+    )  # 0.4 decades to either side
+    assert eps["lost_at_default"]["estimate"] == pytest.approx(0, abs=0.002)
+    assert adam["tuned"]["which"] == ["alpha"]
+    plain = client.get("/api/v1/studies/small/sensitivity?optimizer=adam").json()["optimizers"]
+    assert [each["default_cost"]["estimate"] for each in plain] == [None]
+    assert "is not known" in plain[0]["problem"]
+    half = client.get("/api/v1/studies/half/sensitivity").json()
+    assert half["optimizers"] == []
+    assert half["problems"][0] == {
+        "optimizer": "adam",
+        "detail": "one seed tells nothing of the noise, train a second",
+    }
+    wrong = client.get("/api/v1/studies/small/sensitivity?within=0")
+    assert (wrong.status_code, wrong.json()["detail"][:24]) == (409, "a threshold of 0.0 is no")
+
+
+@pytest.mark.parametrize(
+    "kind", ["landscape", "separability", "sensitivity", "suboptimality", "cost", "profile"]
+)
 def test_figures(client: TestClient, kind: str) -> None:
     png = client.get(f"/api/v1/figures/{kind}.png?study=small")
     assert png.headers["content-type"] == "image/png"
