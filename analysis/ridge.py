@@ -41,6 +41,8 @@ CERTAIN = 0.95
 """Share of the draws that must have their optimum inside the grid for a row to count."""
 DRAWN_WIDER = 1.3
 """Intervals of draws are so much wider than their quantiles, which do not know how well the surrogate fits."""
+BENT_WIDER = 1.6
+"""The same of the slopes of two regimes, which both have to hold."""
 SHAPE_FACTOR = 2.0
 """What a cubic in place of the parabola changes counts as error, so many times: valleys are not symmetric."""
 
@@ -169,9 +171,10 @@ def ridge(pair: xr.DataArray) -> Ridge:
 def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     """The ridge of draws ``("seed", first, second)`` of one uncertain landscape, the seeds being draws.
 
-    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Intervals are
+    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Those beyond a
+    bend that are too few for a slope of their own do not count either. Intervals are
     quantiles over draws of the line through each one's optima, rows weighted by how certain they are, widened by
-    `DRAWN_WIDER`.
+    `DRAWN_WIDER` or `BENT_WIDER`.
     """
     first, second = axis_names(draws)
     x, y = positions(draws, first), positions(draws, second)
@@ -185,22 +188,17 @@ def ridge_of_draws(draws: xr.DataArray) -> Ridge:
             f"where the best {first} lies is known at {int(rows.sum())} of {len(y)} values of {second} only"
         )
         return Ridge(Estimate(math.nan, math.nan, math.nan), (), None, np.full(len(y), math.nan), unit, said)
-    mean = np.nanmean(own[:, rows], axis=0)
-    own = np.where(np.isnan(own[:, rows]), mean, own[:, rows])
+    step, steps = float(np.median(np.diff(x))), float(np.median(np.diff(y)))
+    least = NEGLIGIBLE * unit
+    rows[rows] = _with_slope(y[rows], _filled(own[:, rows]), step, steps, least)
+    found = _filled(own[:, rows])
+    mean = found.mean(axis=0)
     optima = np.full(len(y), math.nan)
     optima[rows] = mean
-    places, step, steps = y[rows], float(np.median(np.diff(x))), float(np.median(np.diff(y)))
-    weights = 1 / np.sqrt(own.var(axis=0) + (GRID_SHARE * step) ** 2)
-
-    def line(optima: FloatArray, bend: float, slopes: int) -> FloatArray:
-        """Coefficients (slopes + 1, ...) of optima (..., rows)."""
-        design = _design(places, bend, slopes) * weights[:, None]
-        return np.asarray(np.linalg.lstsq(design, (optima * weights).T, rcond=None)[0])
-
-    middle = float(places.mean())
-    straight = line(own, middle, 1)
+    places, middle = y[rows], float(y[rows].mean())
+    straight = _lines(places, found, step, middle, 1)
     start, end = (float(each) for each in draws[second].values[rows][[0, -1]])
-    slope = _of_draws(straight[1])
+    slope = _of_draws(straight[1], DRAWN_WIDER)
     whole = Regime(start, end, slope, 1, math.inf)
     fit = tuple(straight.mean(axis=1).tolist())
     unbent = Ridge(slope, (whole,), None, optima, unit, None, fit, middle)
@@ -208,12 +206,15 @@ def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     if bend is None:
         return unbent
     # each draw bends where it does: not knowing the place makes the slopes less certain too
-    bends = [(_bend(places, draw, steps) or bend)[0] for draw in own]
-    bent = np.array([line(draw, place, 2) for draw, place in zip(own, bends, strict=True)]).T
-    change = _of_draws(bent[2] - bent[1])
-    if (
-        change.low <= NEGLIGIBLE * unit and change.high >= -NEGLIGIBLE * unit
-    ):  # optima of smooth draws wind a little
+    bends = [(_bend(places, draw, steps) or bend)[0] for draw in found]
+    weights = _certainty(found, step)
+    bent = np.array(
+        [
+            _lines(places, draw[None], step, at, 2, weights)[:, 0]
+            for draw, at in zip(found, bends, strict=True)
+        ]
+    ).T
+    if not _turns(bent, least):
         return unbent
     where = np.quantile(bends, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     at, low, high = (
@@ -221,18 +222,55 @@ def ridge_of_draws(draws: xr.DataArray) -> Ridge:
         for place in (bend[0], min(where[0] - steps, bend[1]), max(where[1] + steps, bend[2]))
     )
     regimes = (
-        Regime(start, at, _of_draws(bent[1]), 1, math.inf),
-        Regime(at, end, _of_draws(bent[2]), 1, math.inf),
+        Regime(start, at, _of_draws(bent[1], BENT_WIDER), 1, math.inf),
+        Regime(at, end, _of_draws(bent[2], BENT_WIDER), 1, math.inf),
     )
     fit = tuple(bent.mean(axis=1).tolist())
     return Ridge(slope, regimes, Estimate(at, low, high), optima, unit, None, fit, bend[0])
 
 
-def _of_draws(values: FloatArray) -> Estimate:
-    """The mean of one number a draw (D,), with the quantiles of draws, widened."""
+def _filled(own: FloatArray) -> FloatArray:
+    """Optima (D, B) of draws, the mean of the others where one has none."""
+    return np.where(np.isnan(own), np.nanmean(own, axis=0), own)
+
+
+def _certainty(own: FloatArray, step: float) -> FloatArray:
+    """Weights (B,) of rows whose optima over draws are (D, B)."""
+    return np.asarray(1 / np.sqrt(own.var(axis=0) + (GRID_SHARE * step) ** 2))
+
+
+def _lines(
+    y: FloatArray, own: FloatArray, step: float, bend: float, slopes: int, weights: FloatArray | None = None
+) -> FloatArray:
+    """Coefficients (slopes + 1, D) of a line through each draw's optima (D, B), rows weighted by their certainty."""
+    weights = _certainty(own, step) if weights is None else weights
+    design = _design(y, bend, slopes) * weights[:, None]
+    return np.asarray(np.linalg.lstsq(design, (own * weights).T, rcond=None)[0])
+
+
+def _turns(bent: FloatArray, least: float) -> bool:
+    """Whether the slope of lines (3, D) changes by more than `least` there: optima of smooth draws wind a little."""
+    change = _of_draws(bent[2] - bent[1], DRAWN_WIDER)
+    return change.low > least or change.high < -least
+
+
+def _with_slope(y: FloatArray, own: FloatArray, step: float, steps: float, least: float) -> NDArray[np.bool_]:
+    """Rows (B,) without those at either end that a bend cuts off and that are too few for a slope of their own."""
+    kept = np.ones(len(y), dtype=bool)
+    while bend := _bend(y[kept], own[:, kept].mean(axis=0), steps, fewest=1):
+        before, after = kept & (y < bend[0]), kept & (y > bend[0])
+        fewer = min(before, after, key=np.count_nonzero)
+        if fewer.sum() >= FEWEST_ROWS or not _turns(_lines(y[kept], own[:, kept], step, bend[0], 2), least):
+            break
+        kept &= ~fewer
+    return kept
+
+
+def _of_draws(values: FloatArray, wider: float) -> Estimate:
+    """The mean of one number a draw (D,), with the quantiles of draws, so much wider."""
     mean = float(values.mean())
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(mean, mean - DRAWN_WIDER * (mean - float(low)), mean + DRAWN_WIDER * (float(high) - mean))
+    return Estimate(mean, mean - wider * (mean - float(low)), mean + wider * (float(high) - mean))
 
 
 def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:
@@ -353,10 +391,12 @@ def _design(y: FloatArray, bend: FloatArray | float, slopes: int) -> FloatArray:
     return np.stack([np.ones_like(offset), *columns], axis=-1)
 
 
-def _bend(y: FloatArray, optima: FloatArray, step: float) -> tuple[float, float, float] | None:
-    """Where the line bends, with its interval, or None when a straight one does as well."""
+def _bend(
+    y: FloatArray, optima: FloatArray, step: float, fewest: int = FEWEST_ROWS
+) -> tuple[float, float, float] | None:
+    """Where the line bends, with its interval, or None when a straight one does as well; `fewest` rows to each side."""
     places = np.linspace(y[0], y[-1], PLACES_PER_STEP * len(y) + 1)
-    enough = [(y < place).sum() >= FEWEST_ROWS <= (y > place).sum() for place in places]
+    enough = [(y < place).sum() >= fewest <= (y > place).sum() for place in places]
     places, freedom = places[enough], len(y) - 4
     if not len(places) or freedom < 1:
         return None
