@@ -3,7 +3,7 @@
 Everything uses matplotlib's object interface and the Agg canvas: no window, no pyplot state.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis.curves import draw_curves
 from analysis.errors import AnalysisError
-from analysis.heatmap import draw_heatmaps
+from analysis.heatmap import draw_heatmaps, draw_pairs
 from analysis.landscape import axis_names, best_cell, mean_over_seeds
 from analysis.metric_scale import MetricScale
 
@@ -42,12 +42,28 @@ def landscape_figure(landscapes: Mapping[str, xr.DataArray]) -> Figure:
     panels = {name: _drawable(name, landscape) for name, landscape in landscapes.items()}
     _refuse_different("axes", {name: ", ".join(axis_names(panel)) for name, panel in panels.items()})
     _refuse_different("metrics", {name: panel.attrs["metric"] for name, panel in panels.items()})
-    first = next(iter(panels.values()))
-    means = np.concatenate([mean_over_seeds(panel).values.ravel() for panel in panels.values()])
-    if np.isnan(means).all():
-        best_cell(first)  # raises, and names a missing trial
-    scale = MetricScale(first.attrs["metric"], means)
-    return draw_curves(panels, scale) if len(axis_names(first)) == 1 else draw_heatmaps(panels, scale)
+    scale = _one_scale(list(panels.values()))
+    one = len(axis_names(next(iter(panels.values())))) == 1
+    return draw_curves(panels, scale) if one else draw_heatmaps(panels, scale)
+
+
+def pairs_figure(matrices: Mapping[str, Mapping[tuple[str, str], xr.DataArray]]) -> Figure:
+    """Draw the landscapes over pairs of axes of `analysis.views.pairs_shown`, by optimizer, on one colour scale.
+
+    Raises:
+        AnalysisError: there is nothing to draw, or the optimizers differ in metric or axes.
+    """
+    if not matrices:
+        raise AnalysisError("there is no landscape to draw: give one or more")
+    drawable = {
+        name: {pair: _drawable(name, panel) for pair, panel in panels.items()}
+        for name, panels in matrices.items()
+    }
+    every = {name: list(panels.values()) for name, panels in drawable.items()}
+    of_axes = {name: ", ".join(dict.fromkeys(sum(panels, ()))) for name, panels in drawable.items()}
+    _refuse_different("axes", of_axes)
+    _refuse_different("metrics", {name: panels[0].attrs["metric"] for name, panels in every.items()})
+    return draw_pairs(drawable, _one_scale([panel for panels in every.values() for panel in panels]))
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -90,6 +106,13 @@ def check_target(path: Path) -> None:
         raise AnalysisError(f"the folder {str(path.parent)!r} does not exist: create it, or name another")
 
 
+def _one_scale(panels: Sequence[xr.DataArray]) -> MetricScale:
+    means = np.concatenate([mean_over_seeds(panel).values.ravel() for panel in panels])
+    if np.isnan(means).all():
+        best_cell(panels[0])  # raises, and names a missing trial
+    return MetricScale(panels[0].attrs["metric"], means)
+
+
 def _drawable(name: str, landscape: xr.DataArray) -> xr.DataArray:
     """Return the landscape without its single-valued axes; of one cell, with the first axis."""
     names = axis_names(landscape)
@@ -102,8 +125,8 @@ def _drawable(name: str, landscape: xr.DataArray) -> xr.DataArray:
     if len(varying) > 2:
         example = f"{varying[2]} = {landscape[varying[2]].values[0]:g}"
         raise AnalysisError(
-            f"the landscape of {name!r} varies along {', '.join(varying)}, and a figure shows two axes: "
-            f"hold the others at one value with a where filter, such as {example!r}"
+            f"the landscape of {name!r} varies along {', '.join(varying)}, and a figure shows two axes: choose them "
+            f"with analysis.views.shown, or hold the others at one value with a where filter, such as {example!r}"
         )
     return landscape.squeeze([axis for axis in names if axis not in (varying or names[:1])])
 

@@ -4,7 +4,7 @@ Differs from the paper: cells are drawn where their values lie (the grid 1, 2, 1
 axis), the colours are logarithmic in the error, and the best cells are marked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -25,7 +25,10 @@ from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
 
 PANEL_INCHES = (5.0, 4.5)
+PAIR_INCHES = (4.6, 3.9)
 PANELS_PER_ROW = 4
+BAR_ASPECT = 20
+"""Height of the colour bar over its width, Matplotlib's default."""
 
 # Perceptually uniform and safe for colour-blind readers; reversed: good cells are light, also in grey.
 COLOUR_MAP = "viridis_r"
@@ -50,16 +53,58 @@ def draw_heatmaps(panels: Mapping[str, xr.DataArray], scale: MetricScale) -> Fig
     for unused in places[len(panels) :]:
         unused.remove()
     used = places[: len(panels)]
+    axes = axis_names(next(iter(panels.values())))
     meshes = [_panel(ax, name, panels[name], scale) for ax, name in zip(used, panels, strict=True)]
-    bar = figure.colorbar(meshes[0], ax=used, pad=0.02, label=averaged_metric(panels.values(), scale))
+    _bar(figure, meshes[0], used, averaged_metric(panels.values(), scale), scale)
+    handles = _legend_handles(list(panels.values()), *(symbol(name) for name in axes))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def draw_pairs(matrices: Mapping[str, Mapping[tuple[str, str], xr.DataArray]], scale: MetricScale) -> Figure:
+    """Draw a matrix of panels for each optimizer, below one another: rows are first axes, columns second ones.
+
+    Marks, colours and hatching are those of `draw_heatmaps`.
+    """
+    some = next(iter(matrices.values()))
+    rows, columns = ([*dict.fromkeys(pair[place] for pair in some)] for place in (0, 1))
+    width, height = PAIR_INCHES
+    size = (len(columns) * width, len(matrices) * len(rows) * height)
+    figure = Figure(size, layout=ConstrainedLayoutEngine(w_pad=0.1))
+    FigureCanvasAgg(figure)
+    places = figure.subplots(len(matrices) * len(rows), len(columns), squeeze=False)
+    used = []
+    for block, (name, panels) in enumerate(matrices.items()):
+        for row, upwards in enumerate(rows):
+            for column, across in enumerate(columns):
+                ax = places[block * len(rows) + row, column]
+                if (upwards, across) not in panels:
+                    ax.remove()
+                    continue
+                mesh = _panel(ax, name, panels[upwards, across], scale)
+                used.append(ax)
+    every = [panel for panels in matrices.values() for panel in panels.values()]
+    _bar(figure, mesh, used, averaged_metric(every, scale), scale, BAR_ASPECT * len(places))
+    handles = _legend_handles(every, "value upwards", "value across")
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure
+
+
+def _bar(
+    figure: Figure,
+    mesh: QuadMesh,
+    used: Sequence[Axes],
+    label: str,
+    scale: MetricScale,
+    aspect: float = BAR_ASPECT,
+) -> None:
+    bar = figure.colorbar(mesh, ax=used, pad=0.02, label=label, aspect=aspect)
     bar.set_ticks(scale.ticks(), labels=[scale.text(tick) for tick in scale.ticks()], minor=False)
     bar.minorticks_off()
     bar.ax.set_title("worse", fontsize="small", loc="left")
     bar.ax.set_xlabel("better", fontsize="small", loc="left", labelpad=6)
-    handles = _legend_handles(panels)
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    return figure
 
 
 def cell_edges(values: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
@@ -120,15 +165,14 @@ def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> 
     return mesh
 
 
-def _legend_handles(panels: Mapping[str, xr.DataArray]) -> list[Line2D | Patch]:
-    upwards, across = (symbol(axis) for axis in axis_names(next(iter(panels.values()))))
+def _legend_handles(panels: Sequence[xr.DataArray], upwards: str, across: str) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
-    if any(has_best(panel) for panel in panels.values()):
+    if any(has_best(panel) for panel in panels):
         handles = [
             Line2D([], [], linestyle="none", label="best cell", **BEST),
             Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
         ]
-    drawn = any(surrogate_of(panel.attrs) for panel in panels.values())
-    if drawn or any(panel.isnull().any() for panel in panels.values()):
+    drawn = any(surrogate_of(panel.attrs) for panel in panels)
+    if drawn or any(panel.isnull().any() for panel in panels):
         handles.append(Patch(label="too uncertain" if drawn else "a seed's trial is missing", **MISSING))
     return handles

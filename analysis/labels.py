@@ -9,6 +9,7 @@ from analysis.landscape import best_cell, mean_over_seeds, missing_trials
 from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
+from analysis.views import AT_BEST
 
 SYMBOLS = {"alpha": "α", "beta": "β", "eps": "ε", "eta": "η", "gamma": "γ", "sigma": "σ"}
 MEANINGS = {"alpha": "learning rate", "eta": "learning rate", "gamma": "weight decay"}
@@ -46,7 +47,7 @@ def untrained_handles(said: Mapping[str, str]) -> list[Line2D]:
 
 
 def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
-    """Return ``"best 2.1%, 3 seeds"``, then the axes held at one value and the number of missing trials.
+    """Return ``"best 2.1%, 3 seeds"``, then where axes are that are not shown, and the number of missing trials.
 
     Instead of the best it says that nothing trained, or that no cell is complete.
     """
@@ -58,7 +59,9 @@ def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
     seeds = "1 seed" if count == 1 else f"{count} seeds"
     parts = [best, f"{len(surrogate.observations):,} scattered trials" if surrogate else seeds]
     held = [(str(name), value.item()) for name, value in landscape.coords.items() if value.ndim == 0]
-    parts += [f"{symbol(name)} = {value:g}" for name, value in held]
+    parts += [f"{symbol(name)} = {value:{'.3g' if surrogate else 'g'}}" for name, value in held]
+    others = [symbol(name) for name in landscape.attrs.get(AT_BEST, ())]
+    parts += [f"{' and '.join(others)} at {'their' if len(others) > 1 else 'its'} best"] if others else []
     missing = 0 if surrogate else len(missing_trials(landscape))
     parts += [f"{missing} of {landscape.size} trials missing"] if missing else []
     return ", ".join(parts)

@@ -77,10 +77,15 @@ def bent_line(y: FloatArray, found: Optima, bend: float) -> Line:
     return _line(y, found, bend, np.column_stack([columns, by_place]), 1)
 
 
-def bend_of(y: FloatArray, found: Optima, step: float) -> tuple[float, float, float] | None:
-    """Where the line bends, with its interval a step wider, or None when a straight one does as well (F test)."""
+def bend_of(
+    y: FloatArray, found: Optima, step: float, fewest: int = FEWEST_ROWS
+) -> tuple[float, float, float] | None:
+    """Where the line bends, with its interval a step wider, or None when a straight one does as well (F test).
+
+    There are `fewest` rows or more to each side.
+    """
     places = np.linspace(y[0], y[-1], PLACES_PER_ROW * len(y) + 1)
-    enough = [(y < place).sum() >= FEWEST_ROWS <= (y > place).sum() for place in places]
+    enough = [(y < place).sum() >= fewest <= (y > place).sum() for place in places]
     places, freedom = places[enough], len(y) - 4
     if not len(places) or freedom < 1:
         return None

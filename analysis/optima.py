@@ -38,7 +38,7 @@ RECENTRED = 6
 DRAWS = 400
 CERTAIN = 0.95
 """Share of draws of an uncertain landscape that must have their optimum inside the grid for a row to count."""
-DRAWN_WIDER = 1.3
+DRAWN_WIDER = 1.5
 """Errors of such draws are so much larger than their spread, which does not know how well the surrogate fits."""
 SURE = 2
 """The window for draws, which are smooth and have no noise of their own."""
@@ -64,6 +64,19 @@ class Optima:
     asymmetry: FloatArray
     asymmetry_covariance: FloatArray
     seeds: NDArray[np.int64]
+
+    def without(self, rows: NDArray[np.bool_]) -> Optima:
+        """Those of the rows that are not among the given ones (B,)."""
+        kept = ~rows[self.rows]
+        square = np.ix_(kept, kept)
+        return Optima(
+            self.rows & ~rows,
+            self.places[kept],
+            self.covariance[square],
+            self.asymmetry[kept],
+            self.asymmetry_covariance[square],
+            self.seeds[kept],
+        )
 
 
 def optima(pair: xr.DataArray, x: FloatArray, bands: Bands) -> Optima:

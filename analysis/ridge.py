@@ -20,7 +20,7 @@ import xarray as xr
 from analysis.bands import MARGIN, near_optimal
 from analysis.estimate import Estimate, FloatArray
 from analysis.landscape import axis_names
-from analysis.line import FEWEST_ROWS, bend_of, bent_line, design, straight_line
+from analysis.line import FEWEST_ROWS, Line, bend_of, bent_line, design, straight_line
 from analysis.optima import Optima, optima, optima_of_draws
 from analysis.pairs import is_logarithmic, own_unit, positions
 
@@ -130,18 +130,29 @@ def ridge(pair: xr.DataArray) -> Ridge:
 def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     """The ridge of draws ``("seed", first, second)`` of one uncertain landscape, the seeds being draws.
 
-    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Optima are the
-    means of the draws' own, their errors the draws' covariance, widened by `DRAWN_WIDER`.
+    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Those beyond a
+    bend that are too few for a slope of their own do not count either. Optima are the means of the draws' own, their
+    errors the draws' covariance, widened by `DRAWN_WIDER`.
     """
     first, second = axis_names(draws)
     found = optima_of_draws(draws, positions(draws, first))
-    if found.rows.sum() < FEWEST_ROWS:
-        count = int(found.rows.sum())
-        return _none(
-            draws,
-            f"where the best {first} lies is known at {count} of {draws.sizes[second]} values of {second} only",
-        )
+    if (count := int(found.rows.sum())) < FEWEST_ROWS:
+        said = f"where the best {first} lies is known at {count} of {draws.sizes[second]} values of {second} only"
+        return _none(draws, said)
+    y = positions(draws, second)
+    step = float(np.median(np.diff(y)))
+    while bend := bend_of(y[found.rows], found, step, fewest=1):
+        before, after = (found.rows & (y < bend[0])), (found.rows & (y > bend[0]))
+        fewer = min(before, after, key=np.count_nonzero)
+        if fewer.sum() >= FEWEST_ROWS or not _turns(bent_line(y[found.rows], found, bend[0]), _unit(draws)):
+            break
+        found = found.without(fewer)
     return _ridge(draws, found)
+
+
+def _turns(bent: Line, unit: float) -> bool:
+    """Whether a bend changes the slope by more than its error, and than what is negligible."""
+    return abs(float(bent.fit[2] - bent.fit[1])) > max(bent.change, NEGLIGIBLE * unit)
 
 
 def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
@@ -156,8 +167,7 @@ def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
     bend = bend_of(y[rows], found, float(np.median(np.diff(y))))
     if bend is not None:
         bent = bent_line(y[rows], found, bend[0])
-        change = abs(float(bent.fit[2] - bent.fit[1]))
-    if bend is None or change <= max(bent.change, NEGLIGIBLE * unit):
+    if bend is None or not _turns(bent, unit):
         whole = Regime(start, end, straight.slope(0), seeds, float(straight.lack[1]))
         return Ridge(
             whole.slope,

@@ -28,6 +28,7 @@ from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge, ridge_of_draws
 from analysis.suboptimality import check_suboptimality_target
 from analysis.surrogate import Surrogate, surrogate_of
 from analysis.trained import require_trained
+from analysis.views import WHOLE, View, axes_to_show, hold
 from search_spaces import Axis
 
 
@@ -120,25 +121,34 @@ class Verdict:
         }
 
 
-def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) -> list[Verdict]:
-    """The verdict on every pair of a landscape's axes that have several values, in their order.
+def judge(
+    optimizer: str, landscape: xr.DataArray, target: float | None = None, view: View = WHOLE
+) -> list[Verdict]:
+    """The verdict on every pair of a landscape's axes that have several values, in their order; or of the view's axes.
+
+    Other axes are at their best, or at the view's values.
 
     `target` is the suboptimality to which the advice is checked, in units of the metric; 1% of the landscape's range
     by default.
 
     Raises AnalysisError when there are fewer than two such axes, the target is negative, no cell has a trial of every
-    seed, or nothing trained.
+    seed, nothing trained, or the landscape lacks one of the view's axes or values.
     """
     if target is not None:
         check_suboptimality_target(target)
     require_trained(landscape, optimizer)
     surrogate = surrogate_of(landscape.attrs)
     if surrogate:
-        axes_of = surrogate.observations.space.names
-        return [_judge_drawn(optimizer, surrogate, *axes) for axes in itertools.combinations(axes_of, 2)]
-    names = [name for name in axis_names(landscape) if landscape.sizes[name] > 1]
+        every = axes_to_show(landscape, view)
+        if len(every) < 2:
+            raise AnalysisError(f"a pair needs two axes, and {every[0]} is the only one that is not held")
+        return [_judge_drawn(optimizer, surrogate, *axes, view) for axes in itertools.combinations(every, 2)]
+    chosen = axes_to_show(landscape, view)
+    landscape = hold(landscape, view)
+    names = [name for name in chosen if landscape.sizes[name] > 1]
     if len(names) < 2:
         raise AnalysisError(f"the landscape of {optimizer!r} has fewer than two axes with several values")
+    landscape = landscape.transpose("seed", *names, ...)
     sobol = sobol_indices(landscape)
     verdicts = []
     for axes in itertools.combinations(names, 2):
@@ -158,9 +168,9 @@ def judge(optimizer: str, landscape: xr.DataArray, target: float | None = None) 
     return verdicts
 
 
-def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str) -> Verdict:
+def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str, view: View) -> Verdict:
     """The verdict on a pair by draws of a surrogate: every statistic is each draw's own, intervals are quantiles."""
-    pair, draws = surrogate.slice(first, second)
+    pair, draws = surrogate.slice(first, second, dict(view.at))
     axis_of = {axis.name: axis for axis in surrogate.observations.space.axes}
     each = [draws.isel(seed=[place]) for place in range(draws.sizes["seed"])]
     lost = np.array([regrets(draw.values)[0] for draw in each])
@@ -198,9 +208,11 @@ def _best_place(draws: xr.DataArray, axis: Axis, cells: NDArray[np.int64]) -> Es
     )
 
 
-def judge_all(landscapes: Mapping[str, xr.DataArray], target: float | None = None) -> list[Verdict]:
+def judge_all(
+    landscapes: Mapping[str, xr.DataArray], target: float | None = None, view: View = WHOLE
+) -> list[Verdict]:
     """The verdicts on several optimizers' landscapes, see `judge`."""
-    return [verdict for name, values in landscapes.items() for verdict in judge(name, values, target)]
+    return [verdict for name, values in landscapes.items() for verdict in judge(name, values, target, view)]
 
 
 def _in_words(found: Ridge, second: str) -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from analysis.cost.costs import cost_table, curve_table
-from analysis.figures import landscape_figure
+from analysis.figures import landscape_figure, pairs_figure
 from analysis.sensitivity.defaults import parse_defaults
 from analysis.sensitivity.stored import known, parse_within, stored_sensitivities
 from analysis.sensitivity_figures import sensitivity_figure
@@ -25,6 +25,7 @@ from analysis.suboptimality import (
 from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 from analysis.tuning_runs import Choice, stored_curves
+from analysis.views import WHOLE, View, pairs_shown, shown
 from storage.store import Store
 
 DEFAULT_TARGET = 0.005
@@ -38,6 +39,8 @@ class FigureRequest:
     Attributes:
         names: studies, or STUDY/OPTIMIZER.
         where: a filter of trials, for landscapes and separability.
+        view: which axes are shown of them, and where the others are held.
+        pairs: a landscape for every pair of the view's axes, or of all.
         target: what counts as found; by default `DEFAULT_TARGET` for costs, 1% of the range for advice, and no line on
             curves.
         noise: of tuning runs, see `Choice`.
@@ -48,6 +51,8 @@ class FigureRequest:
 
     names: tuple[str, ...]
     where: str | None = None
+    view: View = WHOLE
+    pairs: bool = False
     target: float | None = None
     noise: str | None = None
     tuners: tuple[str, ...] | None = None
@@ -68,14 +73,17 @@ def curves_of(store: Store, name: str, request: FigureRequest) -> xr.DataArray:
 
 
 def landscape(store: Store, request: FigureRequest) -> Figure:
-    return landscape_figure(stored_landscapes(store, request.names, request.where, tell=request.tell))
+    panels = stored_landscapes(store, request.names, request.where, tell=request.tell)
+    if request.pairs:
+        return pairs_figure({name: pairs_shown(each, request.view) for name, each in panels.items()})
+    return landscape_figure({name: shown(each, request.view) for name, each in panels.items()})
 
 
 def separability(store: Store, request: FigureRequest) -> Figure:
     panels = stored_landscapes(store, request.names, request.where, extra=True, tell=request.tell)
     kept = trained(panels, request.tell)
     left_out = {name: said for name, each in panels.items() if (said := untrained(each))}
-    return separability_figure(judge_all(kept, request.target), left_out)
+    return separability_figure(judge_all(kept, request.target, request.view), left_out)
 
 
 def sensitivity(store: Store, request: FigureRequest) -> Figure:

@@ -45,14 +45,17 @@ class Surrogate:
     scale: float
     best: FloatArray
 
-    def slice(self, first: str, second: str) -> tuple[xr.DataArray, xr.DataArray]:
+    def slice(
+        self, first: str, second: str, at: Mapping[str, float] | None = None
+    ) -> tuple[xr.DataArray, xr.DataArray]:
         """Its mean ("seed", first, second), NaN where too little is known, and draws of it, the seeds being draws.
 
-        Both axes reach as far as nearly all trials do, see `INSIDE`. Other axes are at the best place of the
-        mean, scalar coordinates.
+        Both axes reach as far as nearly all trials do, see `INSIDE`. Other axes are scalar coordinates: at the value
+        that is given, which lies in the axis's range, or else where the mean is best.
         """
         space = self.observations.space
-        units = np.tile(self.best, (PLACES * PLACES, 1))
+        others = self._held(at or {})
+        units = np.tile(space.value_to_unit([list(others.values())])[0], (PLACES * PLACES, 1))
         columns = [space.names.index(name) for name in (first, second)]
         low, high = np.quantile(self.observations.units[:, columns], [INSIDE, 1 - INSIDE], axis=0)
         places = np.linspace(low, high, PLACES).T
@@ -69,21 +72,25 @@ class Surrogate:
         for name, column, along in zip((first, second), columns, places, strict=True):
             axis = space.axes[column]
             coordinates[name] = (name, axis.unit_to_value(along), {"scale": axis.scale})
-        held = space.unit_to_value(self.best[None])[0]
-        others = {
-            name: value for name, value in zip(space.names, held, strict=True) if name not in coordinates
-        }
+        held = {name: value for name, value in others.items() if name not in coordinates}
 
         def array(values: FloatArray) -> xr.DataArray:
             shaped = self.centre + self.scale * values.reshape(-1, PLACES, PLACES)
             return xr.DataArray(
                 shaped,
-                {"seed": np.arange(len(shaped)), **coordinates, **others},
+                {"seed": np.arange(len(shaped)), **coordinates, **held},
                 ("seed", first, second),
                 attrs={"metric": self.observations.metric, SURROGATE: self},
             )
 
         return array(known), array(drawn)
+
+    def _held(self, at: Mapping[str, float]) -> dict[str, float]:
+        """By axis, the given value or the best one."""
+        space = self.observations.space
+        return dict(zip(space.names, space.unit_to_value(self.best[None])[0].tolist(), strict=True)) | dict(
+            at
+        )
 
 
 def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
@@ -131,7 +138,8 @@ def _best(process: Any, units: FloatArray) -> FloatArray:
 def surrogate_landscape(observations: Observations, name: str = "") -> xr.DataArray:
     """The mean of a fitted surrogate over the first two axes, see `Surrogate.slice`."""
     surrogate = fit_surrogate(observations, name)
-    return surrogate.slice(*observations.space.names[:2])[0]
+    first, second = observations.space.names[:2]
+    return surrogate.slice(first, second)[0]
 
 
 def surrogate_of(attributes: Mapping[Any, Any]) -> Surrogate | None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -41,6 +41,9 @@ app = typer.Typer(
 )
 plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=True)
 app.add_typer(plot_app, name="plot")
+
+if TYPE_CHECKING:
+    from analysis.views import View
 
 Given = TypeVar("Given")
 
@@ -86,6 +89,23 @@ Defaults = Annotated[
     typer.Option(
         metavar="AXIS=NUMBER,...",
         help="Defaults to go by, e.g. alpha=0.1,eps=1e-8; the optimizer's own if not.",
+    ),
+]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="The axes to show, e.g. alpha,eps: upwards and to the right; else the first two.",
+    ),
+]
+JudgedAxes = Annotated[
+    str | None,
+    typer.Option(metavar="NAMES", help="Only pairs of these, the first one's best value against the second."),
+]
+AtOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at", metavar="AXIS=VALUE", help="Hold a further axis there, not at its best; may be repeated."
     ),
 ]
 NoiseOption = Annotated[
@@ -308,6 +328,8 @@ def cost(
 def separability(
     study: StudyNames,
     where: Where = None,
+    axes: JudgedAxes = None,
+    at: AtOption = None,
     target: AdviceTarget = None,
     format: Annotated[VerdictFormat, typer.Option(help="How to write it.")] = "table",
     storage: Storage = DEFAULT_STORAGE,
@@ -321,9 +343,10 @@ def separability(
     from analysis.trained import trained
     from storage.store import open_store
 
+    view = view_of(axes, at)
     with open_store(storage, create=False) as store:
         panels = stored_landscapes(store, study, where, extra=True, tell=note)
-    verdicts = judge_all(trained(panels, note if format == "json" else print), target)
+    verdicts = judge_all(trained(panels, note if format == "json" else print), target, view)
     if format == "json":
         import json
 
@@ -595,10 +618,15 @@ def landscape(
     study: StudyNames,
     out: Out,
     where: Where = None,
+    axes: AxesOption = None,
+    at: AtOption = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="A matrix of all pairs of the axes, or of those named.")
+    ] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw each optimizer's metric over the search space, one colour scale for all (AvaGrad, Figure 1)."""
-    draw("landscape", study, out, storage, where=where)
+    draw("landscape", study, out, storage, where=where, view=view_of(axes, at), pairs=pairs)
 
 
 @plot_app.command()
@@ -632,11 +660,13 @@ def plot_separability(
     study: StudyNames,
     out: Out,
     where: Where = None,
+    axes: JudgedAxes = None,
+    at: AtOption = None,
     target: AdviceTarget = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw ridges and transitions on the landscapes, transfer regret, and tuning before and after the advice."""
-    draw("separability", study, out, storage, where=where, target=target)
+    draw("separability", study, out, storage, where=where, view=view_of(axes, at), target=target)
 
 
 @plot_app.command("sensitivity")
@@ -699,6 +729,12 @@ def needed(given: Given | None, option: str) -> Given:
 
         raise StoreError(f"what is to be imported does not say its {option[2:]}: give {option}")
     return given
+
+
+def view_of(axes: str | None, at: Sequence[str] | None) -> View:
+    from analysis.views import View
+
+    return View.of_texts(axes, at or ())
 
 
 def split_names(names: str) -> tuple[str, ...]:

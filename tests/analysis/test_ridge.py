@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from analysis.bands import near_optimal
-from analysis.ridge import ridge
+from analysis.ridge import ridge, ridge_of_draws
 
 SLOPES = (0.0, 0.25, 0.5, 1.0, -1.0)
 
@@ -235,3 +235,30 @@ def test_extra_seeds_of_the_band_narrow_the_interval() -> None:
         held += other.low <= 0.5 <= other.high
     assert narrower >= 90
     assert held >= 89
+
+
+@pytest.mark.parametrize(("bend", "slopes"), [(-1.5, (0.0, 1.0)), (-4.1, (1.0,)), (4.1, (0.0,))])
+def test_rows_beyond_a_bend_that_are_too_few_for_a_slope_tell_none(
+    bend: float, slopes: tuple[float, ...]
+) -> None:
+    """Draws of a landscape that bends near the end of what is known: the other side's slope is told alone."""
+    decades = np.linspace(-5, 5, 21)
+    rng = np.random.default_rng(0)
+    offsets = rng.normal(0, 0.02, (100, 1, 1)) + rng.normal(0, 0.02, (100, 1, 21))
+    valley = np.maximum(decades - bend, 0) - (2 if bend < 0 else 0) + offsets
+    values = 0.02 + 0.9 * np.tanh(0.15 * (decades[:, None] - valley) ** 2)
+    axes = {name: (name, 10**decades, {"scale": "log"}) for name in ("alpha", "eps")}
+    found = ridge_of_draws(
+        xr.DataArray(
+            values, {"seed": range(100), **axes}, ("seed", "alpha", "eps"), attrs={"metric": "error"}
+        )
+    )
+    assert len(found.regimes) == len(slopes)
+    for regime, slope in zip(found.regimes, slopes, strict=True):
+        assert regime.slope.low <= slope <= regime.slope.high
+        assert regime.slope.high - regime.slope.low < 0.1
+    ends = (found.regimes[0].start, found.regimes[-1].end)
+    if bend < -4:
+        assert ends[0] > 10**bend
+    if bend > 4:
+        assert ends[1] < 10**bend

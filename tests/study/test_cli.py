@@ -111,6 +111,25 @@ def test_plot_landscape(cli: Cli, url: str, tmp_path: Path) -> None:
     assert pdf.read_bytes().startswith(b"%PDF")
 
 
+def test_axes_are_chosen_and_held(cli: Cli, url: str, tmp_path: Path) -> None:
+    whole, turned = tmp_path / "whole.png", tmp_path / "turned.png"
+    storage = ("--storage", url)
+    assert cli("plot", "landscape", "made-up", "-o", whole, *storage)[0] == 0
+    assert cli("plot", "landscape", "made-up", "--axes", "eps,alpha", "-o", turned, *storage)[0] == 0
+    assert whole.read_bytes() != turned.read_bytes()
+    for given, said in (
+        (("--at", "eps=3"), "eps = 3 is not on the grid: it has 1e-08, 0.0001"),
+        (("--at", "eps"), "'eps' is not understood: write an axis and its value, as in beta1=0.9"),
+        (("--axes", "alpha,beta"), "there is no axis 'beta': there are alpha, eps"),
+        (("--axes", "alpha", "--pairs"), "pairs need two axes or more, and there is only alpha"),
+    ):
+        refused = tmp_path / "refused.png"
+        code, _, err = cli("plot", "landscape", "made-up", *given, "-o", refused, *storage)
+        assert (code, err, refused.exists()) == (2, f"error: {said}\n", False)
+    code, _, err = cli("separability", "made-up", "--axes", "eps,alpha", "--at", "alpha=1", *storage)
+    assert (code, err.count("\n"), "'alpha' is given twice" in err) == (2, 1, True)
+
+
 def test_plot_of_a_half_run_study_draws_what_is_there(cli: Cli, url: str, tmp_path: Path) -> None:
     with open_store(url, create=True) as store:
         space = store.space("made-up")

@@ -100,11 +100,14 @@ class OptimizerLandscape(TypedDict):
     They are over the seeds that a cell has, null where it has none; where `count` is below the number of seeds, the
     mean is provisional. `best` is of cells with all seeds. `problem` says that nothing trained, where every trial
     diverged; there is no best then. Of scattered trials, all of it is a surrogate's, null where too little is known,
-    over the axes that `surrogate` has.
+    over the axes that `surrogate` has. Where only some axes were asked for, the lists are over those in `shown`; an
+    axis that is in neither `shown` nor `held`, which has its value, is at its best in each cell.
     """
 
     name: str
     surrogate: list[AxisDocument] | None
+    shown: list[AxisDocument] | None
+    held: dict[str, float]
     seeds: list[int]
     trials: int
     expected: int

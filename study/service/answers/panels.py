@@ -10,11 +10,13 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names, best_along, mean_of_known
+from analysis.landscape import best_along, mean_of_known
 from analysis.pairs import projected
 from analysis.stored import stored_values
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
+from analysis.views import View, axes_of
+from analysis.views import shown as another_slice
 from storage.store import About, Store
 from study.service.answers.documents import BestDocument
 from study.service.answers.reads import (
@@ -54,7 +56,8 @@ class Panel(TypedDict):
     """One optimizer's landscape over the shown axes, arrays nested in their order.
 
     `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
-    of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one. `best` and
+    of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one; of a
+    surrogate they are `fixed` where it is best. `best` and
     `along` are of cells with all seeds only. `problem` says that nothing trained, where every trial diverged.
     """
 
@@ -63,6 +66,7 @@ class Panel(TypedDict):
     axes: list[PanelAxis]
     others: list[str]
     held: dict[str, list[Any]]
+    fixed: dict[str, float]
     seeds: list[int]
     expected_seeds: int
     surrogate: bool
@@ -135,7 +139,7 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
             raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
         for each in [optimizer] if optimizer else about.optimizers:
             whole, expected = read_landscape(store, study, each, about)
-            names += [axis for axis in axis_names(whole) if axis not in names]
+            names += [axis for axis in axes_of(whole) if axis not in names]
             found.append(panel(study, each, whole, expected, request.axes))
     metric = next(iter(metrics))
     means = np.concatenate([np.array(each["mean"], dtype=float).ravel() for each in found])
@@ -159,7 +163,10 @@ def panel(
 ) -> Panel:
     """One landscape over the axes to show, the others at their best in each cell."""
     shown = shown_axes(whole, wanted)
+    if surrogate_of(whole.attrs):
+        whole = another_slice(whole, View(shown))
     flat, held = projected(whole, shown)
+    fixed = {str(name): at.item() for name, at in whole.coords.items() if at.ndim == 0}
     mean, count = mean_of_known(flat.values)
     best = best_document(flat)
     trials, all_of_them = trials_of(whole, expected)
@@ -169,6 +176,7 @@ def panel(
         "axes": [panel_axis(whole, name) for name in shown],
         "others": list(held),
         "held": {name: values.tolist() for name, values in held.items()},
+        "fixed": fixed,
         "seeds": whole["seed"].values.tolist(),
         "expected_seeds": expected,
         "surrogate": surrogate_of(whole.attrs) is not None,
@@ -185,11 +193,11 @@ def panel(
 
 def shown_axes(whole: xr.DataArray, wanted: Sequence[str]) -> tuple[str, ...]:
     """The axes asked for, or the first two with several values, or the first of one cell."""
-    names = axis_names(whole)
+    names = axes_of(whole)
     for name in wanted:
         if name not in names or wanted.count(name) > 1:
             raise AnalysisError(f"cannot show the axes {', '.join(wanted)}: choose two of {', '.join(names)}")
-    varying = [name for name in names if whole.sizes[name] > 1]
+    varying = [name for name in names if whole.sizes.get(name, 2) > 1]
     return tuple(wanted[:2]) or tuple(varying[:2]) or names[:1]
 
 

@@ -18,6 +18,7 @@ from analysis.separability import Verdict, judge
 from analysis.stored import landscape_of, stored_landscapes, stored_values
 from analysis.surrogate import surrogate_of
 from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, untrained
+from analysis.views import WHOLE, View, ViewError, shown
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
 from storage.store import About, Store, Version, open_store
@@ -172,10 +173,12 @@ def axes_of(space: SearchSpace) -> list[AxisDocument]:
     ]
 
 
-def landscapes(store: Store, study: str, optimizer: str | None, where: str | None) -> LandscapeDocument:
-    """Mean, spread and number of seeds in every cell of each optimizer's landscape."""
+def landscapes(
+    store: Store, study: str, optimizer: str | None, where: str | None, view: View = WHOLE
+) -> LandscapeDocument:
+    """Mean, spread and number of seeds in every cell of each optimizer's landscape, the whole or a view of it."""
     about, frames = store.about(study), stored_values(store, study, optimizer, where)
-    documents = [one_landscape(study, name, frame, about) for name, frame in frames.items()]
+    documents = [one_landscape(study, name, frame, about, view) for name, frame in frames.items()]
     return {"study": study, "metric": about.metric, "axes": axes_of(about.space), "optimizers": documents}
 
 
@@ -201,21 +204,26 @@ def trials_of(values: xr.DataArray, seeds: int) -> tuple[int, int]:
     return int(values.notnull().sum()), seeds * int(np.prod(values.shape[1:]))
 
 
-def one_landscape(study: str, name: str, frame: pd.DataFrame, about: About) -> OptimizerLandscape:
-    array, seeds = whole_landscape(study, name, frame, about), about.seeds
+def one_landscape(
+    study: str, name: str, frame: pd.DataFrame, about: About, view: View = WHOLE
+) -> OptimizerLandscape:
+    whole, seeds = whole_landscape(study, name, frame, about), about.seeds
+    array = whole if view == WHOLE else shown(whole, view)
     values, present = array.values, array["seed"].values.tolist()
     mean, count = mean_of_known(values)
     squares = np.nansum((values - mean) ** 2, axis=0)
     variance = np.divide(squares, count - 1, out=np.full(count.shape, np.nan), where=count > 1)
-    trials, expected = trials_of(array, seeds or len(present))
+    trials, expected = trials_of(whole, seeds or len(present))
+    over: list[AxisDocument] = [
+        {"name": each, "scale": array[each].attrs["scale"], "values": array[each].values.tolist()}
+        for each in axis_names(array)
+    ]
+    drawn = surrogate_of(array.attrs) is not None
     return {
         "name": name,
-        "surrogate": [
-            {"name": each, "scale": array[each].attrs["scale"], "values": array[each].values.tolist()}
-            for each in axis_names(array)
-        ]
-        if surrogate_of(array.attrs)
-        else None,
+        "surrogate": over if drawn else None,
+        "shown": over if drawn or view != WHOLE else None,
+        "held": {str(each): at.item() for each, at in array.coords.items() if at.ndim == 0},
         "seeds": list(range(seeds)) if seeds else present,
         "trials": trials,
         "expected": expected,
@@ -242,7 +250,7 @@ def best_document(values: xr.DataArray) -> BestDocument | None:
 
 
 def judged(
-    store: Store, study: str, optimizer: str | None, where: str | None = None
+    store: Store, study: str, optimizer: str | None, where: str | None = None, view: View = WHOLE
 ) -> tuple[list[Verdict], list[OptimizerProblem]]:
     """Verdicts, also by seeds that were added for them, and why there is none where there is none."""
     verdicts: list[Verdict] = []
@@ -254,14 +262,18 @@ def judged(
             problems.append({"optimizer": name, "detail": said})
             continue
         try:
-            verdicts += judge(name, values)
+            verdicts += judge(name, values, view=view)
+        except ViewError:
+            raise
         except AnalysisError as error:
             problems.append({"optimizer": name, "detail": str(error)})
     return verdicts, problems
 
 
-def separability(store: Store, study: str, optimizer: str | None, where: str | None) -> SeparabilityDocument:
-    verdicts, problems = judged(store, study, optimizer, where)
+def separability(
+    store: Store, study: str, optimizer: str | None, where: str | None, view: View = WHOLE
+) -> SeparabilityDocument:
+    verdicts, problems = judged(store, study, optimizer, where, view)
     return {"study": study, "verdicts": [verdict.to_json() for verdict in verdicts], "problems": problems}
 
 

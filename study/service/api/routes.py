@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from analysis.stored_figures import FIGURES, OF_SEVERAL, FigureRequest
+from analysis.views import View
 from study.service.answers import reads
 from study.service.answers.cache import Answer
 from study.service.answers.documents import (
@@ -64,6 +65,16 @@ Optimizer = Annotated[str | None, Query(max_length=LONGEST, description="Only th
 Where = Annotated[
     str | None,
     Query(max_length=2_000, description='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
+]
+Axes = Annotated[
+    str | None,
+    Query(
+        max_length=1_000,
+        description="Axes to show, e.g. alpha,eps; others are at their best, or `at` a value.",
+    ),
+]
+At = Annotated[
+    list[str] | None, Query(max_length=32, description="AXIS=VALUE: where to hold an axis; may be repeated.")
 ]
 Target = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")]
 Within = Annotated[
@@ -265,26 +276,43 @@ async def get_trial(
 
 @router.get("/studies/{study}/landscape", response_model=LandscapeDocument)
 async def get_landscape(
-    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    where: Where = None,
+    axes: Axes = None,
+    at: At = None,
 ) -> Response:
-    """Each optimizer's metric over the whole grid: mean, standard deviation and number of seeds of every cell."""
+    """Each optimizer's metric over the whole grid: mean, standard deviation and number of seeds of every cell.
+
+    With `axes` or `at` over some of its axes only, the others at their best, or held at a value.
+    """
+    view = View.of_texts(axes, at or ())
     answer = await service.reads.of_study(
         study,
-        ("landscape", optimizer, where),
-        lambda store: reads.landscapes(store, study, optimizer, where),
+        ("landscape", optimizer, where, view),
+        lambda store: reads.landscapes(store, study, optimizer, where, view),
     )
     return reply(request, answer)
 
 
 @router.get("/studies/{study}/separability", response_model=SeparabilityDocument)
 async def get_separability(
-    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    where: Where = None,
+    axes: Axes = None,
+    at: At = None,
 ) -> Response:
     """Whether hyperparameters can be tuned one at a time: a verdict for each pair of axes of each optimizer."""
+    view = View.of_texts(axes, at or ())
     answer = await service.reads.of_study(
         study,
-        ("separability", optimizer, where),
-        lambda store: reads.separability(store, study, optimizer, where),
+        ("separability", optimizer, where, view),
+        lambda store: reads.separability(store, study, optimizer, where, view),
     )
     return reply(request, answer)
 
@@ -351,6 +379,9 @@ async def get_figure(
         Query(min_length=1, max_length=12, description="STUDY or STUDY/OPTIMIZER; may be repeated."),
     ],
     where: Where = None,
+    axes: Axes = None,
+    at: At = None,
+    pairs: Annotated[bool, Query(description="Of landscapes, a matrix of all pairs of axes.")] = False,
     target: Annotated[
         float | None, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")
     ] = None,
@@ -367,8 +398,9 @@ async def get_figure(
         raise Problem(
             422, f"the figure {kind!r} is of one study: give one, or ask for {' or '.join(OF_SEVERAL)}"
         )
+    view = View.of_texts(axes, at or ())
     wanted = FigureRequest(
-        tuple(study), where=where, target=target, noise=noise, within=within, defaults=defaults
+        tuple(study), where, view, pairs, target=target, noise=noise, within=within, defaults=defaults
     )
     snapshot = await service.reads.snapshot()
     others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from analysis.errors import AnalysisError
+from analysis.views import ViewError
 from storage.errors import MissingDatabaseError, OtherStudyError, PageError, StoreError, UnknownStudyError
 from storage.where import WhereError
 from study.errors import is_ours
@@ -25,6 +26,7 @@ STATUS: dict[type[Exception], int] = {
     OtherStudyError: 409,
     WhereError: 400,
     PageError: 400,
+    ViewError: 422,
     AnalysisError: 409,
     ServiceError: 400,
     StoreError: 503,

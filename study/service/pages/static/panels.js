@@ -119,6 +119,8 @@ function summaryOf(panel, document) {
   }
   if (panel.trials < panel.expected) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
   if (panel.surrogate) parts.push(`a surrogate of ${count(panel.trials)} scattered trials`);
+  const fixed = Object.entries(panel.fixed).map(([name, value]) => `${name} = ${axisNumber(value)}`);
+  if (fixed.length) parts.push(`at ${fixed.join(", ")}`);
   return parts.join("; ");
 }
 

@@ -89,7 +89,7 @@ function offerAxes(document) {
     return select;
   });
   form.append(make("label", { for: "axis-up" }, "Upwards"), selects[0], make("label", { for: "axis-across" }, "across"), selects[1],
-    make("span", { class: "hint" }, "others at their best in each cell"));
+    make("span", { class: "hint" }, "others at their best"));
 }
 
 async function showDetails() {

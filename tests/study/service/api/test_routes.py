@@ -153,6 +153,30 @@ def test_landscapes_of_half_a_study_and_of_a_filter(client: TestClient) -> None:
     assert nothing[0]["best"] is None
 
 
+def test_a_view_of_a_landscape(client: TestClient) -> None:
+    path = "/api/v1/studies/small/landscape?optimizer=adam"
+    (whole,) = client.get(path).json()["optimizers"]
+    assert (whole["shown"], whole["held"]) == (None, {})
+    assert client.get(f"{path}&at=eps").status_code == 422
+    (turned,) = client.get(f"{path}&axes=eps,alpha").json()["optimizers"]
+    assert [axis["name"] for axis in turned["shown"]] == ["eps", "alpha"]
+    assert turned["mean"] == np.transpose(whole["mean"]).tolist()
+    (curve,) = client.get(f"{path}&axes=alpha").json()["optimizers"]
+    assert curve["mean"] == [min(row) for row in whole["mean"]]
+    (row,) = client.get(f"{path}&at=eps%3D1e-6").json()["optimizers"]
+    assert row["mean"] == [[each[1]] for each in whole["mean"]]
+    off = client.get(f"{path}&at=eps%3D2")
+    assert off.status_code == 422
+    assert off.json()["detail"] == "eps = 2 is not on the grid: it has 1e-08, 1e-06, 0.0001, 0.01, 1"
+    figure = "/api/v1/figures/landscape.svg?study=small"
+    assert client.get(f"{figure}&pairs=true").content == client.get(f"{figure}&pairs=1").content
+    assert client.get(f"{figure}&axes=eps,alpha").content != client.get(figure).content
+    assert client.get(f"{figure}&axes=eps,gamma").status_code == 422
+    assert client.get("/api/v1/studies/small/separability?axes=alpha,gamma").status_code == 422
+    turned = client.get("/api/v1/studies/small/separability?optimizer=adam&axes=eps,alpha").json()
+    assert turned["verdicts"][0]["axes"] == ["eps", "alpha"]
+
+
 def test_verdicts(client: TestClient) -> None:
     found = client.get("/api/v1/studies/small/separability").json()
     assert [verdict["optimizer"] for verdict in found["verdicts"]] == ["adam", "avagrad"]
