@@ -86,10 +86,14 @@ class TrialDetails(TypedDict):
 
 
 class BestDocument(TypedDict):
-    """The cell with the lowest mean over all seeds; ties as `analysis.landscape.best_cell` resolves them."""
+    """The cell with the lowest mean over all seeds; ties as `analysis.landscape.best_cell` resolves them.
+
+    `mean` is too low for being the least of many; `unseen` is each seed's value of the cell that the others choose.
+    """
 
     coordinates: dict[str, float]
     mean: float
+    unseen: float | None
     standard_error: float | None
     seeds: int
 

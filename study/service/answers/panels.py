@@ -168,7 +168,7 @@ def panel(
     flat, held = projected(whole, shown)
     fixed = {str(name): at.item() for name, at in whole.coords.items() if at.ndim == 0}
     mean, count = mean_of_known(flat.values)
-    best = best_document(flat)
+    best = best_document(flat, whole)
     trials, all_of_them = trials_of(whole, expected)
     return {
         "study": study,

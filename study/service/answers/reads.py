@@ -12,6 +12,7 @@ import anyio.to_thread
 import numpy as np
 import xarray as xr
 
+from analysis.cost.best import held_out_best
 from analysis.errors import AnalysisError
 from analysis.landscape import axis_names, best_cell, mean_of_known
 from analysis.separability import Verdict, judge
@@ -236,14 +237,15 @@ def one_landscape(
     }
 
 
-def best_document(values: xr.DataArray) -> BestDocument | None:
-    """The best cell of those that have all seeds, if there are any and something trained."""
+def best_document(values: xr.DataArray, whole: xr.DataArray | None = None) -> BestDocument | None:
+    """The best cell of those that have all seeds, where something trained; `values` may show a `whole`."""
     if untrained(values) or not values.sizes["seed"] or np.isnan(values.values).any(axis=0).all():
         return None
     cell = best_cell(values)
     return {
         "coordinates": cell.coordinates,
         "mean": cell.mean,
+        "unseen": number(held_out_best(values if whole is None else whole)),
         "standard_error": number(cell.standard_error),
         "seeds": cell.seeds,
     }

@@ -113,7 +113,8 @@ function summaryOf(panel, document) {
   } else if (panel.best) {
     const at = panel.axes.map((axis) => `${axis.symbol} = ${axisNumber(panel.best.coordinates[axis.name])}`);
     const which = panel.trials < panel.expected ? "best complete cell" : "best";
-    parts.push(`${which} ${metricText(panel.best.mean, document.scale.percent)} at ${at.join(", ")}`);
+    const unseen = panel.best.unseen === null ? "" : ` (${metricText(panel.best.unseen, document.scale.percent)} on unseen seeds)`;
+    parts.push(`${which} ${metricText(panel.best.mean, document.scale.percent)}${unseen} at ${at.join(", ")}`);
   } else {
     parts.push(panel.trials ? "no complete cell yet" : "no trials yet");
   }
