@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from analysis.cost.costs import cost_table, curve_table
+from analysis.errors import AnalysisError
 from analysis.figures import landscape_figure, pairs_figure
 from analysis.sensitivity.defaults import parse_defaults
 from analysis.sensitivity.stored import known, parse_within, stored_sensitivities
@@ -114,6 +115,10 @@ def profile(store: Store, request: FigureRequest) -> Figure:
         study = name.partition("/")[0]
         try:
             curves = curves_of(store, name, replace(request, tell=ignore))
+            if not curves.sizes["replicate"]:
+                raise AnalysisError(
+                    f"{study} has scattered trials, without tuning runs: a profile is of grids"
+                )
             said = curves.attrs[UNTRAINED]
             table = running_times(curves, request.cost_target)
             tables.append(table.assign(landscape=f"{study}/" + table["optimizer"]))

@@ -7,7 +7,7 @@ Its covariance is Matérn's (nu = 5/2) with a length scale for each axis, and wh
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,17 +57,10 @@ class Surrogate:
         others = self._held(at or {})
         units = np.tile(space.value_to_unit([list(others.values())])[0], (PLACES * PLACES, 1))
         columns = [space.names.index(name) for name in (first, second)]
-        low, high = np.quantile(self.observations.units[:, columns], [INSIDE, 1 - INSIDE], axis=0)
-        places = np.linspace(low, high, PLACES).T
+        places = np.linspace(*self.ends((first, second)), PLACES).T
         units[:, columns] = np.stack(np.meshgrid(*places, indexing="ij"), -1).reshape(-1, 2)
-        mean, covariance = self.process.predict(units, return_cov=True)
-        covariance = covariance - self.process.kernel_.k2.noise_level * np.eye(len(units))
-        sizes, directions = np.linalg.eigh(covariance)
-        sizes = np.sqrt(np.maximum(sizes, 0))
-        normal = np.random.default_rng(0).standard_normal((DRAWS, len(sizes)))
-        drawn = mean + normal @ (directions * sizes).T
-        unknown = np.sqrt(np.maximum(np.diag(covariance), 0)) > UNCERTAIN
-        known = np.where(unknown, np.nan, mean)
+        mean, deviation, drawn = self.draw(units, DRAWS)
+        known = np.where(deviation > UNCERTAIN * self.scale, np.nan, mean)
         coordinates: dict[str, Any] = {}
         for name, column, along in zip((first, second), columns, places, strict=True):
             axis = space.axes[column]
@@ -75,7 +68,7 @@ class Surrogate:
         held = {name: value for name, value in others.items() if name not in coordinates}
 
         def array(values: FloatArray) -> xr.DataArray:
-            shaped = self.centre + self.scale * values.reshape(-1, PLACES, PLACES)
+            shaped = values.reshape(-1, PLACES, PLACES)
             return xr.DataArray(
                 shaped,
                 {"seed": np.arange(len(shaped)), **coordinates, **held},
@@ -84,6 +77,27 @@ class Surrogate:
             )
 
         return array(known), array(drawn)
+
+    def ends(self, names: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Between which units (len(names),) axes are drawn: nearly all trials are there, see `INSIDE`."""
+        columns = [self.observations.space.names.index(name) for name in names]
+        low, high = np.quantile(self.observations.units[:, columns], [INSIDE, 1 - INSIDE], axis=0)
+        return low, high
+
+    def draw(self, units: FloatArray, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Mean and standard deviation (n,) at places (n, d) of the unit cube, and draws (count, n); without noise."""
+        mean, covariance = self.process.predict(units, return_cov=True)
+        covariance = covariance - self.process.kernel_.k2.noise_level * np.eye(len(units))
+        sizes, directions = np.linalg.eigh(covariance)
+        normal = np.random.default_rng(0).standard_normal((count, len(sizes)))
+        drawn = mean + normal @ (directions * np.sqrt(np.maximum(sizes, 0))).T
+        deviation = self.scale * np.sqrt(np.maximum(np.diag(covariance), 0))
+        return self.centre + self.scale * mean, deviation, self.centre + self.scale * drawn
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a trial about the landscape."""
+        return float(self.scale * np.sqrt(self.process.kernel_.k2.noise_level))
 
     def _held(self, at: Mapping[str, float]) -> dict[str, float]:
         """By axis, the given value or the best one."""
@@ -103,14 +117,8 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    of = f" of {name}" if name else ""
+    check_surrogate(observations, name)
     count, axes = len(observations), len(observations.space.axes)
-    if not FEWEST_TRIALS <= count <= MOST_TRIALS:
-        raise AnalysisError(
-            f"{count:,} scattered trials{of}: a surrogate needs {FEWEST_TRIALS} and takes {MOST_TRIALS:,} at most"
-        )
-    if axes < 2:
-        raise AnalysisError(f"the scattered trials{of} have one axis: a surrogate is drawn over two or more")
     units, values = observations.units, observations.values
     middle, least = float(np.median(values)), float(values.min())
     values = np.minimum(values, middle + 2 * (middle - least)) if middle > least else values
@@ -128,6 +136,18 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
         if count > MOST_FITTED:
             process = GaussianProcessRegressor(process.kernel_, optimizer=None).fit(units, standard)
     return Surrogate(observations, process, centre, scale, _best(process, units))
+
+
+def check_surrogate(observations: Observations, name: str = "") -> None:
+    """Raise AnalysisError as `fit_surrogate` would."""
+    of = f" of {name}" if name else ""
+    count, axes = len(observations), len(observations.space.axes)
+    if not FEWEST_TRIALS <= count <= MOST_TRIALS:
+        raise AnalysisError(
+            f"{count:,} scattered trials{of}: a surrogate needs {FEWEST_TRIALS} and takes {MOST_TRIALS:,} at most"
+        )
+    if axes < 2:
+        raise AnalysisError(f"the scattered trials{of} have one axis: a surrogate is drawn over two or more")
 
 
 def _best(process: Any, units: FloatArray) -> FloatArray:

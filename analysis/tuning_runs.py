@@ -14,13 +14,18 @@ from analysis.errors import AnalysisError
 from analysis.landscape import landscape
 from analysis.stored import Tell, ignore, on_grid
 from analysis.suboptimality import incumbent_suboptimality
-from analysis.trained import UNTRAINED, trained, untrained
+from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, trained, untrained
+from search_spaces import nearest_name
 from storage.records import TuningRun
 from storage.store import Store
 from tuners import TUNERS
 
 NOISES = ("run", "seed", "mean")
 """What a run sees: one training seed, as a practitioner does; a seed drawn for each cell; means over all seeds."""
+SLOW_TUNERS = ("gp", "tpe", "tpe-multivariate", "cma-es")
+"""They take a hundred times as long as others; the slowest first."""
+SCATTERED_BUDGET = 100
+"""Trials of a run on a surrogate, if nothing else is asked for."""
 REPEATS = ("free", "count")
 """Whether a cell that a tuner asks for again is a trial."""
 
@@ -113,11 +118,16 @@ def stored_curves(
     Optimizers that trained nothing have no cost and are left out: ``attrs["untrained"]`` has those and says so, and
     `tell` is called with them.
 
+    Of scattered trials no runs are stored: there are no replicates, and trials are `Choice.trials` or
+    `SCATTERED_BUDGET`.
+
     Raises NothingTrainedError when that is all of them, and AnalysisError, with the reason, when there is nothing else
     to look at.
     """
     about = store.about(study)
     named = [optimizer] if optimizer else about.optimizers
+    if not about.space.is_grid:
+        return _no_runs(store, study, named, choice, tell)
     read = {name: _asked_landscape(store, study, name) for name in named}
     landscapes = {name: each for name, each in read.items() if each is not None}
     with_cost = trained(landscapes, tell)
@@ -208,6 +218,55 @@ def stored_curves(
             "repeats": repeats,
             "study": study,
             "incomplete": "; ".join(notes),
+            UNTRAINED: left_out,
+        },
+    )
+
+
+def _no_runs(store: Store, study: str, named: Sequence[str], choice: Choice, tell: Tell) -> xr.DataArray:
+    """Curves of scattered trials, of which no runs are stored: without replicates, of the optimizers that trained."""
+    about = store.about(study)
+    if choice.noise not in (None, "seed"):
+        raise AnalysisError(
+            f"the noise of {study} cannot be {choice.noise!r}: scattered trials have noise each of its own, 'seed'"
+        )
+    said = {name: nothing_trained_in(store.values(study, name)) for name in named}
+    left_out = {name: why for name, why in said.items() if why}
+    if len(left_out) == len(named):
+        raise NothingTrainedError(left_out)
+    for name, why in left_out.items():
+        tell(f"{name}: {why}")
+    quick = [tuner for tuner in TUNERS if tuner not in SLOW_TUNERS]
+    if choice.tuners is None:
+        tell(f"note: by {', '.join(quick)}; other tuners take minutes each and have to be named")
+    tuners = list(quick if choice.tuners is None else choice.tuners)
+    for tuner in tuners:
+        if tuner not in TUNERS:
+            known = ", ".join(TUNERS)
+            raise AnalysisError(
+                f"there is no tuner {tuner!r}{nearest_name(tuner, TUNERS)}: there are {known}"
+            )
+    optimizers = [name for name in named if name not in left_out]
+    budget = choice.trials or SCATTERED_BUDGET
+    dimensions = ("optimizer", "tuner", "replicate", "trial")
+    curves = np.empty((len(optimizers), len(tuners), 0, budget))
+    return xr.DataArray(
+        curves,
+        {
+            "optimizer": optimizers,
+            "tuner": tuners,
+            "replicate": np.empty(0, dtype=np.int64),
+            "trial": np.arange(1, budget + 1),
+            "spent": (dimensions[:3], curves[..., 0]),
+        },
+        dimensions,
+        name="suboptimality",
+        attrs={
+            "metric": about.metric,
+            "noise": "seed",
+            "repeats": choice.repeats or REPEATS[0],
+            "study": study,
+            "incomplete": "",
             UNTRAINED: left_out,
         },
     )

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from analysis.cost.band import median_band
 from analysis.cost.best import held_out_best
 from analysis.cost.compare import EQUAL_WITHIN, Comparison, compare_costs
+from analysis.cost.drawn import GridDraws
 from analysis.cost.interval import Cost, cost_of
 from analysis.cost.posterior import fit_posterior
 from analysis.cost.replays import DRAWS, Asked, replay_draws, trials_to
@@ -188,7 +189,7 @@ def measure(truth: Truth, options: Options) -> tuple[Costs, Truths]:
         draws = posterior.draw(options.draws, rng)
         for tuner, noise in cases:
             asked = Asked(truth.space, tuner, options.budget, noise, "free")
-            curves = replay_draws(posterior, draws, asked, place)
+            curves = replay_draws(GridDraws(posterior, draws), asked, place)
             costs[tuner, noise].append(cost_of(trials_to(curves, options.target), options.budget))
             bands[tuner, noise] += band_covers(curves, truths[tuner, noise].curve)
             naive[tuner, noise].append(
@@ -337,7 +338,7 @@ def look_until_decided(
             rng = np.random.default_rng([study, look, place])
             posterior = fit_posterior(given, asked.space.shape, options.target, rng)
             draws = posterior.draw(options.draws, rng)
-            curves = replay_draws(posterior, draws, asked, study)
+            curves = replay_draws(GridDraws(posterior, draws), asked, study)
             costs.append(cost_of(trials_to(curves, options.target), options.budget))
             opens.append(open_cells(draws.levels, options.target))
         found = compare_costs(*costs, confidence_at(look))

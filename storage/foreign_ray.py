@@ -1,6 +1,7 @@
 """Result folders of Ray Tune (Liaw et al., 2018), https://arxiv.org/abs/1807.05118: a folder a trial.
 
-In each, ``params.json`` has the trial's config and ``result.json`` a line for every report.
+In each, ``params.json`` has the trial's config and ``result.json`` a line for every report. The last line of a class
+says that it is done; how a function ended is known to the experiment's newest ``experiment_state-*.json`` alone.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def read_ray(
     """Read the finished trials of an experiment's folder: the last report of each, and all of them as its curve.
 
     Axes are the config's numbers that differ between trials, ``a/b`` for a nested one, or those that are named. `seed`
-    is one of the config's as well. Trials with an ``error.txt``, and those whose last report is not their end, are
-    counted and left out.
+    is one of the config's as well. Trials with an ``error.txt``, and those that did not end, are counted and left out.
+    One that a scheduler stopped early has ended, and its last report counts.
 
     Raises:
         StoreError: the folder has no such trials, a file cannot be read, or an axis, the seed or the metric is missing
@@ -41,13 +42,14 @@ def read_ray(
     configs: list[dict[str, Any]] = []
     reports: list[list[dict[str, Any]]] = []
     paths: list[Path] = []
+    ended = _ended(folder)
     for params in sorted(folder.glob("*/params.json")):
         path = params.parent
         if (path / "error.txt").exists():
             left_out["failed"] += 1
             continue
         lines = _reports(path / "result.json")
-        if not lines or not lines[-1].get("done"):
+        if not lines or not (lines[-1].get("done") or lines[-1].get("trial_id") in ended):
             left_out["unfinished"] += 1
             continue
         configs.append(dict(_flat(_json(params.read_text(), params))))
@@ -76,6 +78,16 @@ def read_ray(
         seconds=np.array([float(lines[-1].get("time_total_s", 0.0)) for lines in reports]),
         left_out=left_out,
     )
+
+
+def _ended(folder: Path) -> set[str]:
+    """Ids of the trials that ended, as the newest state of the experiment has them; none without one."""
+    states = sorted(folder.glob("experiment_state-*.json"))
+    if not states:
+        return set()
+    kept = _json(states[-1].read_text(), states[-1]).get("trial_data", [])
+    trials = [_json(each[0], states[-1]) for each in kept]
+    return {trial["trial_id"] for trial in trials if trial.get("status") == "TERMINATED"}
 
 
 def _reports(path: Path) -> list[dict[str, Any]]:

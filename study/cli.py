@@ -15,6 +15,7 @@ import typer
 from study.errors import is_ours
 from study.shown import (
     DEFAULT_STORAGE,
+    choice_of,
     note,
     progress_bar,
     show_copied,
@@ -238,7 +239,7 @@ def tune(
     """Measure what tuning costs: run every tuner many times on each optimizer's landscape.
 
     What a study file's landscapes lack is trained; those of a STUDY must be complete. Runs are stored, and not made
-    again.
+    again. Of scattered trials they are replayed on draws of a surrogate, and not stored.
     """
     from storage.store import open_store
     from study.running.tuning import tune as run_tuners
@@ -260,6 +261,17 @@ def tune(
         raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")
     if until_decided and given_study is None:
         raise typer.BadParameter("--until-decided trains further seeds: give the study file")
+    if given_study is None:
+        from analysis.tuning_runs import Choice
+
+        with open_store(storage, create=False) as store:
+            if not store.about(name).space.is_grid:
+                if replicates is not None:
+                    raise typer.BadParameter(
+                        "--replicates: runs on draws of a surrogate have a number of their own"
+                    )
+                show_cost(store, name, Choice(noise, None, split_tuners(tuners), trials), tuning.target)
+                return
     if given_study is not None:
         given_study = replace(given_study, spec=given_study.spec.model_copy(update={"tuning": tuning}))
     most = 0
@@ -289,7 +301,7 @@ def tune(
             print("stopped: the same command goes on")
             raise typer.Exit(INTERRUPTED if added.interrupted else FAILED)
     with open_store(storage, create=False) as store:
-        show_cost(store, name, tuning)
+        show_cost(store, name, choice_of(tuning), tuning.target)
         if given_study is not None and further is not None:
             show_cost_decision(given_study, store, added, most)
         show_next(

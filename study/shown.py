@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from analysis.sensitivity.result import AxisSensitivity, Sensitivity
     from analysis.sensitivity.stored import Sensitivities
     from analysis.separability import Verdict
+    from analysis.tuning_runs import Choice
     from storage.copy import Copied
     from storage.store import Store
     from study.running.drive import Report
@@ -168,37 +169,38 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
 
 
-def show_cost(store: Store, study: str, tuning: TuningSpec) -> None:
-    """The cost table of the runs that a spec asks for."""
+def choice_of(tuning: TuningSpec) -> Choice:
+    """The runs that a spec asks for."""
+    from analysis.tuning_runs import Choice
+
+    return Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
+
+
+def show_cost(store: Store, study: str, choice: Choice, target: float) -> None:
+    """The cost table of the chosen runs."""
     from analysis.cost.costs import cost_table
     from analysis.trained import NothingTrainedError
+    from analysis.tuning_runs import stored_curves
 
     try:
-        curves = tuned_curves(store, study, tuning)
+        curves = stored_curves(store, study, choice=choice, tell=note)
     except NothingTrainedError as error:
         print(error)
         return
-    write_rows(cost_table(store, curves, tuning.target, note), "table")
-
-
-def tuned_curves(store: Store, study: str, tuning: TuningSpec) -> xr.DataArray:
-    """Suboptimality of the runs that a spec asks for."""
-    from analysis.tuning_runs import Choice, stored_curves
-
-    choice = Choice(tuning.noise, tuning.repeats, tuning.tuners, tuning.trials, tuning.replicates)
-    return stored_curves(store, study, choice=choice, tell=note)
+    write_rows(cost_table(store, curves, target, note), "table")
 
 
 def show_cost_decision(study: Study, store: Store, report: Report, budget: int) -> None:
     """Which optimizer is cheaper, and why no more seeds were added."""
     from analysis.cost.costs import comparison_table
     from analysis.trained import NothingTrainedError
+    from analysis.tuning_runs import stored_curves
     from study.running.decide import stored_extra, until_cost_decided
 
     extra = stored_extra(study, store)
     print(f"seeds added to compare: {extra:,} trials, {report.extra:,} of them now, of at most {budget:,}")
     try:
-        curves = tuned_curves(store, study.name, study.spec.tuning)
+        curves = stored_curves(store, study.name, choice=choice_of(study.spec.tuning), tell=note)
     except NothingTrainedError:
         return  # said beside the costs
     frame = comparison_table(store, curves, study.spec.tuning.target, note)

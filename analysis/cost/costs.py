@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.cost.band import median_band
 from analysis.cost.compare import compare_costs
+from analysis.cost.drawn import require_drawable
 from analysis.cost.interval import Cost, cost_of
 from analysis.cost.kept import curves_on_draws, drawn
 from analysis.cost.posterior import FEWEST_SEEDS
@@ -21,9 +22,12 @@ from analysis.cost.replays import Asked, trials_to
 from analysis.cost.sequential import confidence_at, look_of, open_cells
 from analysis.errors import AnalysisError
 from analysis.estimate import CONFIDENCE
+from analysis.observations import Observations
 from analysis.stored import Tell, ignore
 from analysis.suboptimality import check_suboptimality_target, trials_to_target
+from analysis.surrogate import check_surrogate
 from analysis.tuning_runs import loss_table
+from search_spaces import SearchSpace
 from storage.store import Store
 
 FloatArray = NDArray[np.float64]
@@ -48,7 +52,7 @@ class StudyCosts:
     """Costs by optimizer and tuner, as far as the landscapes tell; `unknown` says of the other optimizers why not.
 
     `tables` are the losses (N, S) by optimizer that they come from, `shape` is that of the grid of N cells; the study
-    asks for `asked` seeds.
+    asks for `asked` seeds. Of scattered trials there are no tables.
     `curves` (D, R, T) are those of the runs on draws that the costs come from.
     """
 
@@ -61,8 +65,10 @@ class StudyCosts:
     unknown: Mapping[str, str]
 
     def look(self, *optimizers: str) -> int:
-        """The later of the looks (`sequential.look_of`) that the optimizers' seeds are for."""
-        return max(look_of(self.tables[name], self.asked) for name in optimizers)
+        """The later of the looks (`sequential.look_of`) that the optimizers' seeds are for; 1 without seeds."""
+        return max(
+            (look_of(self.tables[name], self.asked) for name in optimizers if name in self.tables), default=1
+        )
 
     def confidence(self, *optimizers: str) -> float:
         """Of intervals: 95%, and that of the look where seeds were added until something was decided."""
@@ -86,6 +92,9 @@ def study_costs(store: Store, question: Question, tell: Tell = ignore) -> StudyC
     """
     study, target = question.study, question.target
     check_suboptimality_target(target)
+    about = store.about(study)
+    if not about.space.is_grid:
+        return _scattered_costs(store, question, tell)
     tables, unknown = {}, {}
     for optimizer in question.optimizers:
         table = loss_table(store, study, optimizer, extra=True)
@@ -95,15 +104,35 @@ def study_costs(store: Store, question: Question, tell: Tell = ignore) -> StudyC
         else:
             unknown[optimizer] = why
             tell(f"note: no interval for {optimizer}: {why}")
-    about = store.about(study)
-    asked = [
-        Asked(about.space, tuner, question.budget, question.noise, question.repeats)
-        for tuner in question.tuners
-    ]
-    made = curves_on_draws(tables, asked, target)
+    made = curves_on_draws(tables, runs_asked(question, about.space), target)
     costs = {key: cost_of(trials_to(each, target), each.shape[-1]) for key, each in made.items()}
     there = max((table.shape[1] for table in tables.values()), default=FEWEST_SEEDS)
     return StudyCosts(question, about.space.shape, about.seeds or there, tables, costs, made, unknown)
+
+
+def runs_asked(question: Question, space: SearchSpace) -> list[Asked]:
+    """The runs of every tuner."""
+    return [
+        Asked(space, tuner, question.budget, question.noise, question.repeats) for tuner in question.tuners
+    ]
+
+
+def _scattered_costs(store: Store, question: Question, tell: Tell) -> StudyCosts:
+    """From draws of the surrogates of scattered trials; `tell` is called with what the costs are of."""
+    about = store.about(question.study)
+    seen = {
+        name: Observations.of_trials(store.values(question.study, name), about.space, about.metric)
+        for name in question.optimizers
+    }
+    for name, each in seen.items():
+        check_surrogate(each, f"{question.study}/{name}")
+        require_drawable(each)
+        tell(
+            f"note: {name}: replayed on draws of a surrogate of {len(each):,} scattered trials; no runs are stored"
+        )
+    made = curves_on_draws(seen, runs_asked(question, about.space), question.target)
+    costs = {key: cost_of(trials_to(each, question.target), each.shape[-1]) for key, each in made.items()}
+    return StudyCosts(question, (), 1, {}, costs, made, {})
 
 
 def why_unknown(table: FloatArray) -> str | None:
@@ -164,7 +193,8 @@ def curve_table(store: Store, curves: xr.DataArray, target: float, tell: Tell = 
     found = study_costs(store, question_of(curves, target), tell)
     frames = []
     for tuner, optimizer in itertools.product(curves["tuner"].values, curves["optimizer"].values):
-        observed = curves.sel(optimizer=optimizer, tuner=tuner).median("replicate").values
+        runs = curves.sel(optimizer=optimizer, tuner=tuner)
+        observed = runs.median("replicate").values if runs.sizes["replicate"] else np.nan
         made = found.curves.get((str(optimizer), str(tuner)))
         if made is None:
             frame = pd.DataFrame(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -14,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from analysis.cost.drawn import GridDraws, SurrogateDraws, draw_surrogate
 from analysis.cost.posterior import Draws, LandscapePosterior, fit_posterior
 from analysis.cost.replays import DRAWS, SLOW, Asked, replay_draws
+from analysis.observations import Observations
+from analysis.surrogate import fit_surrogate
 
 FloatArray = NDArray[np.float64]
 
@@ -55,21 +59,28 @@ def drawn(
     return posterior, posterior.draw(count, np.random.default_rng(1))
 
 
-def replayed(values: FloatArray, asked: Asked, target: float, method: int) -> FloatArray:
-    """Suboptimality (D, R, T) on draws of the landscape of losses (N, S)."""
+def drawn_surrogate(observations: Observations, method: int) -> SurrogateDraws:
+    del method
+    return draw_surrogate(fit_surrogate(observations), DRAWS)
+
+
+def replayed(known: FloatArray | Observations, asked: Asked, target: float, method: int) -> FloatArray:
+    """Suboptimality (D, R, T) on draws of the landscape of losses (N, S), or of a surrogate of scattered trials."""
     del method
     with threadpool_limits(1):
-        posterior, draws = drawn(values, asked.space.shape, target)
-        return replay_draws(posterior, draws, asked)
+        if isinstance(known, Observations):
+            surrogate = memory_of().cache(drawn_surrogate)(known, METHOD)
+            return replay_draws(surrogate, replace(asked, space=surrogate.space))
+        return replay_draws(GridDraws(*drawn(known, asked.space.shape, target)), asked)
 
 
 def curves_on_draws(
-    tables: Mapping[str, FloatArray], asked: Sequence[Asked], target: float
+    tables: Mapping[str, FloatArray | Observations], asked: Sequence[Asked], target: float
 ) -> dict[tuple[str, str], FloatArray]:
-    """Suboptimality (D, R, T), by optimizer and tuner, of losses (N, S) by optimizer.
+    """Suboptimality (D, R, T), by optimizer and tuner, of losses (N, S) or scattered trials by optimizer.
 
     Raises:
-        AnalysisError: as `fit_posterior`.
+        AnalysisError: as `fit_posterior`, or `fit_surrogate` and `draw_surrogate`.
     """
     memory = memory_of()
     kept = memory.cache(replayed)

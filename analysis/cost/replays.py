@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.cost.posterior import Draws, LandscapePosterior
-from analysis.cost.seen import seen_by_runs
+from analysis.cost.drawn import DrawnLandscape
 from analysis.replay import Search
 from analysis.suboptimality import TOLERANCE, incumbent_suboptimality
 from search_spaces import SearchSpace
@@ -33,14 +32,14 @@ class Asked:
     repeats: str
 
 
-def replay_draws(posterior: LandscapePosterior, draws: Draws, asked: Asked, seed: int = 0) -> FloatArray:
+def replay_draws(drawn: DrawnLandscape, asked: Asked, seed: int = 0) -> FloatArray:
     """Suboptimality (D, R, T) of R runs on each of the first D draws, judged by the draw."""
     count, runs = SLOW.get(asked.tuner, (DRAWS, RUNS))
-    levels = draws.levels[:count]
+    levels = drawn.levels[:count]
     curves = np.empty((len(levels), runs, asked.budget))
     for place, truth in enumerate(levels):
         rng = np.random.default_rng([seed, place])
-        for run, losses in enumerate(seen_by_runs(posterior, draws, place, runs, asked.noise, rng)):
+        for run, losses in enumerate(drawn.seen(place, runs, asked.noise, rng)):
             search = Search(
                 asked.space,
                 asked.tuner,
@@ -48,7 +47,7 @@ def replay_draws(posterior: LandscapePosterior, draws: Draws, asked: Asked, seed
                 asked.budget,
                 asked.noise,
                 asked.repeats,
-                posterior.seeds,
+                drawn.seeds,
             )
             search.advance(losses)
             curves[place, run] = incumbent_suboptimality(search.cells, losses, truth, asked.budget)

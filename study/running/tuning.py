@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.replay import Search
-from analysis.tuning_runs import loss_table
+from analysis.tuning_runs import SLOW_TUNERS, loss_table
 from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun
 from storage.runs import check_same
@@ -34,8 +34,6 @@ FloatArray = NDArray[np.float64]
 
 CHECKED_TRIALS, CHECKED_WHOLE = 10, 3
 """How much of a slow tuner's stored runs is made again before they are used: trials of each, and whole runs."""
-SLOW = ("gp", "tpe", "tpe-multivariate", "cma-es")
-"""Tuners whose jobs start first, so that none of them is left alone at the end."""
 JOBS_PER_WORKER = 4
 
 
@@ -141,7 +139,8 @@ def tune(
                 if each not in live
                 for tuner, chosen in chunks(keys, workers)
             ]
-            jobs.sort(key=lambda job: SLOW.index(job.tuner) if job.tuner in SLOW else len(SLOW))
+            # slow ones first, so that none of them is left alone at the end
+            jobs.sort(key=lambda job: ([*SLOW_TUNERS, job.tuner]).index(job.tuner))
             for job, runs in launch.map_jobs(replay, jobs, workers):
                 keep(job.optimizer, runs)
         except KeyboardInterrupt:
@@ -186,7 +185,9 @@ def missing_runs(
                 missing.append((tuner, replicate))
                 continue
             budget = (
-                run.budget if tuner not in SLOW or replicate in whole else min(CHECKED_TRIALS, run.budget)
+                run.budget
+                if tuner not in SLOW_TUNERS or replicate in whole
+                else min(CHECKED_TRIALS, run.budget)
             )
             again = Search(space, tuner, replicate, budget, tuning.noise, tuning.repeats, seeds)
             again.advance(again.seen(table))

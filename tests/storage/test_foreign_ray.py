@@ -86,3 +86,53 @@ def test_folders_without_finished_trials(tmp_path: Path) -> None:
     (tmp_path / "train_00001" / "params.json").write_text("{")
     with pytest.raises(StoreError, match=r"params.json cannot be read"):
         read_ray(tmp_path, "loss")
+
+
+def train(config: dict[str, Any]) -> None:
+    """Three reports of a loss that falls, or an error."""
+    from ray import tune
+
+    if config["net"]["width"] == 0:
+        raise ValueError("a net needs a width")
+    for step in (1, 2, 3):
+        loss = abs(np.log10(config["lr"]) + 2) + config["net"]["width"] / 100 + 1 / step
+        tune.report({"loss": loss, "accuracy": 1 - loss})
+
+
+def test_what_ray_tune_writes_itself(tmp_path: Path) -> None:
+    """A real run of six trials, one of which fails."""
+    import ray
+    from ray import tune
+
+    widths, rates = [8, 16, 32], [1e-3, 1e-2, 1e-1]
+    trials = [
+        {"lr": lr, "net": {"width": width}, "kind": "mlp"} for lr, width in zip(rates, widths, strict=True)
+    ]
+    trials += [{"lr": 1.0, "net": {"width": width}, "kind": "mlp"} for width in (0, 8, 16)]
+    ray.init("local", num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    try:
+        tuner = tune.Tuner(
+            train,
+            param_space=tune.grid_search(trials),
+            run_config=tune.RunConfig(name="real", storage_path=str(tmp_path), verbose=0),
+        )
+        results = tuner.fit()
+    finally:
+        ray.shutdown()
+    assert results.num_errors == 1
+    found = read_ray(tmp_path / "real", "loss")
+    assert found.left_out == {"failed": 1, "unfinished": 0}
+    assert found.axes == ("lr", "net/width")
+    order = np.lexsort(found.points.T)
+    np.testing.assert_array_equal(
+        found.points[order], [[1e-3, 8], [1.0, 8], [1e-2, 16], [1.0, 16], [1e-1, 32]]
+    )
+    expected = np.abs(np.log10(found.points[:, 0]) + 2) + found.points[:, 1] / 100 + 1 / 3
+    np.testing.assert_allclose(found.values, expected, rtol=1e-12)
+    steps, values = found.curves[0]
+    assert steps.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(values - values[-1], [2 / 3, 1 / 6, 0], atol=1e-12)
+    assert found.seconds is not None
+    assert (found.seconds > 0).all()
+    upwards = read_ray(tmp_path / "real", "accuracy", maximize=True)
+    np.testing.assert_allclose(upwards.values, 1 - found.values, rtol=1e-12)

@@ -364,8 +364,17 @@ def test_an_optuna_study_from_its_database_to_the_verdict(cli: Cli, tmp_path: Pa
     for kind in ("landscape", "separability"):
         code, _, _ = cli("plot", kind, "random", "-o", tmp_path / f"{kind}.png", *storage)
         assert code == 0
-    code, _, err = cli("tune", "random", "--tuners", "random", *storage)
-    assert (code, err.count("\n"), "continuous" in err) == (2, 1, True)
+    for command in (("tune", "random", "--trials", 60), ("cost", "random")):
+        code, out, err = cli(*command, "--tuners", "random", "--target", "0.1", *storage)
+        assert (code, " random " in out) == (0, True)
+        assert (
+            err
+            == "note: adam: replayed on draws of a surrogate of 120 scattered trials; no runs are stored\n"
+        )
+    code, _, err = cli("cost", "random", "--noise", "run", *storage)
+    assert (code, err.count("\n"), "noise each of its own" in err) == (2, 1, True)
+    code, _, err = cli("tune", "random", "--replicates", 3, *storage)
+    assert (code, "--replicates" in err) == (2, True)
     code, _, err = cli("import", theirs, "--study", "randm", *storage)
     assert (code, err.count("\n"), "did you mean 'random'" in err) == (2, 1, True)
     code, _, err = cli("import", tmp_path / "grid.csv", *storage)

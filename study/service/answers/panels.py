@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
 from analysis.landscape import best_along, mean_of_known
+from analysis.observations import Observations
 from analysis.pairs import projected
 from analysis.stored import stored_values
 from analysis.surrogate import surrogate_of
@@ -29,6 +30,7 @@ from study.service.answers.reads import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -39,6 +41,8 @@ MOST_VALUES = 50_000
 MOST_TRIALS = 1_000
 MOST_CURVES = 20
 """Learning curves shown of one cell."""
+NEAREST = 5
+"""Scattered trials shown of a place."""
 COLOURS = 17
 """Stops of the colour scale; between them colours are mixed."""
 
@@ -104,6 +108,9 @@ class PanelsDocument(TypedDict):
 
 
 class Cell(TypedDict):
+    """Trials with the learning curves of the first of them; of scattered trials those `nearest` to the place."""
+
+    nearest: bool
     trials: list[dict[str, Any]]
     curves: list[list[list[float | None]]]
 
@@ -244,18 +251,38 @@ def cell(
 ) -> Cell:
     """The trials of a cell, by seed, and the learning curves of the first of them: pairs of step and metric.
 
-    `metrics` are the study's further ones.
+    Of scattered trials the nearest ones, distances being shares of the axes' ranges on their scales. `metrics` are the
+    study's further ones.
 
     Raises:
         AnalysisError: an axis is not given, or one that the study does not have.
     """
-    axes = store.space(study).names
+    space = store.space(study)
+    axes = space.names
     if set(coordinates) != set(axes):
         raise AnalysisError(f"a cell of {study} has a value for each of {', '.join(axes)}: give these")
-    where = " and ".join(f'"{name}" = {value!r}' for name, value in coordinates.items())
-    frame, _ = store.page(study, optimizer, where, sort="seed", limit=MOST_TRIALS, metrics=metrics)
+    if space.is_grid:
+        where = " and ".join(f'"{name}" = {value!r}' for name, value in coordinates.items())
+        frame, _ = store.page(study, optimizer, where, sort="seed", limit=MOST_TRIALS, metrics=metrics)
+    else:
+        frame = nearest_trials(store, study, optimizer, coordinates, metrics)
     curves = []
     for which in frame["number"].head(MOST_CURVES):
         _, curve = store.trial(study, optimizer, int(which), metrics)
         curves.append([[step, number(value)] for step, value in curve])
-    return {"trials": records(frame), "curves": curves}
+    return {"nearest": not space.is_grid, "trials": records(frame), "curves": curves}
+
+
+def nearest_trials(
+    store: Store, study: str, optimizer: str, coordinates: dict[str, float], metrics: Sequence[str]
+) -> pd.DataFrame:
+    """The trials nearest to a place of a continuous space, the nearest first."""
+    about = store.about(study)
+    frame = store.trials(study, optimizer)
+    seen = Observations.of_trials(frame, about.space, about.metric)
+    place = [np.clip(coordinates[axis.name], axis.low, axis.high) for axis in about.space.axes]
+    away = ((seen.units - about.space.value_to_unit([place])) ** 2).sum(axis=1)
+    numbers = frame["number"].to_numpy()[np.argsort(away, kind="stable")[:NEAREST]]
+    listed = ", ".join(str(number) for number in numbers)
+    page, _ = store.page(study, optimizer, f"number in ({listed})", limit=NEAREST, metrics=metrics)
+    return page.set_index("number").loc[numbers].reset_index()[page.columns]

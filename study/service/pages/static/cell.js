@@ -14,6 +14,10 @@ export function readCell(panel, place) {
 export const cellTitle = (panel, place) =>
   `${panel.optimizer}, ${Object.entries(coordinatesOf(panel, place)).map(([name, value]) => `${name} = ${axisNumber(value)}`).join(", ")}`;
 
+const curveName = (cell, place) => (cell.nearest ? `trial ${cell.trials[place].number}` : `seed ${cell.trials[place].seed}`);
+
+export const hasCurves = (cell) => cell.curves.some((curve) => curve.length);
+
 export function drawCurves(chart, cell, metric, small = false) {
   const values = cell.curves.flat().map(([, value]) => value).filter((value) => value !== null);
   const least = Math.min(...values);
@@ -23,7 +27,7 @@ export function drawCurves(chart, cell, metric, small = false) {
     traces: cell.curves.map((curve, place) => {
       const { colour, dash } = style(place);
       return {
-        type: "scatter", mode: "lines", name: `seed ${cell.trials[place].seed}`, line: { color: colour, dash, width: 1.8 },
+        type: "scatter", mode: "lines", name: curveName(cell, place), line: { color: colour, dash, width: 1.8 },
         x: curve.map(([step]) => step), y: curve.map(([, value]) => value), hovertemplate: "step %{x}: %{y}",
       };
     }),
@@ -39,7 +43,7 @@ export function drawCurves(chart, cell, metric, small = false) {
 // Opens a page's part for a chosen cell; `metric` is the study's.
 export async function openCell(panel, at, metric, name = cellTitle(panel, at)) {
   const part = byId("cell");
-  byId("cell-title").textContent = `Cell: ${name}`;
+  byId("cell-title").textContent = `${panel.surrogate ? "Place" : "Cell"}: ${name}`;
   part.hidden = false;
   part.focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
   await showCell(byId("cell-content"), panel, at, metric);
@@ -54,11 +58,14 @@ async function showCell(place, panel, at, metric) {
     return;
   }
   const chart = make("div", { class: "chart curves", role: "img", "aria-label": `Learning curves of ${cellTitle(panel, at)}; the table below has the numbers` });
-  const where = Object.entries(coordinatesOf(panel, at)).map(([name, value]) => `"${name}" = ${value}`).join(" and ");
+  const where = cell.nearest ? `number in (${cell.trials.map((trial) => trial.number).join(", ")})` : Object.entries(coordinatesOf(panel, at)).map(([name, value]) => `"${name}" = ${value}`).join(" and ");
   const all = `/trials?${query([["study", panel.study], ["optimizer", panel.optimizer], ["where", where]])}`;
-  place.replaceChildren(trialTable(cell, metric), make("h3", {}, "Learning curves"), chart, curveDetails(cell, metric).element,
-    make("p", {}, make("a", { href: all }, "These trials in the list of all")));
-  await drawCurves(chart, cell, metric);
+  const curves = hasCurves(cell)
+    ? [make("h3", {}, "Learning curves"), chart, curveDetails(cell, metric).element]
+    : [make("p", { class: "hint" }, "No learning curves are stored of these trials.")];
+  place.replaceChildren(...(cell.nearest ? [make("p", { class: "hint" }, "A surrogate has no trials of its own: these are the nearest ones.")] : []),
+    trialTable(cell, metric), ...curves, make("p", {}, make("a", { href: all }, "These trials in the list of all")));
+  if (hasCurves(cell)) await drawCurves(chart, cell, metric);
 }
 
 function trialTable(cell, metric) {
@@ -67,14 +74,14 @@ function trialTable(cell, metric) {
     if (name === metric) return metricOf(metric, value);
     return Number.isInteger(value) ? String(value) : shortNumber(value);
   };
-  return makeTable("Trials of the cell", names.map(words), cell.trials.map((trial) => names.map((name) => show(name, trial[name]))));
+  return makeTable(cell.nearest ? "The nearest trials" : "Trials of the cell", names.map(words), cell.trials.map((trial) => names.map((name) => show(name, trial[name]))));
 }
 
 function curveDetails(cell, metric) {
   return lazyDetails("The curves as a table", () => {
     const steps = [...new Set(cell.curves.flat().map(([step]) => step))].sort((a, b) => a - b);
     const byStep = cell.curves.map((curve) => new Map(curve));
-    return makeTable(`${words(metric)} at each step`, ["step", ...cell.trials.slice(0, cell.curves.length).map((trial) => `seed ${trial.seed}`)],
+    return makeTable(`${words(metric)} at each step`, ["step", ...cell.curves.map((_, place) => curveName(cell, place))],
       steps.map((step) => [String(step), ...byStep.map((curve) => metricOf(metric, curve.get(step) ?? null))]));
   });
 }

@@ -21,8 +21,9 @@ export function cellText(panel, scale, place) {
   const held = panel.others.map((name) => `${name} = ${axisNumber(at(panel.held[name]))}`);
   const lines = [coordinates.join(", ")];
   if (held.length) lines.push(`${panel.problem ? "" : "best "}at ${held.join(", ")}`);
-  if (at(panel.count) === 0) return [...lines, "no trial yet"];
+  if (at(panel.count) === 0) return [...lines, panel.surrogate ? "too uncertain" : "no trial yet"];
   const percent = scale.percent;
+  if (panel.surrogate) return [...lines, `surrogate ${metricText(at(panel.mean), percent)}`];
   const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;
   lines.push(`mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})`);
   if (panel.values && panel.seeds.length <= 10 && panel.seeds.length > 1) {

@@ -16,7 +16,7 @@ export const readPanels = (names, axes = []) =>
 export function coordinatesOf(panel, place) {
   const shown = panel.axes.map((axis, k) => [axis.name, axis.values[place[k]]]);
   const held = panel.others.map((name) => [name, place.reduce((inner, each) => inner[each], panel.held[name])]);
-  return Object.fromEntries([...shown, ...held]);
+  return { ...Object.fromEntries([...shown, ...held]), ...panel.fixed };
 }
 
 export class Panels {
@@ -131,7 +131,8 @@ function panelTable(panel, document, title) {
     const best = panel.best && panel.axes.every((axis, k) => axis.values[here[k]] === panel.best.coordinates[axis.name]);
     return make("span", best ? { class: "best-cell" } : {}, metricText(value, percent));
   };
-  const caption = `${title}: ${words(document.metric)}, mean over seeds; ${panel.best ? "★ the best cell, " : ""}– no trial`;
+  const [of, none] = panel.surrogate ? ["a surrogate", "too uncertain"] : ["mean over seeds", "no trial"];
+  const caption = `${title}: ${words(document.metric)}, ${of}; ${panel.best ? "★ the best cell, " : ""}– ${none}`;
   const [up, across] = panel.axes;
   if (!across) {
     return makeTable(caption, [up.label, "mean", "seeds"], up.values.map((value, i) =>

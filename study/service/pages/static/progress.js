@@ -13,7 +13,7 @@ export function showProgress(place, study) {
   field("bar").max = study.expected ?? (study.trials || 1);
   field("bar").value = study.trials;
   field("trials").textContent = count(study.trials);
-  field("expected").textContent = count(study.expected);
+  field("expected").textContent = study.expected === null ? "" : ` of ${count(study.expected)}`;
   field("eta").textContent = study.eta_seconds === null ? "" : `, ${duration(study.eta_seconds)} left`;
   field("message").textContent = study.message ?? "";
 }

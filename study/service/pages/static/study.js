@@ -2,7 +2,7 @@
 
 import { act, showActions } from "./actions.js";
 import { readJson, sendJson, studyUrl } from "./api.js";
-import { cellTitle, drawCurves, openCell, readCell } from "./cell.js";
+import { cellTitle, drawCurves, hasCurves, openCell, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { byId, debounce, make, problemText, throttle } from "./dom.js";
 import { listen } from "./live.js";
@@ -42,8 +42,24 @@ const showAnalyses = throttle(async () => {
 async function showCosts() {
   const hint = (text) => make("p", { class: "hint" }, text);
   if (last?.state === "running") byId("cost").replaceChildren(hint(`${last.tuning_runs} tuning runs so far; their cost is shown when all are made.`));
+  else if (last?.cells === null) offerReplays();
   else if (last?.tuning_runs) await showCost(byId("cost"), study, byId("target").value);
   else byId("cost").replaceChildren(hint(`No tuning runs yet: run tunability tune ${study}, or have it done here.`), tuneButton());
+}
+
+// Tuners are replayed on draws of a surrogate when they are asked for: it takes some seconds, and is kept.
+let replayed = false;
+
+function offerReplays() {
+  const place = byId("cost");
+  const target = () => byId("target").value;
+  if (replayed) {
+    showCost(place, study, target());
+    return;
+  }
+  const button = make("button", { type: "button" }, "Replay the tuners");
+  button.addEventListener("click", () => { replayed = true; button.disabled = true; showCost(place, study, target()); });
+  place.replaceChildren(make("p", { class: "hint" }, "Scattered trials have no tuning runs: tuners can be replayed on draws of the surrogate."), button);
 }
 
 function tuneButton() {
@@ -64,7 +80,8 @@ async function previewCell(panel, place) {
   try {
     const cell = await readCell(panel, place);
     if (preview.asked !== asked) return;
-    preview.title.textContent = cell.trials.length ? asked : `${asked}: no trial yet`;
+    const nearest = hasCurves(cell) ? `the ${cell.trials.length} trials nearest to ${asked}` : `${asked}: no learning curves of the trials nearby`;
+    preview.title.textContent = cell.nearest ? nearest : cell.trials.length ? asked : `${asked}: no trial yet`;
     await drawCurves(preview.chart, cell, panels.document.metric, true);
   } catch (error) {
     preview.title.textContent = error.message;

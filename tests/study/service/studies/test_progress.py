@@ -211,6 +211,11 @@ def test_scattered_trials_beside_grids(client: TestClient, url: str) -> None:
     assert (np.log10(best["lr"]), np.log10(best["wd"])) == pytest.approx((-2, -4), abs=0.5)
     (panel,) = client.get("/pages/panels?study=found").json()["panels"]
     assert (panel["surrogate"], panel["trials"], panel["expected"]) == (True, 60, 60)
+    near = client.get("/pages/cell?study=found&optimizer=theirs&at=lr%3D0.01&at=wd%3D1e-4").json()
+    away = np.linalg.norm((np.log10(points) - (-2, -4)) / np.ptp(np.log10(points), axis=0), axis=1)
+    assert near["nearest"] is True
+    assert [trial["number"] for trial in near["trials"]] == np.argsort(away)[:5].tolist()
+    assert near["curves"] == [[]] * 5
     for page in ("/", "/studies/found"):
         assert client.get(page).status_code == 200
     assert "60 scattered trials" in client.get("/").text
