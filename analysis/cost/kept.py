@@ -6,12 +6,14 @@ The folder is ``tunability`` in the user's cache, or ``$TUNABILITY_CACHE``. It m
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import joblib
 import numpy as np
+from joblib.memory import JobLibCollisionWarning
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -21,6 +23,8 @@ from analysis.cost.replays import DRAWS, SLOW, Asked, replay_draws
 from analysis.observations import Observations
 from analysis.surrogate import fit_surrogate
 
+# What another version of this file kept is made anew, here and in processes that joblib starts.
+warnings.filterwarnings("ignore", category=JobLibCollisionWarning)
 FloatArray = NDArray[np.float64]
 
 METHOD = 1

@@ -71,7 +71,7 @@ def run(
         if note:
             report.warnings.add(note)
         total = study.spec.trials
-        planned: Sequence[Block] | None = todo.blocks
+        planned: Sequence[Block] | None = todo.blocks or None
         on_progress(report.done, total)
 
         def ask(in_flight: int) -> Sequence[Block]:

@@ -103,6 +103,8 @@ def test_the_verdict_on_eta_and_sigma_is_one_parameter() -> None:
     landscape = xr.DataArray(errors.reshape(2, 15, 5), {"seed": range(2), **axes}, ("seed", "eta", "sigma"))
     (verdict,) = judge("apollo", landscape)
     assert verdict.ridge.slope.low <= 1 <= verdict.ridge.slope.high
-    assert verdict.ridge.slope.high - verdict.ridge.slope.low < 0.4  # of four rows, whose valley is steep on one side
+    assert (
+        verdict.ridge.slope.high - verdict.ridge.slope.low < 0.4
+    )  # of four rows, whose valley is steep on one side
     assert "eta/sigma" in verdict.sentence
     assert "the one effective parameter" in verdict.sentence

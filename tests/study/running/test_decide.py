@@ -130,6 +130,7 @@ def test_seeds_are_added_in_the_cells_that_matter(tmp_path: Path, cli: Cli) -> N
     code, _, err = cli("run", path, "--budget", "60", "--storage", url)
     assert code == 2
     assert "--until-decided" in err
+    assert cli("run", path, "--storage", url)[0] == 0
     code, out, err = cli("run", path, "--until-decided", "--budget", "200", "--storage", url)
     assert code == 0, err
     assert "small: 364 of 364 trials stored" in out
