@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.cost.seed_effects import two_way
 from analysis.errors import AnalysisError
 from analysis.observations import FloatArray, Observations
 
@@ -110,6 +111,8 @@ class Surrogate:
 def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
     """Fit a surrogate; what lies far above the median counts as the median plus twice its distance from the best.
 
+    Trials of one point with several seeds are replicates, which tell the noise; see `without_seed_effects`.
+
     Raises:
         AnalysisError: there are fewer than `FEWEST_TRIALS` trials or more than `MOST_TRIALS`, or one axis only.
     """
@@ -119,7 +122,7 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
 
     check_surrogate(observations, name)
     count, axes = len(observations), len(observations.space.axes)
-    units, values = observations.units, observations.values
+    units, values = observations.units, without_seed_effects(observations)
     middle, least = float(np.median(values)), float(values.min())
     values = np.minimum(values, middle + 2 * (middle - least)) if middle > least else values
     centre, scale = float(values.mean()), float(values.std()) or 1.0
@@ -136,6 +139,24 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
         if count > MOST_FITTED:
             process = GaussianProcessRegressor(process.kernel_, optimizer=None).fit(units, standard)
     return Surrogate(observations, process, centre, scale, _best(process, units))
+
+
+def without_seed_effects(observations: Observations) -> FloatArray:
+    """Values (N,) without what each seed adds to all points alike, where seeds share points.
+
+    Of the better half of the points, if one seed has all of these: far from the best, seeds do something else.
+    """
+    _, points = np.unique(observations.points, axis=0, return_inverse=True)
+    names, seeds = np.unique(observations.seeds, return_inverse=True)
+    values = observations.values
+    table = np.full((points.max() + 1, len(names)), np.nan)
+    table[points, seeds] = values
+    means = np.nanmean(table, axis=1)
+    better = table[means <= np.median(means)]
+    if len(names) < 2 or not (~np.isnan(better)).all(axis=0).any():
+        return values
+    effects = two_way(better).effects
+    return np.asarray(values - np.where(np.isnan(better).all(axis=0), 0.0, effects)[seeds])
 
 
 def check_surrogate(observations: Observations, name: str = "") -> None:

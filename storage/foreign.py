@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,7 +62,8 @@ class ForeignTrials:
 def space_of(trials: ForeignTrials) -> SearchSpace:
     """The space that they fill as a grid, or in which they are scattered, see `FILLED`.
 
-    A scattered axis is as wide as its range, or as its points where none is known.
+    Several grids together, such as a coarse one and a finer one around its best cell, count as scattered. A scattered
+    axis is as wide as its range, or as its points where none is known.
 
     Raises:
         StoreError: there are no trials, or an axis has one value only, or one that is no finite number.
@@ -81,7 +83,8 @@ def space_of(trials: ForeignTrials) -> SearchSpace:
             )
     grid = {name: np.unique(column) for name, column in columns.items()}
     combinations = float(np.prod([len(values) for values in grid.values()]))
-    if len(np.unique(trials.points, axis=0)) > FILLED * combinations:
+    points = np.unique(trials.points, axis=0)
+    if len(points) > FILLED * combinations and not _of_several_grids(points):
         return SearchSpace(
             Axis(name, values.tolist(), scale=_scale(trials, name)) for name, values in grid.items()
         )
@@ -89,6 +92,27 @@ def space_of(trials: ForeignTrials) -> SearchSpace:
         trials.ranges.get(name) or Axis(name, low=float(values[0]), high=float(values[-1]))
         for name, values in grid.items()
     )
+
+
+def _of_several_grids(points: FloatArray) -> bool:
+    """Whether points (m, d), each once, are grids put together and no grid that lacks some of its cells.
+
+    Along an axis that is finer in one of them, values come in groups that occur with the same values of the others, and
+    two groups or more lack some of those. Cells that a grid lacks are in no order, at its end or in one block.
+    """
+    finer = False
+    for column in range(points.shape[1]):
+        others = np.delete(points, column, axis=1)
+        rows = Counter(
+            frozenset(map(tuple, others[points[:, column] == value].tolist()))
+            for value in np.unique(points[:, column])
+        )
+        every = frozenset().union(*rows)
+        groups = [count for row, count in rows.items() if row != every]
+        if groups and (len(groups) < 2 or min(groups) < 2):
+            return False
+        finer |= bool(groups)
+    return finer
 
 
 def seeds_of(trials: ForeignTrials, space: SearchSpace) -> IntArray:

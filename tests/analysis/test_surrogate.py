@@ -1,5 +1,8 @@
 """Surrogates of scattered trials whose landscape is known: ridge, best place, what is not known, what is refused."""
 
+import dataclasses
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +12,7 @@ from analysis.figures import landscape_figure
 from analysis.observations import Observations
 from analysis.separability import judge
 from analysis.separability_figures import separability_figure
-from analysis.surrogate import fit_surrogate, surrogate_landscape
+from analysis.surrogate import fit_surrogate, surrogate_landscape, without_seed_effects
 from search_spaces import Axis, SearchSpace
 
 SPACE = SearchSpace([Axis("alpha", low=1e-5, high=1e5), Axis("eps", low=1e-5, high=1e5)])
@@ -109,6 +112,44 @@ def test_of_three_axes_the_others_are_held_at_their_best() -> None:
         (("a", "b"), "coupled"),
         (("a", "c"), "decoupled"),
     ]
+
+
+def refined(common: float, own: float, seeds: int = 3) -> Observations:
+    """A coarse grid and a finer one around its best cells, each cell with all seeds; alpha* = eps^0.5."""
+    rng = np.random.default_rng(5)
+    coarse, fine = np.linspace(-4.8, 4.8, 7), np.linspace(-2.4, 2.3, 9)
+    cells = np.array([*itertools.product(coarse, coarse), *itertools.product(fine, fine)])
+    error = 0.1 + 0.8 * np.tanh(0.15 * (cells[:, 0] - 0.5 * cells[:, 1]) ** 2)
+    values = error[:, None] + rng.normal(0, common, seeds) + rng.normal(0, own, (len(cells), seeds))
+    return Observations(
+        SPACE,
+        10 ** np.repeat(cells, seeds, axis=0),
+        np.tile(np.arange(seeds), len(cells)),
+        values.ravel(),
+        "error",
+    )
+
+
+@pytest.mark.parametrize("common", [0.0, 0.03])
+def test_seeds_of_a_cell_are_replicates_and_what_they_share_is_no_noise(common: float) -> None:
+    seen = refined(common, own=0.01)
+    surrogate = fit_surrogate(seen)
+    assert surrogate.noise == pytest.approx(0.01, rel=0.15)
+    (found,) = judge("adam", surrogate.slice("alpha", "eps")[0])
+    (regime,) = found.ridge.regimes
+    assert regime.slope.low <= 0.5 <= regime.slope.high
+    assert regime.slope.high - regime.slope.low < 0.03
+    assert found.sentence.endswith("; by a surrogate of 390 scattered trials")
+    left = without_seed_effects(seen)
+    by_seed = [left[seen.seeds == seed].mean() for seed in range(3)]
+    assert np.ptp(by_seed) < 0.004
+
+
+def test_seeds_that_share_no_points_are_left_alone() -> None:
+    seen = observations(0.5)
+    apart = dataclasses.replace(seen, seeds=np.arange(len(seen)))
+    for each in (seen, apart):
+        np.testing.assert_array_equal(without_seed_effects(each), seen.values)
 
 
 def test_what_is_refused() -> None:

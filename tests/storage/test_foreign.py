@@ -1,5 +1,6 @@
 """Foreign trials on their way into the store: grid or scattered, seeds, what is refused."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -41,6 +42,27 @@ def test_a_grid_is_told_from_scattered_points() -> None:
     corner = replace(GRID, points=GRID.points[[0, 6]], values=GRID.values[:2])
     assert not space_of(corner).is_grid
     assert space_of(replace(GRID, points=GRID.points[[0, 2, 4]], values=GRID.values[:3])).is_grid
+
+
+def test_a_coarse_and_a_finer_grid_together_are_scattered() -> None:
+    def of(*grids: tuple[range, ...]) -> ForeignTrials:
+        points = np.array([point for grid in grids for point in itertools.product(*grid)], dtype=float)
+        axes = ("lr", "wd", "eps")[: points.shape[1]]
+        return replace(SCATTERED, axes=axes, points=points, values=np.zeros(len(points)))
+
+    coarse, fine = (range(0, 28, 4),) * 2, (range(8, 16),) * 2
+    both = of(coarse, fine)
+    cells = np.unique(both.points, axis=0)
+    assert len(cells) > 0.5 * 13**2  # it might be a grid with holes
+    assert not space_of(both).is_grid
+    assert not space_of(of((*coarse, range(2)), (*fine, range(2)))).is_grid
+    whole = of((range(7), range(9)))
+    for left in (
+        whole.points[:40],  # it ends in the middle of a row
+        whole.points[RNG.permutation(63)[:50]],  # some are missing here and there
+        whole.points[(whole.points[:, 0] < 4) | (whole.points[:, 1] > 2)],  # a corner is missing
+    ):
+        assert space_of(replace(whole, points=left, values=np.zeros(len(left)))).is_grid
 
 
 def test_repeated_cells_of_a_grid_are_seeds() -> None:
