@@ -294,7 +294,7 @@ def run_plain(
         storage=optuna.storages.RDBStorage(f"sqlite:///{database}"),
     )
     started = time.perf_counter()
-    with launch.cluster(None, "cpu") as workers, tempfile.TemporaryDirectory() as folder:
+    with launch.cluster(None) as workers, tempfile.TemporaryDirectory() as folder:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1.0}),
             param_space={"workload": WORKLOAD, "steps": spec.workload.steps},

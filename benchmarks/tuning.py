@@ -65,7 +65,7 @@ def replays(options: argparse.Namespace) -> None:
     table, rows = landscape(), []
     tuning = TuningSpec(tuners=tuple(TARGETS), trials=options.trials, replicates=options.runs)
     edges = np.linspace(0, options.runs, BATCHES + 1).astype(int).tolist()
-    with launch.cluster(None, "cpu") as workers:
+    with launch.cluster(None) as workers:
         warm = [Job("x", SPACE, table, tuner, (0,), tuning) for tuner in TARGETS for _ in range(2 * workers)]
         list(launch.map_jobs(replay, warm, workers))
         for tuner, target in TARGETS.items():

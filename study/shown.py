@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from study.training.resolve import Study
 
 DEFAULT_STORAGE = "sqlite:///tunability.db"
+FAILURES_SHOWN = 20
+"""At the end of a run; what several say alike is told once."""
 
 
 def note(text: str) -> None:
@@ -73,14 +75,22 @@ def show_plan(study: Study, storage: str) -> None:
     print(f"to train: {todo.trials:,} trials in {len(todo.blocks)} blocks of up to {largest}")
     for line in notes(study):
         print(line)
-    print(f"estimated time: {seconds / 60:.1f} minutes on this machine's {workers} cores")
+    if seconds is None:
+        print("estimated time: not known before some trials of the black box are stored")
+    else:
+        print(f"estimated time: {seconds / 60:.1f} minutes on this machine's {workers} cores")
 
 
 def show_troubles(report: Report) -> None:
     for warning in sorted(report.warnings):
         note(f"warning: {warning}")
-    for failure in report.failures:
-        note(f"failed: {failure}")
+    seen = set[str]()
+    for failure in report.failures[:FAILURES_SHOWN]:
+        reason, _, lines = failure.partition("\n")
+        note(f"failed: {failure if lines not in seen else reason}")
+        seen.add(lines)
+    if len(report.failures) > FAILURES_SHOWN:
+        note(f"failed: {len(report.failures) - FAILURES_SHOWN:,} more")
 
 
 def show_report(study: Study, store: Store, report: Report, storage: str) -> None:

@@ -67,7 +67,7 @@ def with_timed(study: Study) -> Study:
                 take_a_step(study, optimizer, choices[optimizer.key])
         except Exception as error:  # whatever a foreign class or module raises
             reason = str(error) if is_ours(error) else f"{type(error).__name__}: {error}".splitlines()[0]
-            raise SpecError(f"{optimizer.key} cannot train {study.spec.workload.name} ({reason})") from error
+            raise SpecError(f"{optimizer.key} cannot train {study.training.name} ({reason})") from error
     return replace(study, choices=choices)
 
 

@@ -74,6 +74,7 @@ def drive(
         blocks(),
         workers,
         study.spec.device,
+        study.spec.amounts,
         on_outcome=keep,
         on_failure=give_up,
     )
@@ -98,4 +99,8 @@ def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
 
 
 def failure_text(block: Block, error: str) -> str:
+    """Whose trials failed, and how: a line, and of a black box's trial the lines that it wrote last."""
+    if block.lanes == 1:
+        cell = ", ".join(f"{axis} = {values[0]:g}" for axis, values in block.cells.items())
+        return f"{block.optimizer}, {cell}, seed {block.seed}: {error}"
     return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from storage.store import open_store
 from study.running.choices import settled
 from study.running.plan import Plan, plan, stored_plan
 from study.training.block import Choice
@@ -17,32 +18,46 @@ EFFICIENCY = {True: 0.2, False: 0.07}
 """Share of a core's matrix rate that fused trials reach, compiled or not: benchmarks/trainer.py."""
 
 
-def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, float]:
+def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, float | None]:
     """The study with its choices, what is left to train, and roughly how many seconds that takes; writes nothing.
+
+    Of a black box without stored trials the seconds are not known, None.
 
     Raises SpecError when an optimizer cannot take a step on the workload, StoreError as `stored_plan`.
     """
     todo = stored_plan(study, storage, workers)
     study = settled(study, storage)
     todo = todo or plan(study, None, workers)
+    if study.is_black_box:
+        return study, todo, black_box_seconds(study, todo, storage, workers)
     each = {name: seconds_a_trial(study, choice) for name, choice in study.choices.items()}
     seconds = sum(block.lanes * each[block.optimizer] for block in todo.blocks)
     return study, todo, STARTUP_SECONDS + seconds / workers if todo.blocks else 0.0
+
+
+def black_box_seconds(study: Study, todo: Plan, storage: str, workers: int) -> float | None:
+    """What is left at the mean time of stored trials; None where there are none."""
+    if not todo.blocks:
+        return 0.0
+    if not todo.stored:
+        return None
+    with open_store(storage, create=False) as store:
+        each = float(store.trials(study.name)["seconds"].mean())
+    at_once = max(1, int(workers / max(study.spec.resources.cpu, 1 / workers)))
+    return STARTUP_SECONDS + todo.trials * each / at_once
 
 
 def seconds_a_trial(study: Study, choice: Choice) -> float:
     """As timed, or else by the floating-point operations at a share of this machine's matrix rate."""
     if choice.seconds is not None:
         return choice.seconds
-    return (
-        study.spec.workload.steps
-        * flops_per_step(study.workload)
-        / (EFFICIENCY[choice.compile] * matrix_rate())
-    )
+    return study.training.steps * flops_per_step(study.trained) / (EFFICIENCY[choice.compile] * matrix_rate())
 
 
 def notes(study: Study) -> Iterator[str]:
-    """A line about each optimizer: how it is trained, and how long a trial takes."""
+    """A line about each optimizer: how it is trained, and how long a trial takes. None of a black box."""
+    if study.is_black_box:
+        return
     for name, choice in study.choices.items():
         how = f"{choice.method}, {'compiled' if choice.compile else 'uncompiled'}"
         yield f"{name}: {how}, about {seconds_a_trial(study, choice):.2g} s a trial and core"

@@ -1,7 +1,10 @@
 """Blocks through Ray Tune: the only file that imports ray.
 
-One Ray Tune trial is one block, one actor is one core. Actors are reused, so a worker imports torch and compiles once.
-A worker that dies gets its block again on a new one, up to `RETRIES` times.
+One Ray Tune trial is one block, one actor is one core, or what a black box's trial needs. Actors are reused, so a
+worker imports torch and compiles once. A worker that dies gets its block again on a new one, up to `RETRIES` times.
+
+Black boxes' trials that are shorter than what Ray Tune takes for one are handed out several at once, after a few were
+timed. Each ends by itself; what a dead worker had is then handed out one by one.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +32,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from study.black_boxes import TrialError
 from study.training.block import Block, Outcome
 from study.training.program import prepare_process
 from study.training.trainer import Trainer
@@ -34,6 +40,11 @@ from study.training.trainer import Trainer
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
 RETRIES = 2
+A_CORE: Mapping[str, float] = {"CPU": 1.0}
+SHORT_SECONDS = 1.0
+"""So long several black-box trials that are handed out at once are to take; Ray Tune takes a tenth of it for one."""
+TIMED, MOST_AT_ONCE = 4, 200
+"""Trials that are timed before, and the most that are handed out at once."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -43,19 +54,28 @@ class LaunchError(RuntimeError):
 
 
 class BlockTrainable(tune.Trainable):
-    """Trains one block a step; kept alive and given the next block by `reset_config`."""
+    """Trains what it is given in one step; kept alive and given the next by `reset_config`."""
 
     def setup(self, config: dict[str, Any]) -> None:
         prepare_process()
         self.trainer = Trainer(device=config["device"])
-        self.block: Block = config["block"]
+        self.blocks: Sequence[Block] = config["blocks"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.block = new_config["block"]
+        self.blocks = new_config["blocks"]
         return True
 
     def step(self) -> dict[str, Any]:
-        return {"outcome": self.trainer.train(self.block), "done": True}
+        """An outcome, or a text about its failure, for each block; those that it has no time for are left out."""
+        started, results = time.monotonic(), list[Outcome | str]()
+        for block in self.blocks:
+            try:
+                results.append(self.trainer.train(block))
+            except TrialError as error:
+                results.append(str(error))
+            if time.monotonic() - started > 2 * SHORT_SECONDS:
+                break
+        return {"results": results, "seconds": time.monotonic() - started, "done": True}
 
 
 class BlockSearcher(Searcher):
@@ -65,18 +85,46 @@ class BlockSearcher(Searcher):
         super().__init__()
         self._blocks = blocks
         self._settings = settings
+        self._again = deque[Block]()
+        self._out: dict[str, Sequence[Block]] = {}
+        self._seconds = deque[float](maxlen=2 * TIMED)
 
     def suggest(self, trial_id: str) -> Any:
-        try:
-            block = next(self._blocks)
-        except StopIteration:
-            return Searcher.FINISHED
-        return None if block is None else {"block": block, **self._settings}
+        if self._again:
+            found = [self._again.popleft()]
+        else:
+            found = []
+            for block in self._blocks:
+                if block is None:
+                    break
+                found.append(block)
+                if len(found) >= self._at_once(block):
+                    break
+            else:
+                if not found:
+                    return None if self._out else Searcher.FINISHED  # what is out may come back
+        if not found:
+            return None
+        self._out[trial_id] = found
+        return {"blocks": found, **self._settings}
+
+    def _at_once(self, block: Block) -> int:
+        """How many blocks like this one to hand out at once."""
+        if block.recipe.method != "black-box" or len(self._seconds) < TIMED:
+            return 1
+        mean = sum(self._seconds) / len(self._seconds)
+        return max(1, min(int(SHORT_SECONDS / max(mean, 1e-9)), MOST_AT_ONCE))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        pass
+        blocks = self._out.pop(trial_id, ())
+        if result and not error:
+            done = len(result["results"])
+            self._seconds.append(result["seconds"] / done)
+            self._again.extend(blocks[done:])
+        elif len(blocks) > 1:
+            self._again.extend(blocks)
 
     def save(self, checkpoint_path: str) -> None:
         pass
@@ -105,18 +153,24 @@ class Reporter(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         try:
-            self._on_outcome(trial.config["block"], result["outcome"])
+            for block, found in zip(trial.config["blocks"], result["results"], strict=False):
+                if isinstance(found, str):
+                    self._on_failure(block, found)
+                else:
+                    self._on_outcome(block, found)
         except Exception as error:
             self.error = error  # Tune raises another one in its place
             raise
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        if len(trial.config["blocks"]) > 1:
+            return  # they are handed out again, one by one
         lines = (
             Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()
             if trial.error_file
             else []
         )
-        self._on_failure(trial.config["block"], lines[-1].strip() if lines else "the worker died")
+        self._on_failure(trial.config["blocks"][0], lines[-1].strip() if lines else "the worker died")
 
 
 def check_address(address: str) -> None:
@@ -138,8 +192,10 @@ def unreachable(address: str | None, error: Exception) -> LaunchError:
 
 
 @contextlib.contextmanager
-def cluster(address: str | None, device: str) -> Iterator[int]:
+def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Iterator[int]:
     """Start a local cluster, or join the one at `address`; yields how many blocks it can train at once.
+
+    `amounts` is what one of them needs, by Ray's names.
 
     Raises LaunchError when it cannot be reached or has nothing to train on.
     """
@@ -152,10 +208,18 @@ def cluster(address: str | None, device: str) -> Iterator[int]:
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise unreachable(address, error) from None
     try:
-        resource = "GPU" if device == "cuda" else "CPU"
-        slots = int(ray.cluster_resources().get(resource, 0))  # type: ignore[no-untyped-call]
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        slots = sum(
+            min(int(node.get(name, 0) / amount + 1e-9) for name, amount in amounts.items()) for node in nodes
+        )
         if slots == 0:
-            raise LaunchError(f"the cluster has no {resource}, which device = {device!r} needs")
+            wanted = ", ".join(f"{name} {amount:g}" for name, amount in amounts.items())
+            largest = ", ".join(
+                f"{name} {max((node.get(name, 0) for node in nodes), default=0):g}" for name in amounts
+            )
+            raise LaunchError(
+                f"no machine of the cluster has what a trial needs: {wanted}; they have up to {largest}"
+            )
         yield slots
     finally:
         ray.shutdown()
@@ -165,17 +229,20 @@ def train_blocks(
     blocks: Iterable[Block | None],
     workers: int,
     device: str,
+    amounts: Mapping[str, float] = A_CORE,
     *,
     on_outcome: Callable[[Block, Outcome], None],
     on_failure: Callable[[Block, str], None],
 ) -> None:
     """Train `blocks` on the cluster of `cluster`, `workers` of them at once. A None among them means: ask again later.
 
+    `amounts` is what each needs, by Ray's names.
+
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
     it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
     """
     settings = {"device": device}
-    resources = {"cpu": 1.0, "gpu": 1.0} if device == "cuda" else {"cpu": 1.0}
+    resources = {name if name == "memory" else name.lower(): amount for name, amount in amounts.items()}
     reporter = Reporter(on_outcome, on_failure)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(

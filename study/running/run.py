@@ -57,11 +57,11 @@ def run(
     if todo and not todo.blocks and not (further and further_blocks(further, storage)):
         show(study, storage)
         return Report(study.spec.trials)
-    here = address is None and study.spec.device == "cpu"
+    here = study.is_black_box or (address is None and study.spec.device == "cpu")
     study = with_stored(study, storage)
     if here:
         study = with_timed(study)  # first, for it may refuse
-    with launch.cluster(address, study.spec.device) as workers, open_store(storage, create=True) as store:
+    with launch.cluster(address, study.spec.amounts) as workers, open_store(storage, create=True) as store:
         if not here and not are_settled(study):
             ((_, choices),) = launch.map_jobs(time_there, [(study.spec, dict(study.choices))], 1)
             study = replace(study, choices=choices)

@@ -96,14 +96,15 @@ def tune(
 
     fresh = study is not None and stored_plan(study, storage, 1) is None
     if study is not None:
-        here = address is None and study.spec.device == "cpu"  # else timing here says nothing
+        # else timing here says nothing
+        here = study.is_black_box or (address is None and study.spec.device == "cpu")
         study = settled(study, storage) if here else with_stored(study, storage)
     else:
         open_store(storage, create=False).close()  # raises when there is none
-    device = study.spec.device if study else "cpu"
+    amounts = study.spec.amounts if study else launch.A_CORE
     with contextlib.ExitStack() as stack:
         # a new database is made when the cluster has answered
-        workers = stack.enter_context(launch.cluster(address, device)) if fresh else 0
+        workers = stack.enter_context(launch.cluster(address, amounts)) if fresh else 0
         store = stack.enter_context(open_store(storage, create=True))
         if study is not None:
             study = declare(study, store)
@@ -121,7 +122,7 @@ def tune(
         on_progress(0, total)
         if total == 0:
             return report
-        workers = workers or stack.enter_context(launch.cluster(address, device))
+        workers = workers or stack.enter_context(launch.cluster(address, amounts))
         started = time.perf_counter()
 
         def keep(optimizer: str, runs: Sequence[TuningRun]) -> None:

@@ -10,10 +10,12 @@ device = "cpu"                       # or "cuda"; how to run, not what: it may c
 tuning = { trials = 100 }            # what `tunability tune` runs, see TuningSpec
 method = "fused"                     # or "one-by-one"; the faster one is found by timing when left out
 lanes = 63                           # trials trained together; chosen by itself when left out
+resources = { cpu = 2, gpu = 0.5 }   # of each trial of a black box, see BlackBoxSpec and ResourcesSpec
 
 What the names in it lead to is `study.training.resolve`'s business.
 """
 
+from study.spec.black_box import BlackBoxSpec, ResourcesSpec
 from study.spec.optimizer import OptimizerSpec
 from study.spec.schedules import Schedule, WeightDecay
 from study.spec.study import SpecError, StudySpec, parse_spec, parse_tuning
@@ -22,7 +24,9 @@ from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
 
 __all__ = [
+    "BlackBoxSpec",
     "OptimizerSpec",
+    "ResourcesSpec",
     "Schedule",
     "SpecError",
     "StudySpec",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, with_config
 from typing_extensions import TypedDict
 
-from search_spaces import CATALOG, Scale, SearchSpace, get_space
+from search_spaces import CATALOG, Scale, SearchSpace, SpaceError, get_space
 
 Numbers = Annotated[list[float], Field(min_length=1)]
 
@@ -38,7 +39,22 @@ def read_space(given: Any) -> SearchSpace:
     """Raises SpaceError: there is no published space of that name, or the table is not allowed."""
     if isinstance(given, SearchSpace):
         return given
+    if isinstance(given, Mapping):
+        for axis, entry in given.items():
+            refuse_choices(axis, entry)
     return get_space(given) if isinstance(given, str) else SearchSpace.from_table(given)
+
+
+def refuse_choices(axis: Any, entry: Any) -> None:
+    """Raise SpaceError when an axis has texts: a landscape needs an order."""
+    values = entry.get("values") if isinstance(entry, Mapping) else entry
+    texts = [each for each in values if isinstance(each, str)] if isinstance(values, list) else []
+    if texts and not any(each.lstrip("+-")[:1].isdigit() for each in texts):
+        raise SpaceError(
+            f"axis {axis!r} has the choice {texts[0]!r}, and choices have no order: number those that do (0, 1, 2), "
+            f"and make the others optimizers of their own, such as {{ name = 'mine', label = 'mine-{texts[0]}', "
+            f"{axis} = {texts[0]!r} }}"
+        )
 
 
 # The types above only describe what `read_space` takes: what is wrong it says itself, in words for users.

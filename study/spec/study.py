@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from search_spaces import nearest_name
+from study.spec.black_box import OF_A_TRIAL, BlackBoxSpec, ResourcesSpec, is_black_box
 from study.spec.optimizer import OptimizerSpec
 from study.spec.schedules import Schedule, WeightDecay
 from study.spec.space import Space
@@ -16,6 +17,12 @@ from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
 
 MOST_TRIALS = 10_000_000
+TRAINING, BLACK_BOX = "training", "black box"
+"""The two kinds of workload, as pydantic's places call them."""
+AnyWorkload = Annotated[
+    Annotated[WorkloadSpec, Tag(TRAINING)] | Annotated[BlackBoxSpec, Tag(BLACK_BOX)],
+    Discriminator(lambda given: BLACK_BOX if is_black_box(given) else TRAINING),
+]
 
 
 class SpecError(ValueError):
@@ -30,10 +37,13 @@ class SpecError(ValueError):
 
 
 class StudySpec(Strict):
-    """One study: workload × optimizers × search space × seeds. Reads and writes JSON without loss."""
+    """One study: workload × optimizers × search space × seeds. Reads and writes JSON without loss.
+
+    Of a black box the names in `optimizers` are labels, which it is given with their settings.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)
-    workload: WorkloadSpec = Field(examples=["digits-mlp"])
+    workload: AnyWorkload = Field(examples=["digits-mlp"])
     optimizers: tuple[OptimizerSpec, ...] = Field(strict=False, examples=[["adam", "avagrad"]])
     space: Space = Field(examples=["avagrad-cifar"], description="A published space, or axes by their names.")
     seeds: int = Field(ge=1, le=100_000, description="How often each cell is trained: seeds 0, 1, ...")
@@ -46,6 +56,7 @@ class StudySpec(Strict):
         None, ge=1, le=100_000, description="Trials trained together; chosen by itself when left out."
     )
     tuning: TuningSpec = TuningSpec()
+    resources: ResourcesSpec = ResourcesSpec()
 
     @model_validator(mode="after")
     def _check(self) -> StudySpec:
@@ -65,7 +76,38 @@ class StudySpec(Strict):
             raise ValueError(
                 f"the study has {self.trials:,} trials: give a smaller grid, at most {MOST_TRIALS:,}"
             )
+        if isinstance(self.workload, BlackBoxSpec):
+            self._check_black_box(self.workload)
+        elif self.resources != ResourcesSpec():
+            raise ValueError("resources are those of a black box's trials: others take a core each")
         return self
+
+    def _check_black_box(self, workload: BlackBoxSpec) -> None:
+        for key in ("dtype", "device", "method", "lanes"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is nothing that a black box has: leave it out")
+        for name in self.space.names:
+            if name in OF_A_TRIAL:
+                raise ValueError(f"axis {name!r} is something else of a black box's trial: rename it")
+        for optimizer in self.optimizers:
+            if optimizer.schedule is not None:
+                raise ValueError(f"{optimizer.key}: a black box has no schedule: leave it out")
+            given = [optimizer.axes.get(axis, axis) for axis in self.space.names]
+            given += [*optimizer.settings, *OF_A_TRIAL]
+            for name in sorted(workload.placeholders - set(given)):
+                raise ValueError(
+                    f"the command has a placeholder {{{name}}}{nearest_name(name, given)} that {optimizer.key} has "
+                    f"nothing for: known are {', '.join(given)}"
+                )
+        if workload.metric in (*self.space.names, *OF_A_TRIAL, "step"):
+            raise ValueError(f"metric = {workload.metric!r} names something else, too: rename the metric")
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """What a trial or a block needs of a cluster, by Ray's names; memory in bytes."""
+        if isinstance(self.workload, BlackBoxSpec):
+            return self.resources.amounts
+        return {"CPU": 1.0, "GPU": 1.0} if self.device == "cuda" else {"CPU": 1.0}
 
     @property
     def trials(self) -> int:
@@ -79,7 +121,7 @@ def parse_spec(given: Mapping[str, Any], source: str = "study") -> StudySpec:
     except ValidationError as error:
         found = error.errors(include_url=False)
         problems = [describe(problem) for problem in found]
-        places = [".".join(str(part) for part in problem["loc"]) for problem in found]
+        places = [place_of(problem) for problem in found]
         errors = [{"location": place, "detail": text} for place, text in zip(places, problems, strict=True)]
         raise SpecError(f"{source}: " + "; ".join(dict.fromkeys(problems)), errors) from None
 
@@ -96,14 +138,21 @@ def parse_tuning(given: Mapping[str, Any]) -> TuningSpec:
 TABLES: Mapping[str, type[Strict]] = {
     "tuning": TuningSpec,
     "workload": WorkloadSpec,
+    BLACK_BOX: BlackBoxSpec,
+    "resources": ResourcesSpec,
     "schedule": Schedule,
     "weight_decay": WeightDecay,
 }
 
 
+def place_of(problem: Any) -> str:
+    """Where in a study file a pydantic problem is, as dotted keys."""
+    return ".".join(str(part) for part in problem["loc"] if part not in (TRAINING, BLACK_BOX))
+
+
 def describe(problem: Any) -> str:
     """One pydantic problem in a user's words."""
-    place = ".".join(str(part) for part in problem["loc"])
+    place = place_of(problem)
     came = problem.get("input")
     match problem["type"]:
         case "missing":

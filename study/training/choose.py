@@ -53,7 +53,9 @@ def methods_of(study: Study, optimizer: StudyOptimizer) -> list[str]:
 def untimed(study: Study, optimizer: StudyOptimizer) -> Choice:
     """The first method that can, compiled if the study has enough work for it."""
     (method, *_) = methods_of(study, optimizer)
-    work = study.spec.trials * study.spec.workload.steps * flops_per_step(study.workload)
+    if study.is_black_box:
+        return Choice(method, False, 1)
+    work = study.spec.trials * study.training.steps * flops_per_step(study.trained)
     return Choice(method, work > COMPILE_FLOPS, METHODS[method].most_lanes(study, optimizer))
 
 
@@ -63,6 +65,8 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     Raises ValueError when no method is left, and what a foreign optimizer or workload raises at its first step.
     """
     start = untimed(study, optimizer)
+    if study.is_black_box:
+        return start
     known_to_fuse = start.method == "fused" and not is_foreign(study, optimizer)
     if known_to_fuse and not start.compile:
         return start
@@ -88,8 +92,10 @@ def overhead_rules(timer: Timer, fused: Choice, alone: Choice) -> bool:
 
 
 def is_foreign(study: Study, optimizer: StudyOptimizer) -> bool:
-    """Whether it trains code that is not ours."""
-    return ":" in study.spec.workload.name or ":" in optimizer.name
+    """Whether it trains code that is not ours, a step of which can be taken."""
+    if study.is_black_box:
+        return False
+    return ":" in study.training.name or ":" in optimizer.name
 
 
 def take_a_step(study: Study, optimizer: StudyOptimizer, choice: Choice) -> None:
@@ -151,10 +157,10 @@ class Timer:
             if method == "fused"
             else run_of(block, self._device, self._programs)
         )
-        batch = to(next(study.workload.batches(0)), recipe.dtype, self._device)
+        batch = to(next(study.trained.batches(0)), recipe.dtype, self._device)
         drawn = made(run.sites, 0, 1, self._device)
         validation = [
-            to(each, recipe.dtype, self._device) for each in study.workload.evaluation(0, "validation")
+            to(each, recipe.dtype, self._device) for each in study.trained.evaluation(0, "validation")
         ]
         step = self._time(lambda: run.step(1, batch, drawn, 1.0))
         evaluation = self._time(lambda: run.evaluate(validation))
@@ -174,8 +180,8 @@ class Timer:
 
     def matrix_share(self, choice: Choice) -> float:
         """The share of this machine's matrix rate at which a choice runs, evaluations taken as free."""
-        steps = self._study.spec.workload.steps
-        return flops_per_step(self._study.workload) * steps / (matrix_rate() * seconds_of(choice))
+        steps = self._study.training.steps
+        return flops_per_step(self._study.trained) * steps / (matrix_rate() * seconds_of(choice))
 
     def _wait(self) -> None:
         if self._device.type == "cuda":

@@ -11,7 +11,7 @@ import torch
 from study.optimizers.rule import Rule
 from study.training.block import Block, Outcome
 from study.training.loop import follow
-from study.training.named import Kind
+from study.training.named import AnyKind
 from study.training.program import Programs
 from study.training.program_run import ProgramRun, rule_of
 from study.training.resolve import Study, StudyOptimizer
@@ -32,7 +32,7 @@ class Fused:
         self.programs = programs
 
     @staticmethod
-    def takes(kind: Kind) -> bool:
+    def takes(kind: AnyKind) -> bool:
         """Whether it can train with an optimizer."""
         return isinstance(kind, Rule)
 
@@ -40,7 +40,7 @@ class Fused:
     def most_lanes(study: Study, optimizer: StudyOptimizer) -> int:
         """Lanes of a block that still runs at full speed: as many as fit the cache."""
         word = 2 if study.spec.dtype == "float64" else 1
-        workload, rule = study.workload, rule_of(optimizer.name)
+        workload, rule = study.trained, rule_of(optimizer.name)
         trained = [parts(workload.init(0)[0], phase)[0] for phase in workload.phases]
         state = 4 * sum(rule.state_size(params, optimizer.options) for params in trained)
         return max(MIN_LANES, CACHE_BYTES[study.spec.device] // (word * (bytes_per_lane(workload) + state)))

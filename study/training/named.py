@@ -20,12 +20,17 @@ from typing import Any
 import torch
 
 from search_spaces import nearest_name
+from study.black_boxes import BlackBox, Label
+from study.black_boxes.child import further_arguments
+from study.black_boxes.command import find_program, search_path
 from study.optimizers import OPTIMIZERS, Rule, RuleOptimizer
+from study.spec import BlackBoxSpec
 from study.training.torch_class import TorchClass, as_json
 from study.workloads import WORKLOADS, Workload, WorkloadError
 from study.workloads.check import check_workload
 
 Kind = Rule | TorchClass
+AnyKind = Kind | Label
 
 
 def optimizer_named(name: str, *, allow_imports: bool = True) -> Kind:
@@ -56,6 +61,45 @@ def workload_named(name: str, settings: str = "{}", *, allow_imports: bool = Tru
     else:
         known("workload", name, WORKLOADS)
     return _made(name, settings)
+
+
+def black_box(spec: BlackBoxSpec, *, allow_imports: bool = True) -> BlackBox:
+    """A black box whose function, or program, and sources are there. Raises ValueError, one line, when they are not."""
+    sources = {}
+    if spec.function is not None:
+        found = imported(spec.function, allow=allow_imports)
+        if not callable(found):
+            raise ValueError(f"{spec.function} is no function: give the path of one")
+        try:
+            further_arguments(found)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{spec.function} cannot be called ({error}): define it as train(hyperparameters, optimizer, seed)"
+            ) from None
+        sources[spec.function] = source_sha256(spec.function)
+    elif not allow_imports:
+        raise ValueError("commands are allowed by tunability serve --allow-imports")
+    else:
+        check_command(spec)
+    for path in spec.sources:
+        try:
+            sources[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ValueError(
+                f"sources: {path} cannot be read ({error.strerror}): give files from {Path.cwd()}"
+            ) from None
+    return BlackBox(spec, sources)
+
+
+def check_command(spec: BlackBoxSpec) -> None:
+    """Raise ValueError unless a command's program and folder are there."""
+    if spec.folder is not None and not Path(spec.folder).is_dir():
+        raise ValueError(f"folder = {spec.folder!r} is no folder: give one from {Path.cwd()}")
+    program = spec.words[0]
+    if "{" not in program and not find_program(
+        program, search_path({**os.environ, **spec.environment}), Path.cwd()
+    ):
+        raise ValueError(f"the command {program!r} is not found: give a program on PATH, or its path")
 
 
 @functools.cache
@@ -167,5 +211,6 @@ def source_sha256(path: str) -> str:
             file = inspect.getsourcefile(defined)  # type: ignore[arg-type]
         except TypeError:
             continue
-        return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
+        there = file is not None and Path(file).is_file()  # Python's own may be inside of it
+        return hashlib.sha256(Path(file).read_bytes() if file and there else b"").hexdigest()
     return hashlib.sha256(b"").hexdigest()

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.black_boxes import Label
 from study.training.block import DTYPES, Block, Outcome
 from study.training.loop import Run, follow
-from study.training.named import Kind, optimizer_named, workload_named
+from study.training.named import AnyKind, optimizer_named, workload_named
 from study.training.program import Program, Programs
 from study.training.program_run import ProgramRun, formed
 from study.training.resolve import Study, StudyOptimizer
@@ -35,10 +36,9 @@ class OneByOne:
         self.programs = programs
 
     @staticmethod
-    def takes(kind: Kind) -> bool:
+    def takes(kind: AnyKind) -> bool:
         """Whether it can train with an optimizer."""
-        del kind
-        return True
+        return not isinstance(kind, Label)
 
     @staticmethod
     def most_lanes(study: Study, optimizer: StudyOptimizer) -> int:

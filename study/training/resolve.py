@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from study.spec import OptimizerSpec, SpecError, StudySpec, load_spec
+from study.black_boxes import BlackBox, Label
+from study.spec import BlackBoxSpec, OptimizerSpec, SpecError, StudySpec, WorkloadSpec, load_spec
 from study.training.block import Choice, Recipe
 from study.training.named import (
-    Kind,
+    AnyKind,
+    black_box,
     complete_arguments,
     optimizer_named,
     source_sha256,
@@ -31,11 +35,11 @@ class StudyOptimizer:
     """An optimizer of a study, with the rule or class that its name leads to."""
 
     spec: OptimizerSpec
-    kind: Kind
+    kind: AnyKind
 
     @property
     def name(self) -> str:
-        """Of the algorithm: a name of `OPTIMIZERS`, or an import path."""
+        """Of the algorithm: a name of `OPTIMIZERS`, or an import path; of a black box, whatever it makes of it."""
         return self.spec.name
 
     @property
@@ -61,7 +65,7 @@ class StudyOptimizer:
             name = "lr" if scales else self._target(axis)
             if name in columns or (not scales and (name in fixed or name in self.spec.settings)):
                 raise ValueError(f"{name} is given twice (axis {axis!r}): give it once")
-            columns[name] = values * self.kind.fixed_lr(self.spec.settings) if scales else values
+            columns[name] = values * self._fixed_lr() if scales else values
         return {name: np.full(count, value) for name, value in fixed.items()} | columns
 
     def check(self, axes: Values) -> None:
@@ -82,7 +86,12 @@ class StudyOptimizer:
                 self.kind.check_values(one, self.options, shown)
 
     def _scales(self, axis: str) -> bool:
-        return axis == "factor" and axis not in self.spec.axes
+        return axis == "factor" and axis not in self.spec.axes and not isinstance(self.kind, Label)
+
+    def _fixed_lr(self) -> float:
+        if isinstance(self.kind, Label):
+            raise TypeError("the axis 'factor' of a black box multiplies nothing")
+        return self.kind.fixed_lr(self.spec.settings)
 
     def _target(self, axis: str) -> str:
         """The hyperparameter that an axis sets; raises ValueError when there is none."""
@@ -98,7 +107,7 @@ class Study:
     """A study file with what its names lead to."""
 
     spec: StudySpec
-    workload: Workload
+    workload: Workload | BlackBox
     optimizers: tuple[StudyOptimizer, ...]
     choices: Mapping[str, Choice] = field(default_factory=dict)
     """Optimizer -> how it is trained."""
@@ -106,6 +115,24 @@ class Study:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def is_black_box(self) -> bool:
+        return isinstance(self.workload, BlackBox)
+
+    @property
+    def trained(self) -> Workload:
+        """The workload, of which steps are taken here. Raises TypeError for a black box."""
+        if isinstance(self.workload, BlackBox):
+            raise TypeError(f"{self.workload.spec.name} is a black box: no step of it is taken here")
+        return self.workload
+
+    @property
+    def training(self) -> WorkloadSpec:
+        """What the study file says about training. Raises TypeError for a black box."""
+        if isinstance(self.spec.workload, BlackBoxSpec):
+            raise TypeError(f"{self.spec.workload.name} is a black box: its training is its own")
+        return self.spec.workload
 
     @property
     def trials_each(self) -> int:
@@ -117,7 +144,9 @@ class Study:
 
         Every default is written out, so that a changed one never changes what stored trials were. Needs a choice.
         """
-        spec, workload, choice = self.spec, self.spec.workload, self.choices[optimizer.key]
+        if isinstance(self.workload, BlackBox):
+            return self._black_box_identity(self.workload, optimizer)
+        spec, workload, choice = self.spec, self.training, self.choices[optimizer.key]
         return {
             "version": IDENTITY_VERSION,
             "workload": workload.name,
@@ -138,8 +167,29 @@ class Study:
             "sources": {path: source_sha256(path) for path in self.import_paths(optimizer)},
         }
 
+    def _black_box_identity(self, box: BlackBox, optimizer: StudyOptimizer) -> dict[str, Any]:
+        """The same of a black box: what it is given, and what is known of its code."""
+        spec = box.spec
+        return {
+            "version": IDENTITY_VERSION,
+            "function": spec.function,
+            "command": spec.command,
+            "environment": dict(spec.environment),
+            "optimizer": optimizer.name,
+            "settings": optimizer.kind.complete(optimizer.spec.settings),
+            "axes": {axis: optimizer.spec.axes.get(axis) for axis in self.spec.space.names},
+            "metric": box.metric,
+            "worst": spec.worst_value,
+            "method": "black-box",
+            "compile": False,
+            "lanes": 1,
+            "sources": dict(box.sources),
+        }
+
     def import_paths(self, optimizer: StudyOptimizer) -> list[str]:
         """What is foreign of the workload and an optimizer."""
+        if isinstance(self.spec.workload, BlackBoxSpec):
+            return [self.spec.workload.function] if self.spec.workload.function else []
         return [name for name in (self.spec.workload.name, optimizer.name) if ":" in name]
 
     def identities(self) -> dict[str, dict[str, Any]]:
@@ -156,11 +206,20 @@ class Study:
 
     def recipe_by(self, optimizer: StudyOptimizer, choice: Choice) -> Recipe:
         """How this study would train with one of its optimizers and a choice."""
-        workload = self.spec.workload
+        options = tuple(sorted(optimizer.options.items()))
+        if isinstance(self.spec.workload, BlackBoxSpec):
+            given = {
+                "spec": self.spec.workload.model_dump(mode="json"),
+                "base": os.getcwd(),
+                "resources": self.spec.resources.model_dump(mode="json"),
+            }
+            settings, method = json.dumps(given, sort_keys=True), choice.method
+            return Recipe(self.spec.workload.name, optimizer.name, options, settings=settings, method=method)
+        workload = self.training
         return Recipe(
             workload=workload.name,
             optimizer=optimizer.name,
-            options=tuple(sorted(optimizer.options.items())),
+            options=options,
             steps=workload.steps,
             weight_decay=workload.weight_decay,
             clip_norm=workload.clip_norm,
@@ -184,16 +243,22 @@ def resolve(spec: StudySpec, source: str = "study", *, allow_imports: bool = Tru
     place of everything that is wrong.
     """
     errors: list[dict[str, str]] = []
-    workload: Workload | None = None
+    workload: Workload | BlackBox | None = None
+    given = spec.workload
     optimizers = []
     axes = {axis.name: np.array(axis.values) for axis in spec.space.axes}
     try:
-        workload = workload_named(spec.workload.name, spec.workload.arguments, allow_imports=allow_imports)
+        if isinstance(given, BlackBoxSpec):
+            workload = black_box(given, allow_imports=allow_imports)
+        else:
+            workload = workload_named(given.name, given.arguments, allow_imports=allow_imports)
     except ValueError as error:
         errors.append({"location": "workload", "detail": f"workload: {error}"})
     for i, each in enumerate(spec.optimizers):
         try:
-            optimizer = StudyOptimizer(each, optimizer_named(each.name, allow_imports=allow_imports))
+            label = isinstance(given, BlackBoxSpec)
+            kind = Label() if label else optimizer_named(each.name, allow_imports=allow_imports)
+            optimizer = StudyOptimizer(each, kind)
         except ValueError as error:
             errors.append({"location": f"optimizers.{i}", "detail": f"optimizers.{i}: {error}"})
             continue

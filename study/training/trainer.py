@@ -7,9 +7,10 @@ from typing import Protocol
 
 import torch
 
+from study.training.black_box import BlackBoxes
 from study.training.block import Block, Outcome
 from study.training.fused import Fused
-from study.training.named import Kind
+from study.training.named import AnyKind
 from study.training.one_by_one import OneByOne
 from study.training.program import Programs, one_thread
 from study.training.resolve import Study, StudyOptimizer
@@ -19,7 +20,7 @@ class Method(Protocol):
     """A way to train a block."""
 
     @staticmethod
-    def takes(kind: Kind) -> bool:
+    def takes(kind: AnyKind) -> bool:
         """Whether it can train with an optimizer."""
         ...
 
@@ -33,7 +34,7 @@ class Method(Protocol):
         ...
 
 
-METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne}
+METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne, "black-box": BlackBoxes}
 
 
 class Trainer:
@@ -48,10 +49,14 @@ class Trainer:
         self._methods: dict[str, Method] = {
             "fused": Fused(lanes, where, self.programs),
             "one-by-one": OneByOne(where, self.programs),
+            "black-box": BlackBoxes(),
         }
 
     def train(self, block: Block) -> Outcome:
-        """Train every lane of `block`. Raises ValueError when the method or the optimizer refuses it."""
+        """Train every lane of `block`.
+
+        Raises ValueError when the method or the optimizer refuses it, TrialError when a black box fails.
+        """
         with one_thread():
             outcome = self._methods[block.recipe.method].train(block)
-        return replace(outcome, warning=self.programs.warning)
+        return replace(outcome, warning=self.programs.warning or outcome.warning)

@@ -262,7 +262,7 @@ class PlanDocument(TypedDict):
     to_train: int
     blocks: int
     lanes: int
-    estimated_seconds: float
+    estimated_seconds: float | None
     notes: list[str]
     toml: str
 

@@ -68,7 +68,7 @@ class Launcher:
             "toml": to_toml(as_given(study.spec)),
         }
 
-    def _estimate(self, study: Study) -> tuple[Study, Plan, float, list[str]]:
+    def _estimate(self, study: Study) -> tuple[Study, Plan, float | None, list[str]]:
         """The study as it will be trained, what is left of it, seconds, and a line about each optimizer."""
         from study.running.forecast import forecast, notes
 

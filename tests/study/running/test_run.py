@@ -265,7 +265,7 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
     bad = Block(Recipe("digits-mlp", "adam", steps=20, compile=False), 7, {"lr": np.array([-1.0])})
     outcomes: dict[int, Outcome] = {}
     failures: list[tuple[int, str]] = []
-    with launch.cluster(None, "cpu") as workers:
+    with launch.cluster(None) as workers:
         assert workers >= 1
         launch.train_blocks(
             [good[0], bad, *good[1:]],
@@ -382,7 +382,7 @@ def test_an_error_of_the_store_ends_the_run_as_itself() -> None:
         Block(Recipe("digits-mlp", "adam", steps=20, compile=False), seed, {"lr": np.array([0.01, 0.1])})
         for seed in range(3)
     ]
-    with launch.cluster(None, "cpu") as workers, pytest.raises(StoreError, match="the disk is full"):
+    with launch.cluster(None) as workers, pytest.raises(StoreError, match="the disk is full"):
         launch.train_blocks(blocks, workers, "cpu", on_outcome=full, on_failure=print)
 
 

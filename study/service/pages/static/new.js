@@ -50,7 +50,7 @@ const plan = debounce(askPlan, PLAN_REST);
 
 function showPlan(found) {
   const rows = [["trials", count(found.trials)], ["of them stored", count(found.stored)], ["to train", count(found.to_train)],
-    ["blocks", `${count(found.blocks)}, of up to ${found.lanes} trials`], ["estimated time", `${duration(found.estimated_seconds)} on this machine`]];
+    ["blocks", `${count(found.blocks)}, of up to ${found.lanes} trials`], ["estimated time", `${found.estimated_seconds === null ? "not known yet" : `${duration(found.estimated_seconds)} on this machine`}`]];
   byId("plan").replaceChildren(make("dl", { class: "plan" }, ...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])),
     ...[...found.notes, ...tuningNote()].map((note) => make("p", { class: "hint" }, note)));
 }
