@@ -16,11 +16,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 FIRST = ("hyperparameters", "optimizer", "seed")
-FURTHER = ("report", "resources", "checkpoints")
+FURTHER = ("report", "resources")
 """Arguments that a function is given if it names them."""
 LINES_TOLD = 200
 """Of a traceback, the last ones."""
@@ -81,8 +80,6 @@ def trial(function: Callable[..., Any], given: dict[str, Any], send: Callable[..
     further: dict[str, Any] = {}
     for name in further_arguments(function):
         further[name] = report if name == "report" else given[name]
-    if "checkpoints" in further:
-        further["checkpoints"] = Path(further["checkpoints"])
     result = function(*(given[name] for name in FIRST), **further)
     if isinstance(result, Iterator):
         for item in result:

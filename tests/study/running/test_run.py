@@ -392,7 +392,9 @@ def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
     spec = load_study(write_study(old="seeds = 2", new='seeds = 2\ndevice = "cuda"'))
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(launch.LaunchError, match="the cluster has no GPU, which device = 'cuda' needs"):
+    with pytest.raises(
+        launch.LaunchError, match="no machine of the cluster has what a trial needs: CPU 1, GPU 1"
+    ):
         run(spec, f"sqlite:///{tmp_path}/t.db", on_progress=quiet)
     assert not (tmp_path / "t.db").exists()
 
