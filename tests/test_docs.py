@@ -28,13 +28,14 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_the_readmes_study_files_are_allowed() -> None:
-    whole, tables, space, own, tuning = (
+    whole, tables, space, own, black, tuning = (
         tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     )
     assert parse_spec(whole).trials == 2646
     assert parse_spec(whole | tables).workload.clip_norm == 1.0
     assert parse_spec(whole | space).space.shape == (2, 21)
     assert parse_spec(whole | own).workload.settings == {"width": 128}
+    assert parse_spec(whole | black).space.shape == (8, 8, 3)
     assert parse_spec(whole | tuning).tuning == TuningSpec()  # it shows the defaults
 
 
