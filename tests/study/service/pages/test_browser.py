@@ -26,7 +26,8 @@ playwright = pytest.importorskip(
 )
 Page = playwright.Page
 expect = playwright.expect
-expect.set_options(timeout=90_000)  # a cluster starts meanwhile, maybe on a busy machine
+PATIENCE = 90_000  # a cluster starts meanwhile, maybe on a busy machine
+expect.set_options(timeout=PATIENCE)
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
@@ -88,10 +89,17 @@ def serving(store_url: str, state: Path) -> Iterator[str]:
     subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
+def new_context(browser: Any, **options: Any) -> Any:
+    """A browser with patience: the service's process has a low priority, and other tests keep the cores busy."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    return context
+
+
 @pytest.fixture(scope="module")
 def context(browser: Any, address: str) -> Iterator[Any]:
     """A browser that is signed in."""
-    context = browser.new_context(viewport={"width": 1280, "height": 844})
+    context = new_context(browser, viewport={"width": 1280, "height": 844})
     context.new_page().goto(f"{address}/?token={TOKEN}")
     yield context
     context.close()
@@ -144,7 +152,7 @@ def cell_at(landscape: Any, across: float, up: float) -> dict[str, float]:
 
 
 def test_a_wrong_token_is_refused_and_the_right_one_asked_for(browser: Any, address: str) -> None:
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     for query, said in (("", "This page needs the token."), ("?token=wrong", "That token is wrong.")):
         answer = page.goto(f"{address}/{query}")
@@ -244,7 +252,7 @@ def test_a_lost_connection_is_told(visit: Visit) -> None:
 
 def test_pages_in_the_background_take_no_connection(browser: Any, address: str) -> None:
     """A browser has six to a host, for all pages together."""
-    context = browser.new_context()
+    context = new_context(browser)
     context.new_page().goto(f"{address}/?token={TOKEN}")
     for _ in range(8):
         page = context.new_page()
@@ -449,8 +457,7 @@ def launcher(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher: str, tmp_path: Path) -> None:
-    context = browser.new_context()
-    context.set_default_timeout(90_000)
+    context = new_context(browser)
     visit = Visit(context, launcher)
     page = visit(f"/?token={TOKEN}")
     page.get_by_role("link", name="New study").first.click()
