@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -145,6 +146,7 @@ def started_watchdog() -> IO[bytes]:
     )
     popen.wait()  # the half that stays is nobody's child: nobody ends it with its parent
     assert popen.stdin is not None
+    atexit.register(popen.stdin.close)
     return popen.stdin
 
 
