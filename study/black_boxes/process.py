@@ -61,6 +61,7 @@ class Process:
         pass_fds: Sequence[int] = (),
     ) -> None:
         """Raises OSError when it cannot be started. `pipes` are read beside its output, by their names."""
+        started_watchdog()  # it takes a moment, in which this process may be killed
         self._popen = subprocess.Popen(
             words,
             cwd=folder,
