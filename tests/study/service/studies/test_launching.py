@@ -1,6 +1,7 @@
 """Studies launched on a real cluster: queued, run, stopped, resumed, while services come and go."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -322,18 +323,21 @@ def test_a_databases_password_is_never_shown(
         assert httpx2.get(f"{cluster['url']}/api/jobs/").status_code == 401
         for path in (folder, *folder.iterdir()):
             assert path.stat().st_mode & 0o077 == 0, path
+        in_use = (folder / "in-use").open()
+        fcntl.flock(in_use, fcntl.LOCK_SH)  # as another service has it: the cluster stays until it is stopped
     finally:
         said = service.end(signal.SIGINT)
     for shown in (*answers, jobs.text, said, processes):
         assert SECRET not in shown
         assert "s3cret" not in shown
-    stopped = subprocess.run(
-        [str(COMMAND), "serve", "--stop-cluster"],
-        env={**os.environ, "XDG_STATE_HOME": str(state), "TUNABILITY_STORAGE": storage},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    with in_use:
+        stopped = subprocess.run(
+            [str(COMMAND), "serve", "--stop-cluster"],
+            env={**os.environ, "XDG_STATE_HOME": str(state), "TUNABILITY_STORAGE": storage},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     assert stopped.stdout == "stopped\n"
     assert heads(state) == []
 
