@@ -27,7 +27,7 @@ from analysis.surrogate import fit_surrogate
 warnings.filterwarnings("ignore", category=JobLibCollisionWarning)
 FloatArray = NDArray[np.float64]
 
-METHOD = 1
+METHOD = 2
 """Counts up when the same losses give other curves: what was kept before is not used any more."""
 MOST_BYTES = 256 * 2**20
 MANY_TRIALS = 200

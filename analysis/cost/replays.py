@@ -17,7 +17,7 @@ IntArray = NDArray[np.int64]
 
 DRAWS, RUNS = 120, 20
 """Draws of the landscape, and runs on each."""
-SLOW = {"gp": (60, 4), "tpe": (60, 4), "tpe-multivariate": (60, 4), "cma-es": (60, 8)}
+SLOW = {"gp": (40, 4), "tpe": (40, 4), "tpe-multivariate": (40, 4), "cma-es": (60, 8)}
 """The same of tuners that take a hundred times as long as others; the slowest first."""
 
 

@@ -87,7 +87,7 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
 
 
 def overhead_rules(timer: Timer, fused: Choice, alone: Choice) -> bool:
-    """Whether a plain step is mostly overhead, also where operations are not counted, as inside `torch.nn.LSTM`."""
+    """Whether a plain step is mostly overhead. Fused ones tell of operations that nobody counts, as in a `nn.GRU`."""
     return seconds_of(fused) < CLEAR * seconds_of(alone) and timer.matrix_share(alone) < OVERHEAD_RULES
 
 

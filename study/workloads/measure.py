@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +14,29 @@ from study.workloads.draws import seeded
 from study.workloads.workload import Batch, Carry, Params, Workload
 
 
+def _of_recurrent_layer(inputs: Sequence[int], weights: Sequence[int], *_: Any, **__: Any) -> int:
+    """Of a layer over (length, batch, inputs) whose gates' weights are (gates, inputs); as many again for its state."""
+    length, batch, size = inputs
+    gates, _size = weights
+    return 2 * length * batch * gates * (size + gates // GATES)
+
+
+def _of_recurrent_gradients(*shapes: Any, **further: Any) -> int:
+    return 2 * _of_recurrent_layer(*shapes, **further)
+
+
+GATES = 4
+"""Of an LSTM, the only recurrent layer that torch has as one operation on a CPU, and does not count."""
+RECURRENT = {
+    torch.ops.aten.mkldnn_rnn_layer: _of_recurrent_layer,
+    torch.ops.aten.mkldnn_rnn_layer_backward: _of_recurrent_gradients,
+}
+
+
 @lru_cache(maxsize=32)
 def flops_per_step(workload: Workload) -> int:
     """Floating-point operations of the matrix products and convolutions of a step, forward and backward."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=RECURRENT) as counter:
         _differentiate(workload, *workload.init(0), next(workload.batches(0)))
     return int(counter.get_total_flops())
 

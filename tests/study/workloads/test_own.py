@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from study.workloads import WORKLOADS, Workload
+from study.workloads import WORKLOADS, ModuleWorkload, Workload
 from study.workloads.check import check_workload
 from study.workloads.data.images import digits, mnist
 from study.workloads.draws import no_draws
@@ -124,6 +124,24 @@ def test_mnist_is_balanced_and_scaled() -> None:
 def test_operations_of_a_step_are_those_of_its_products(name: str, millions: float) -> None:
     """Twice the multiply-adds forward; for weights and, but for the first layer, inputs backward."""
     assert flops_per_step(made(name)) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_operations_of_an_lstm_are_counted() -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = torch.nn.LSTM(3, 5, 2, batch_first=True)
+
+        def forward(self, sequences: torch.Tensor) -> torch.Tensor:
+            return self.lstm(sequences)[0].mean((1, 2))
+
+    data = torch.zeros(8, 7, 3), torch.zeros(8)
+    mse = torch.nn.functional.mse_loss
+    counted = flops_per_step(
+        ModuleWorkload(model=Net, train=data, validation=data, loss=mse, metrics={"mse": mse}, batch=4)
+    )
+    # four gates of each step and sequence, from the layer's input and its own output; three times with gradients
+    assert counted == 3 * 2 * 7 * 4 * 4 * 5 * ((3 + 5) + (5 + 5))
 
 
 def test_working_sets_are_of_the_size_of_their_parts() -> None:
