@@ -37,6 +37,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/optimizers.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/black_boxes.py
 	$(BIN)/python benchmarks/tuning.py
 	$(BIN)/python benchmarks/scattered.py --simulations 20
 	$(BIN)/python benchmarks/separability.py

@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from analysis.labels import averaged_metric, axis_label, has_best, summary, symbol
-from analysis.landscape import axis_names, best_along, best_cell, mean_over_seeds
+from analysis.landscape import axis_names, best_along, best_cell, mean_over_seeds, stopped_early
 from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
 
@@ -36,6 +36,7 @@ COLOUR_MAP = "viridis_r"
 BEST: dict[str, Any] = {"marker": "*", "markersize": 15, "color": "white", "markeredgecolor": "black"}
 BEST_ALONG: dict[str, Any] = {"marker": "o", "markersize": 4.5, "color": "white", "markeredgecolor": "black"}
 TRIAL: dict[str, Any] = {"marker": ".", "markersize": 2.5, "color": "black", "alpha": 0.6}
+EARLY: dict[str, Any] = {"hatch": "xxxx", "edgecolor": "0.45", "linewidth": 0.0}
 MISSING: dict[str, Any] = {"facecolor": "0.88", "edgecolor": "0.55", "hatch": "////", "linewidth": 0.0}
 
 
@@ -138,6 +139,10 @@ def draw_cells(ax: Axes, landscape: xr.DataArray, scale: MetricScale) -> QuadMes
         edgecolors="face",  # or vector formats show seams between cells
         linewidth=0.2,
     )
+    early = mean.where(stopped_early(landscape).transpose(upwards, across))
+    if early.notnull().any():
+        masked = np.ma.masked_invalid(early.values)
+        ax.pcolor(edges[across], edges[upwards], masked, norm=scale.norm, cmap=COLOUR_MAP, **EARLY)
     ax.set(xlim=edges[across][[0, -1]], ylim=edges[upwards][[0, -1]])
     ax.set(xlabel=axis_label(across), ylabel=axis_label(upwards))
     surrogate = surrogate_of(landscape.attrs)
@@ -173,6 +178,8 @@ def _legend_handles(panels: Sequence[xr.DataArray], upwards: str, across: str) -
             Line2D([], [], linestyle="none", label=f"best {upwards} for each {across}", **BEST_ALONG),
         ]
     drawn = any(surrogate_of(panel.attrs) for panel in panels)
+    if any(stopped_early(panel).any() for panel in panels):
+        handles.append(Patch(facecolor="0.8", label="stopped early: at least so good", **EARLY))
     if drawn or any(panel.isnull().any() for panel in panels):
         handles.append(Patch(label="too uncertain" if drawn else "a seed's trial is missing", **MISSING))
     return handles

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.lines import Line2D
 
 from analysis.cost.best import held_out_best
-from analysis.landscape import best_cell, mean_over_seeds, missing_trials
+from analysis.landscape import best_cell, mean_over_seeds, missing_trials, tell_of_stopped
 from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
@@ -69,6 +69,8 @@ def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
     parts += [f"{symbol(name)} = {value:{'.3g' if surrogate else 'g'}}" for name, value in held]
     others = [symbol(name) for name in landscape.attrs.get(AT_BEST, ())]
     parts += [f"{' and '.join(others)} at {'their' if len(others) > 1 else 'its'} best"] if others else []
+    early = tell_of_stopped(landscape)
     missing = 0 if surrogate else len(missing_trials(landscape))
     parts += [f"{missing} of {landscape.size} trials missing"] if missing else []
+    parts += [early] if early else []
     return ", ".join(parts)

@@ -8,6 +8,7 @@ depends on the number or the names of the axes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError
 from analysis.trained import UNTRAINED, nothing_trained_in, require_trained
 from search_spaces import Axis, SearchSpace, nearest_name
+from storage.records import STOPPED_AT
 
 # Means this close are a tie: the same errors summed over seeds in another order differ by rounding.
 TIE = 1e-12
@@ -40,13 +42,18 @@ class BestCell:
     seeds: int
 
 
+STOPPED = "stopped"
+"""Attribute of a landscape some of whose trials were stopped early: which, an array like it."""
+
+
 def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: str) -> xr.DataArray:
     """Return the landscape of one optimizer's trials.
 
     `trials` has a row a trial, in any order, and the columns ``seed``, `metric`, one for each axis and, if it is
     known, ``diverged_at``. With a
     search space for `axes` the coordinates are its whole grid, with axis names the values that occur. Of
-    seeds, the landscape has those that occur.
+    seeds, the landscape has those that occur. Trials with a ``stopped_at`` were stopped early and might have become
+    better: they count as what they were then, and `stopped_early` tells which they are.
 
     Raises:
         AnalysisError: there are no trials, a column is missing, an axis is called ``seed``, a trial lies off the
@@ -75,8 +82,31 @@ def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: s
     values[places] = trials[metric].to_numpy(dtype=np.float64)
     coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
     said = nothing_trained_in(trials)
-    attrs = {"metric": metric} | ({UNTRAINED: said} if said else {})
-    return xr.DataArray(values, {"seed": seeds, **coordinates}, ("seed", *names), name=metric, attrs=attrs)
+    attrs: dict[str, Any] = {"metric": metric} | ({UNTRAINED: said} if said else {})
+    whole = xr.DataArray(values, {"seed": seeds, **coordinates}, ("seed", *names), name=metric, attrs=attrs)
+    if STOPPED_AT not in trials.columns or trials[STOPPED_AT].isna().all():
+        return whole
+    early = np.zeros(whole.shape, dtype=bool)
+    early[places] = trials[STOPPED_AT].notna().to_numpy()
+    return whole.assign_attrs({STOPPED: whole.copy(data=early)})
+
+
+def stopped_early(landscape: xr.DataArray) -> xr.DataArray:
+    """Which cells (*axes) have trials that were stopped early; of axes that it lacks, all of whose cells have."""
+    early: xr.DataArray | None = landscape.attrs.get(STOPPED)
+    if early is None:
+        return xr.zeros_like(landscape.isel(seed=0, drop=True), dtype=bool)
+    fixed = [name for name in early.dims if name in landscape.coords and not landscape[name].ndim]
+    cells = early.any("seed").sel({name: landscape[name].item() for name in fixed}, drop=True)
+    return cells.all([name for name in cells.dims if name not in landscape.dims])
+
+
+def tell_of_stopped(landscape: xr.DataArray) -> str | None:
+    """How many trials were stopped early, in words; None when none was."""
+    if STOPPED not in landscape.attrs:
+        return None
+    early = landscape.attrs[STOPPED]
+    return f"{int(early.sum())} of {early.size} trials stopped early"
 
 
 def axis_names(landscape: xr.DataArray) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.landscape import landscape, occurring_space
+from analysis.landscape import landscape, occurring_space, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import ASKED
 from analysis.surrogate import surrogate_landscape
@@ -82,6 +82,8 @@ def stored_landscapes(
             narrow = where and len(frame) and about.space.is_grid
             grid = occurring_space(about.space, frame) if narrow else about.space
             values = landscape_of(frame, grid, about.metric, f"{study}/{each}")
+            if early := tell_of_stopped(values):
+                tell(f"note: {study}/{each}: {early}: they count as what they were then")
             panels[each if len(names) == 1 else f"{study}/{each}"] = values.assign_attrs({ASKED: about.seeds})
     return panels
 

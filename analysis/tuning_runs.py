@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.landscape import landscape
+from analysis.landscape import landscape, tell_of_stopped
 from analysis.stored import Tell, ignore, on_grid
 from analysis.suboptimality import incumbent_suboptimality
 from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, trained, untrained
@@ -34,7 +34,7 @@ IntArray = NDArray[np.int64]
 
 
 def loss_table(store: Store, study: str, optimizer: str, *, extra: bool = False) -> FloatArray:
-    """Losses (N, seeds) of all cells, NaN where a trial is missing.
+    """Losses (N, seeds) of all cells, NaN where a trial is missing; of a trial that was stopped early what it was then.
 
     Seeds are those that the study's file asks for, `extra` ones on request; of imported trials, those that there are.
     """
@@ -130,6 +130,9 @@ def stored_curves(
         return _no_runs(store, study, named, choice, tell)
     read = {name: _asked_landscape(store, study, name) for name in named}
     landscapes = {name: each for name, each in read.items() if each is not None}
+    for name, each in landscapes.items():
+        if early := tell_of_stopped(each):
+            tell(f"note: {name}: {early}: they count as what they were then")
     with_cost = trained(landscapes, tell)
     left_out = {name: untrained(each) for name, each in landscapes.items() if name not in with_cost}
     optimizers = [name for name in named if name not in left_out]

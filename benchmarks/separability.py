@@ -3,7 +3,8 @@
 `python benchmarks/separability.py [--simulations 1000]` simulates landscapes of 21 x 21 cells whose truth is known,
 with normal seed noise, and prints tables: coverage of the slope beside the smallest width that an unbiased estimate
 could have; the two regimes and the transition; how often each verdict is given; coverage of the interaction share and
-of the penalty; whether as many seeds as asked for decide; and the time of all statistics together.
+of the penalty; whether as many seeds as asked for decide; slopes where hopeless trials are stopped early; and the time
+of all statistics together.
 """
 
 from __future__ import annotations
@@ -166,6 +167,48 @@ def power(count: int) -> None:
     show(f"seeds to decide, noise 0.35, {count} simulations", header, rows)
 
 
+CURVE_STEPS, FIRST_TRIALS, WARM_UP = 20, 5, 3
+
+
+def stop_by_median(made: xr.DataArray, rng: np.random.Generator) -> tuple[xr.DataArray, float]:
+    """A landscape as it is when trials worse than the median of those that ended are stopped; the share that was."""
+    steps = np.arange(1, CURVE_STEPS + 1)
+    to_learn = 0.3 * np.exp(rng.normal(0, 0.5, made.shape[1:]))  # by cell, at the first step
+    curves = made.values[..., None] + to_learn[..., None] * np.exp(-3 * steps / CURVE_STEPS)
+    curves += rng.normal(0, 0.002, curves.shape)
+    found, ended, stopped = made.copy(deep=True), list[NDArray[np.float64]](), 0
+    for place in np.ndindex(made.shape):
+        curve = curves[place]
+        if len(ended) >= FIRST_TRIALS:
+            worse = np.minimum.accumulate(curve) > np.median(ended, axis=0)
+            hopeless = np.flatnonzero(worse & (steps >= WARM_UP))
+            if len(hopeless):
+                found.values[place] = curve[hopeless[0]]
+                stopped += 1
+                continue
+        ended.append(curve)
+    return found, stopped / made.size
+
+
+def early_stopping(count: int, seeds: int) -> None:
+    """Stopped trials count as what they were then: what that does to slopes."""
+    rows = []
+    for slope in (0.0, 0.5, 1.0):
+        for noise in known.NOISE[1:]:
+            rng, held, widths, shares = np.random.default_rng(6), 0, [], []
+            for _ in range(count):
+                whole = known.landscape(known.valley(slope, rng.uniform(-1, 1)), noise, seeds, rng)
+                made, share = stop_by_median(whole, rng)
+                found = ridge(made).slope
+                held += found.low <= slope <= found.high
+                widths.append(found.high - found.low)
+                shares.append(share)
+            cells = f"{np.mean(shares):.0%}", f"{held / count:.1%}", f"{np.median(widths):.4f}"
+            rows.append((f"{slope:g}", f"{noise:g}", *cells))
+    header = ("slope", "noise", "trials stopped", "interval holds it", "median width")
+    show(f"slopes where trials are stopped early, {seeds} seeds, {count} simulations", header, rows)
+
+
 DATA = Path(__file__).parent / "data"
 
 
@@ -259,6 +302,7 @@ def main() -> None:
         verdicts(count, seeds)
         shares(max(count // 5, 1), seeds)
     power(max(count // 5, 1))
+    early_stopping(max(count // 10, 1), 3)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Table, func, insert, select
 
 from search_spaces import SearchSpace
 from storage.optuna_api import distribution_json
-from storage.records import Trials
+from storage.records import STOPPED_AT, Trials
 from storage.schema import OWN_TABLE
 
 Rows = list[dict[str, Any]]
@@ -34,8 +35,8 @@ def insert_trials(
     lane_of = _new_lanes(connection, tables[OWN_TABLE], study_id, trials)
     if not lane_of:
         return 0
-    ids = _insert_trial_rows(connection, tables["trials"], study_id, len(lane_of), trials)
     lanes = list(lane_of.values())
+    ids = _insert_trial_rows(connection, tables["trials"], study_id, lanes, trials)
     own = [
         {"study_id": study_id, "cell": cell, "seed": trials.seed, "trial_id": trial_id, "launch": launch}
         for cell, trial_id in zip(lane_of, ids, strict=True)
@@ -71,17 +72,18 @@ def _new_lanes(connection: Connection, own: Table, study_id: int, trials: Trials
 
 
 def _insert_trial_rows(
-    connection: Connection, table: Table, study_id: int, count: int, trials: Trials
+    connection: Connection, table: Table, study_id: int, lanes: Sequence[int], trials: Trials
 ) -> list[int]:
-    """Insert `count` rows numbered on from the study's last; return their ids in the order of the numbers."""
+    """Insert a row for each lane, numbered on from the study's last; return their ids in the order of the numbers."""
     first = connection.scalar(select(func.count()).where(table.c.study_id == study_id)) or 0
     shared = {
         "study_id": study_id,
-        "state": "COMPLETE",
         "datetime_start": _as_stored(trials.started),
         "datetime_complete": _as_stored(trials.finished),
     }
-    rows = [{"number": first + place, **shared} for place in range(count)]
+    stopped = np.isfinite(trials.metrics.get(STOPPED_AT, np.full(len(trials), np.nan)))
+    states = np.where(stopped, "PRUNED", "COMPLETE")[lanes].tolist()
+    rows = [{"number": first + place, "state": state, **shared} for place, state in enumerate(states)]
     inserted = connection.execute(insert(table).returning(table.c.number, table.c.trial_id), rows)
     return [trial_id for _number, trial_id in sorted(tuple(row) for row in inserted)]
 

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Double, String, Ta
 from sqlalchemy.sql import FromClause
 
 from storage.errors import StoreError
-from storage.records import OWN_COLUMNS, cell_of
+from storage.records import OWN_COLUMNS, STOPPED_AT, cell_of
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
 def read_values(
     connection: Connection, tables: Mapping[str, Table], study_id: int, axes: Sequence[str], metric: str
 ) -> "DataFrame":
-    """Return seed, axes, metric and diverged_at of an optimizer's trials: all that a landscape needs, read fast."""
+    """Return all that a landscape needs of an optimizer's trials, read fast.
+
+    That is seed, axes, metric, diverged_at, and, if some were stopped early, stopped_at.
+    """
     import pandas as pd
 
     own, values, attributes = tables[OWN_TABLE], tables["trial_values"], tables["trial_user_attributes"]
@@ -94,26 +97,32 @@ def read_values(
         own_trials(tables)
         .join(values, values.c.trial_id == own.c.trial_id)
         .outerjoin(
-            attributes, and_(attributes.c.trial_id == own.c.trial_id, attributes.c.key == "diverged_at")
+            attributes,  # a trial has one of them at most
+            and_(attributes.c.trial_id == own.c.trial_id, attributes.c.key.in_(("diverged_at", STOPPED_AT))),
         )
     )
     rows = connection.execute(
-        select(own.c.cell, own.c.seed, values.c.value, attributes.c.value_json)
+        select(own.c.cell, own.c.seed, values.c.value, attributes.c.key, attributes.c.value_json)
         .select_from(source)
         .where(own.c.study_id == study_id, values.c.objective == 0)
     ).all()
-    texts, seeds, found, diverged = zip(*rows, strict=True) if rows else ((), (), (), ())
+    texts, seeds, found, keys, steps = zip(*rows, strict=True) if rows else ((), (), (), (), ())
     places, cells = pd.factorize(pd.Series(texts, dtype="object"))
     read = [cell_of(cell) for cell in cells]
     columns = {
         axis: pd.Series([cell[axis] for cell in read], dtype="float64").to_numpy()[places] for axis in axes
     }
+
+    def steps_of(key: str) -> "Series[Any]":
+        return _steps([step if each == key else None for each, step in zip(keys, steps, strict=True)])
+
     return pd.DataFrame(
         {
             "seed": pd.Series(seeds, dtype="int64"),
             **columns,
             metric: pd.Series(found, dtype="float64"),
-            "diverged_at": _steps(diverged),
+            "diverged_at": steps_of("diverged_at"),
+            **({STOPPED_AT: steps_of(STOPPED_AT)} if STOPPED_AT in keys else {}),
         }
     )
 
@@ -156,7 +165,7 @@ def _steps(texts: Sequence[str | None]) -> "Series[Any]":
     """Attributes as whole numbers, missing ones as such."""
     import pandas as pd
 
-    return pd.Series([None if text is None else int(text) for text in texts], dtype="Int64")
+    return pd.Series([None if text is None else int(float(text)) for text in texts], dtype="Int64")
 
 
 def write(frame: "DataFrame", format: Format, out: Path | None) -> None:

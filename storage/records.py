@@ -15,6 +15,8 @@ IntArray = NDArray[np.int64]
 
 # Columns every table of trials has, so no axis and no metric may take their names.
 OWN_COLUMNS = ("optimizer", "number", "seed", "diverged_at", "seconds")
+STOPPED_AT = "stopped_at"
+"""The metric that a trial has if it was stopped early as hopeless: the step; its `value` is that of this step."""
 # Seeds are kept as 64-bit signed integers, steps in Optuna's 32-bit columns.
 LARGEST_SEED = 2**63 - 1
 LARGEST_STEP = 2**31 - 1

@@ -279,7 +279,7 @@ class Store:
             return frame, read_curve(connection, self.database.tables, trial_id)
 
     def values(self, study: str, optimizer: str) -> "DataFrame":
-        """Return seed, axes, metric and diverged_at of an optimizer's trials: all that a landscape needs, read fast."""
+        """Return all that a landscape needs of an optimizer's trials, as `storage.query.read_values`."""
         tables = self.database.tables
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)

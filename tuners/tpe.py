@@ -7,7 +7,6 @@ TPE models each axis by itself, `multivariate=False`; the class for `multivariat
 
 from __future__ import annotations
 
-import logging
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from search_spaces import SearchSpace
+from tuners.in_memory import in_memory_study
 from tuners.tuner import FloatArray, Seed, Tuner
 
 
@@ -28,11 +28,7 @@ class TPE(Tuner):
         sampler = optuna.samplers.TPESampler(
             multivariate=self.multivariate, constant_liar=False, seed=int(self.rng.integers(2**32))
         )
-        log = logging.getLogger("optuna.storages._in_memory")
-        level = log.level
-        log.setLevel(logging.WARNING)  # it announces every study
-        self._study = optuna.create_study(sampler=sampler)
-        log.setLevel(level)
+        self._study = in_memory_study(sampler)
         self._distributions: dict[str, BaseDistribution] = {
             axis.name: IntDistribution(0, len(axis.values) - 1) if axis.is_grid else FloatDistribution(0, 1)
             for axis in space.axes

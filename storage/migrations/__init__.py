@@ -149,7 +149,7 @@ def _copies(connection: Connection, tables: Mapping[str, Table]) -> list[int]:
     seeded = (
         select(trials.c.trial_id)
         .join(attributes, and_(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == "seed"))
-        .where(trials.c.study_id == studies.c.study_id, trials.c.state == "COMPLETE")
+        .where(trials.c.study_id == studies.c.study_id, trials.c.state.in_(("COMPLETE", "PRUNED")))
     )
     copied = select(studies.c.study_id).where(
         studies.c.study_id.in_(ids), ~known.correlate(studies).exists(), seeded.correlate(studies).exists()
@@ -165,7 +165,7 @@ def _adopt(connection: Connection, tables: Mapping[str, Table], study_id: int) -
     seeds = connection.execute(
         select(trials.c.trial_id, attributes.c.value_json)
         .join(attributes, and_(attributes.c.trial_id == trials.c.trial_id, attributes.c.key == "seed"))
-        .where(trials.c.study_id == study_id, trials.c.state == "COMPLETE")
+        .where(trials.c.study_id == study_id, trials.c.state.in_(("COMPLETE", "PRUNED")))
         .order_by(trials.c.trial_id)
     ).all()
     names = set(SearchSpace.from_table(find_attribute(connection, tables, study_id, SPACE)).names)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from study.spec import BlackBoxSpec
 
@@ -22,6 +23,19 @@ class TrialError(Exception):
         place = f" (its folder is {folder})" if folder else ""
         super().__init__("\n".join([f"{reason}{place}", *(f"  | {line}" for line in lines.splitlines())]))
         self.reason, self.lines, self.folder = reason, lines, folder
+
+
+Told = TypeVar("Told")
+
+
+def last_of(following: Generator[Told, None, Told]) -> Told:
+    """What is told in the end, of something that tells how far it is."""
+    while True:
+        try:
+            next(following)
+        except StopIteration as end:
+            found: Told = end.value
+            return found
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Results:
     metrics: dict[str, float] = field(default_factory=dict)
     _curve: dict[int, float] = field(default_factory=dict)
     _every: int = 1
-    _told: int = 0
+    told: int = 0
+    """Points of the curve."""
 
     def point(self, step: float, metrics: Mapping[str, float]) -> None:
         """A point of the learning curve, if the metric is there. Raises ValueError when it can be no step."""
@@ -54,18 +69,19 @@ class Results:
             raise ValueError(f"step = {step} is not allowed: give a whole number from 0 to {LARGEST_STEP}")
         if self.metric not in metrics:
             return
-        self._told += 1
-        if (self._told - 1) % self._every == 0:
+        self.told += 1
+        if (self.told - 1) % self._every == 0:
             self._curve[int(step)] = metrics[self.metric]
         if len(self._curve) > MOST_POINTS:
             self._every *= 2
             self._curve = dict(list(self._curve.items())[::2])
         self._last = int(step), metrics[self.metric]
+        self.metrics = dict(metrics)
 
     @property
     def curve(self) -> dict[int, float]:
         """Step -> metric in the order of steps; the point that was told last is among them."""
-        points = self._curve | (dict([self._last]) if self._told else {})
+        points = self._curve | (dict([self._last]) if self.told else {})
         return dict(sorted(points.items()))
 
     def diverged_at(self) -> int:

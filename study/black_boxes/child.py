@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 FIRST = ("hyperparameters", "optimizer", "seed")
-FURTHER = ("report", "resources")
+FURTHER = ("report", "resources", "checkpoints")
 """Arguments that a function is given if it names them."""
 LINES_TOLD = 200
 """Of a traceback, the last ones."""
@@ -80,6 +80,8 @@ def trial(function: Callable[..., Any], given: dict[str, Any], send: Callable[..
     further: dict[str, Any] = {}
     for name in further_arguments(function):
         further[name] = report if name == "report" else given[name]
+    if "checkpoints" in further:
+        os.makedirs(further["checkpoints"], exist_ok=True)
     result = function(*(given[name] for name in FIRST), **further)
     if isinstance(result, Iterator):
         for item in result:

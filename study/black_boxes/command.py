@@ -8,13 +8,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from study.black_boxes.box import Results, TrialError
+from study.black_boxes.box import Results, TrialError, last_of
 from study.black_boxes.process import Process, how_it_ended
-from study.spec import BlackBoxSpec
+from study.spec.black_box import OF_A_TRIAL, BlackBoxSpec
 
 LINES_SHOWN = 20
 LONGEST_LINE = 1 << 20
@@ -30,12 +30,18 @@ class Command:
 
     def run(self, arguments: Mapping[str, Any]) -> Results:
         """What a trial gives. Raises TrialError when it fails: its own folder is kept then, and named."""
-        given = {**arguments["hyperparameters"], **{name: arguments[name] for name in ("optimizer", "seed")}}
+        return last_of(self.follow(arguments))
+
+    def follow(self, arguments: Mapping[str, Any]) -> Generator[Results, None, Results]:
+        """The same, with what it has told so far after every point of its learning curve. Closed, it ends the trial."""
+        given = {**arguments["hyperparameters"], **{name: arguments.get(name) for name in OF_A_TRIAL}}
+        if "checkpoints" in self._spec.placeholders:
+            os.makedirs(arguments["checkpoints"], exist_ok=True)
         own = None if self._spec.folder is not None else Path(tempfile.mkdtemp(prefix="tunability-"))
         folder = own or self._base / (self._spec.folder or "")
         kept = False
         try:
-            return self._run(folder, {**given, "folder": folder})
+            return (yield from self._run(folder, {**given, "folder": folder}))
         except TrialError as error:
             kept = own is not None
             raise TrialError(error.reason, error.lines, own) from None
@@ -43,7 +49,7 @@ class Command:
             if own is not None and not kept:
                 shutil.rmtree(own, ignore_errors=True)
 
-    def _run(self, folder: Path, given: Mapping[str, Any]) -> Results:
+    def _run(self, folder: Path, given: Mapping[str, Any]) -> Generator[Results, None, Results]:
         words = [
             self._word(word.format(**{name: text_of(value) for name, value in given.items()}))
             for word in self._spec.words
@@ -60,8 +66,8 @@ class Command:
         reason = ""
         try:
             for name, chunk in process.read(deadline):
-                if name == "output":
-                    reader.feed(chunk)
+                if name == "output" and reader.feed(chunk):
+                    yield reader.results
             reader.feed(b"\n")
         except TimeoutError:
             reason = f"it took longer than timeout = {self._spec.timeout:g} seconds"
@@ -90,18 +96,20 @@ class Reader:
         self._found = False
         self._open = b""
 
-    def feed(self, chunk: bytes) -> None:
-        """More of the output. Raises ValueError for a step that is none."""
+    def feed(self, chunk: bytes) -> bool:
+        """More of the output; whether a point of the curve was in it. Raises ValueError for a step that is none."""
+        points = self.results.told
         first, newline, rest = chunk.partition(b"\n")
         self._open += first
         if len(self._open) > LONGEST_LINE:
             self._open = NO_OBJECT
         if not newline:
-            return
+            return False
         self._line(self._open)
         *lines, self._open = rest.split(b"\n") if b"{" in rest else [rest.rpartition(b"\n")[2]]
         for line in lines:
             self._line(line)
+        return self.results.told > points
 
     def _line(self, line: bytes) -> None:
         text = line.strip()

@@ -6,12 +6,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 from study.black_boxes import child
-from study.black_boxes.box import Results, TrialError
+from study.black_boxes.box import Results, TrialError, last_of
 from study.black_boxes.process import Process, how_it_ended
 from study.spec import BlackBoxSpec
 
@@ -27,6 +27,10 @@ class Function:
 
     def run(self, arguments: Mapping[str, Any]) -> Results:
         """What a trial gives. Raises TrialError when it fails."""
+        return last_of(self.follow(arguments))
+
+    def follow(self, arguments: Mapping[str, Any]) -> Generator[Results, None, Results]:
+        """The same, with what it has told so far after every point of its learning curve. Closed, it ends the trial."""
         process, requests = self._running or self._start()
         self._running = process, requests
         process.tail.clear()
@@ -35,7 +39,7 @@ class Function:
         request = json.dumps({**arguments, "metric": self._spec.metric})
         try:
             os.write(requests, f"{request}\n".encode())
-            self._follow(process, deadline, results)
+            yield from self._replies(process, deadline, results)
         except TrialError:
             raise  # the process waits for the next trial
         except (TimeoutError, BrokenPipeError, ValueError) as error:
@@ -65,8 +69,10 @@ class Function:
             os.close(told)
         return process, requests
 
-    def _follow(self, process: Process, deadline: float | None, results: Results) -> None:
-        """Read replies until the trial is over."""
+    def _replies(
+        self, process: Process, deadline: float | None, results: Results
+    ) -> Generator[Results, None, None]:
+        """Read replies until the trial is over, going on after each point."""
         open_line = b""
         for name, chunk in process.read(deadline):
             if name != "replies":
@@ -75,7 +81,10 @@ class Function:
             for line in lines:
                 kind, *told = json.loads(line)
                 if kind == "point":
+                    points = results.told
                     results.point(*told)
+                    if results.told > points:
+                        yield results
                 elif kind == "metrics":
                     results.metrics = told[0]
                     return

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from storage.records import Trials
+from analysis.cost.kept import folder as cache_folder
+from storage.records import STOPPED_AT, Trials
 from storage.store import Store
+from study.running.stopping import Stopping
+from study.spec import BlackBoxSpec
+from study.training.black_box import name_of
 from study.training.block import Block, Outcome
 from study.training.resolve import Study
 
@@ -44,6 +52,7 @@ def drive(
     from study.running import launch
 
     in_flight = 0
+    stopping, checkpoints = stopping_of(study, store), checkpoints_of(study, store)
 
     def blocks() -> Iterator[Block | None]:
         nonlocal in_flight
@@ -59,8 +68,12 @@ def drive(
     def keep(block: Block, outcome: Outcome) -> None:
         nonlocal in_flight
         in_flight -= 1
+        if stopping:
+            stopping.ended(block, outcome)
         trials = trials_of(study, block, outcome)
         new = store.append(study.name, block.optimizer, trials)
+        if outcome.stopped:
+            shutil.rmtree(checkpoints / name_of(block), ignore_errors=True)
         if outcome.warning:
             report.warnings.add(outcome.warning)
         on_stored(block, trials, new)
@@ -68,6 +81,8 @@ def drive(
     def give_up(block: Block, error: str) -> None:
         nonlocal in_flight
         in_flight -= 1
+        if stopping:
+            stopping.ended(block, None)
         report.failures.append(failure_text(block, error))
 
     launch.train_blocks(
@@ -77,7 +92,29 @@ def drive(
         study.spec.amounts,
         on_outcome=keep,
         on_failure=give_up,
+        hopeless=stopping.hopeless if stopping else None,
+        checkpoints=checkpoints,
     )
+
+
+def stopping_of(study: Study, store: Store) -> Stopping | None:
+    """What stops hopeless trials early, if the study file asks for it."""
+    workload = study.spec.workload
+    if isinstance(workload, BlackBoxSpec) and workload.stop:
+        return Stopping(workload.stop, study, store)
+    return None
+
+
+def checkpoints_of(study: Study, store: Store) -> Path:
+    """A folder for the checkpoints of the study's trials, as it is called on every machine."""
+    workload = study.spec.workload
+    given = workload.checkpoints if isinstance(workload, BlackBoxSpec) else None
+    base = (
+        Path(given).absolute() if given else (cache_folder() or Path(tempfile.gettempdir())) / "checkpoints"
+    )
+    url = store.database.engine.url
+    database = Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else url
+    return base / hashlib.sha256(f"{database},{study.name}".encode()).hexdigest()[:16]
 
 
 def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
@@ -88,7 +125,8 @@ def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
         hyperparameters=block.cells,
         seed=block.seed,
         value=outcome.metrics[metric],
-        metrics={name: values for name, values in outcome.metrics.items() if name != metric},
+        metrics={name: values for name, values in outcome.metrics.items() if name != metric}
+        | ({STOPPED_AT: outcome.curve_steps[-1:].astype(float)} if outcome.stopped else {}),
         curve_steps=outcome.curve_steps,
         curve=outcome.curve,
         diverged_at=outcome.diverged_at,

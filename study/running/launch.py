@@ -16,7 +16,8 @@ import socket
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.black_boxes import TrialError
+from study.training.black_box import CHECKPOINTS, may_be_stopped
 from study.training.block import Block, Outcome
 from study.training.program import prepare_process
 from study.training.trainer import Trainer
@@ -58,15 +60,29 @@ class BlockTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         prepare_process()
-        self.trainer = Trainer(device=config["device"])
+        self.trainer = Trainer(device=config["device"], checkpoints=config["checkpoints"])
         self.blocks: Sequence[Block] = config["blocks"]
+        self._following: Generator[Outcome, None, Outcome] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self._following is not None:  # it was stopped
+            self._following.close()
+            self.trainer.forget(self.blocks[0])
+            self._following = None
         self.blocks = new_config["blocks"]
         return True
 
+    def cleanup(self) -> None:
+        if self._following is not None:
+            self._following.close()
+
     def step(self) -> dict[str, Any]:
-        """An outcome, or a text about its failure, for each block; those that it has no time for are left out."""
+        """An outcome, or a text about its failure, for each block; those that it has no time for are left out.
+
+        Of a block that may be stopped what is known so far, until it is done.
+        """
+        if may_be_stopped(self.blocks[0]):
+            return self._point(self.blocks[0])
         started, results = time.monotonic(), list[Outcome | str]()
         for block in self.blocks:
             try:
@@ -76,6 +92,18 @@ class BlockTrainable(tune.Trainable):
             if time.monotonic() - started > 2 * SHORT_SECONDS:
                 break
         return {"results": results, "seconds": time.monotonic() - started, "done": True}
+
+    def _point(self, block: Block) -> dict[str, Any]:
+        self._following = self._following or self.trainer.follow(block)
+        found: Outcome | str
+        try:
+            return {"results": [next(self._following)], "done": False}
+        except StopIteration as end:
+            found = end.value
+        except TrialError as error:
+            found = str(error)
+        self._following = None
+        return {"results": [found], "seconds": SHORT_SECONDS, "done": True, "finished": True}
 
 
 class BlockSearcher(Searcher):
@@ -110,7 +138,7 @@ class BlockSearcher(Searcher):
 
     def _at_once(self, block: Block) -> int:
         """How many blocks like this one to hand out at once."""
-        if block.recipe.method != "black-box" or len(self._seconds) < TIMED:
+        if block.recipe.method != "black-box" or may_be_stopped(block) or len(self._seconds) < TIMED:
             return 1
         mean = sum(self._seconds) / len(self._seconds)
         return max(1, min(int(SHORT_SECONDS / max(mean, 1e-9)), MOST_AT_ONCE))
@@ -119,7 +147,7 @@ class BlockSearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         blocks = self._out.pop(trial_id, ())
-        if result and not error:
+        if result and not error and not may_be_stopped(blocks[0]):
             done = len(result["results"])
             self._seconds.append(result["seconds"] / done)
             self._again.extend(blocks[done:])
@@ -134,6 +162,29 @@ class BlockSearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles a tuner for its own way of resuming, which is not ours
+
+    def blocks_of(self, trial_id: str) -> Sequence[Block]:
+        """What a running trial of Ray Tune's trains."""
+        return self._out[trial_id]
+
+
+class Stopper(tune.Stopper):
+    """Stops trials that are hopeless."""
+
+    def __init__(self, searcher: BlockSearcher, hopeless: Callable[[Block, Outcome], bool]) -> None:
+        self._searcher, self._hopeless = searcher, hopeless
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        if result["done"]:
+            return True
+        (block,), (so_far,) = self._searcher.blocks_of(trial_id), result["results"]
+        return self._hopeless(block, so_far)
+
+    def stop_all(self) -> bool:
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as above
 
 
 class Reporter(tune.Callback):
@@ -152,10 +203,14 @@ class Reporter(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        if not result["done"]:
+            return
         try:
             for block, found in zip(trial.config["blocks"], result["results"], strict=False):
                 if isinstance(found, str):
                     self._on_failure(block, found)
+                elif may_be_stopped(block) and "finished" not in result and found.diverged_at[0] < 0:
+                    self._on_outcome(block, replace(found, stopped=True))
                 else:
                     self._on_outcome(block, found)
         except Exception as error:
@@ -233,22 +288,27 @@ def train_blocks(
     *,
     on_outcome: Callable[[Block, Outcome], None],
     on_failure: Callable[[Block, str], None],
+    hopeless: Callable[[Block, Outcome], bool] | None = None,
+    checkpoints: Path = CHECKPOINTS,
 ) -> None:
     """Train `blocks` on the cluster of `cluster`, `workers` of them at once. A None among them means: ask again later.
 
     `amounts` is what each needs, by Ray's names.
 
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
-    it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
+    it failed `RETRIES` times again. A black box's trial that may be stopped early is when it is `hopeless(block, so
+    far)`; checkpoints are kept in `checkpoints`. An exception of `on_outcome` ends the run and passes through, as does
+    Ctrl-C.
     """
-    settings = {"device": device}
+    settings = {"device": device, "checkpoints": checkpoints}
+    searcher = BlockSearcher(iter(blocks), settings)
     resources = {name if name == "memory" else name.lower(): amount for name, amount in amounts.items()}
     reporter = Reporter(on_outcome, on_failure)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(BlockTrainable, resources),
             tune_config=tune.TuneConfig(
-                search_alg=BlockSearcher(iter(blocks), settings),
+                search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=workers,
                 reuse_actors=True,
@@ -256,6 +316,7 @@ def train_blocks(
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
+                stop=Stopper(searcher, hopeless) if hopeless else None,
                 callbacks=[reporter],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -14,8 +14,33 @@ from study.spec.strict import Strict
 
 WORST = 1e6
 """What a diverged trial counts as where a study file names nothing."""
-OF_A_TRIAL = ("optimizer", "seed", "folder")
+OF_A_TRIAL = ("optimizer", "seed", "folder", "checkpoints")
 """What a command may name beside hyperparameters; `folder` is the one that it runs in."""
+
+
+class StopSpec(Strict):
+    """When a trial that tells its learning curve is stopped as hopeless, among those of its optimizer.
+
+    stop = { method = "median", warmup_steps = 3 }   # worse than the median of the others at the same step
+    stop = { method = "asha", first_step = 2 }       # at steps 2, 8, 32, ...: not among the best 1/reduction_factor
+
+    They are Optuna's MedianPruner and SuccessiveHalvingPruner. Steps are those that trials tell.
+    """
+
+    method: Literal["median", "asha"]
+    startup_trials: int = Field(5, ge=0, description="Of median: so many trials end before any is stopped.")
+    warmup_steps: int = Field(0, ge=0, description="Of median: no trial is stopped before this step.")
+    first_step: int = Field(1, ge=1, description="Of asha: the step of the first rung.")
+    reduction_factor: int = Field(4, ge=2, description="Of asha: one of so many goes on at a rung.")
+
+    @model_validator(mode="after")
+    def _check(self) -> StopSpec:
+        others = {"median": ("first_step", "reduction_factor"), "asha": ("startup_trials", "warmup_steps")}
+        for name in others[self.method]:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                continue
+            raise ValueError(f"{name} is nothing that method = {self.method!r} has: leave it out")
+        return self
 
 
 class BlackBoxSpec(Strict):
@@ -32,6 +57,8 @@ class BlackBoxSpec(Strict):
     environment = { DATA = "/data" }   # further environment variables
     folder = "."                       # where a command runs; by default in a new folder for each trial
     sources = ["train.py", "net.py"]   # files that decide trials: changed ones make another recipe
+    stop = { method = "median" }       # stop hopeless trials early, see StopSpec
+    checkpoints = "/shared/folder"     # where trials keep checkpoints; by default in the user's cache
     """
 
     function: str | None = Field(None, pattern=r"^[\w.]+:\w+$")
@@ -43,6 +70,8 @@ class BlackBoxSpec(Strict):
     environment: Mapping[str, str] = {}
     folder: str | None = None
     sources: tuple[str, ...] = Field((), strict=False)
+    stop: StopSpec | None = None
+    checkpoints: str | None = Field(None, min_length=1)
 
     @field_validator("environment")
     @classmethod

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import shutil
+import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from storage.records import OWN_COLUMNS
+from storage.records import OWN_COLUMNS, STOPPED_AT, cell_key
 from study.black_boxes import Command, Function, Label, TrialError
-from study.black_boxes.box import Results
+from study.black_boxes.box import Results, last_of
 from study.spec import BlackBoxSpec
 from study.training.block import Block, Outcome
 from study.training.named import AnyKind
 from study.training.resolve import Study, StudyOptimizer
 
+CHECKPOINTS = Path(tempfile.gettempdir()) / "tunability"
+"""A folder for checkpoints where none is given."""
 ATTEMPTS = 3
 """How often a trial that fails is tried."""
 
 
 class BlackBoxes:
-    """Trains blocks of one lane. A function's process stays for the next trial."""
+    """Trains blocks of one lane. A function's process stays for the next trial.
 
-    def __init__(self) -> None:
+    Trials find their checkpoints in folders of their own in `checkpoints`, as long as they have not ended.
+    """
+
+    def __init__(self, checkpoints: Path) -> None:
+        self._checkpoints = checkpoints
         self._made: dict[str, Function | Command] = {}
 
     @staticmethod
@@ -41,31 +51,65 @@ class BlackBoxes:
 
     def train(self, block: Block) -> Outcome:
         """Train the only lane of `block`. Raises TrialError when it failed as often as it may."""
+        return last_of(self.follow(block))
+
+    def follow(self, block: Block) -> Generator[Outcome, None, Outcome]:
+        """The same, with what is known so far after every point of the learning curve. Closed, it ends the trial."""
         given = json.loads(block.recipe.settings)
-        spec = BlackBoxSpec.model_validate_json(json.dumps(given["spec"]))
+        spec = spec_of(block.recipe.settings)
         if block.recipe.settings not in self._made:
             self._made[block.recipe.settings] = (Function if spec.function else Command)(
                 spec, Path(given["base"])
             )
         runs = self._made[block.recipe.settings]
+        checkpoints = self._checkpoints / name_of(block)
         arguments = {
             "hyperparameters": hyperparameters_of(block),
             "optimizer": block.recipe.optimizer,
             "seed": block.seed,
             "resources": given["resources"],
+            "checkpoints": str(checkpoints),
         }
         for attempt in range(1, ATTEMPTS + 1):
             started = time.perf_counter()
+            following = runs.follow(arguments)
             try:
-                results = runs.run(arguments)
+                while True:
+                    so_far = next(following)
+                    yield outcome_of(spec, block, so_far, time.perf_counter() - started)
+            except StopIteration as end:
+                results: Results = end.value
+                break
             except TrialError as error:
                 if attempt == ATTEMPTS:
                     raise
                 if error.folder:
                     shutil.rmtree(error.folder, ignore_errors=True)  # only the last one's is kept
-            else:
-                break
+            finally:
+                following.close()
+        self.forget(block)
         return outcome_of(spec, block, results, time.perf_counter() - started)
+
+    def forget(self, block: Block) -> None:
+        """Remove the checkpoints of a trial that has ended."""
+        shutil.rmtree(self._checkpoints / name_of(block), ignore_errors=True)
+
+
+@functools.lru_cache(maxsize=32)
+def spec_of(settings: str) -> BlackBoxSpec:
+    """Of a recipe's settings."""
+    return BlackBoxSpec.model_validate_json(json.dumps(json.loads(settings)["spec"]))
+
+
+def may_be_stopped(block: Block) -> bool:
+    """Whether its trial tells how far it is, so that it can be stopped as hopeless."""
+    return block.recipe.method == "black-box" and spec_of(block.recipe.settings).stop is not None
+
+
+def name_of(block: Block) -> str:
+    """A name for a trial among those of a study."""
+    cell = {axis: float(values[0]) for axis, values in block.cells.items()}
+    return hashlib.sha256(f"{block.optimizer},{cell_key(cell)},{block.seed}".encode()).hexdigest()[:32]
 
 
 def hyperparameters_of(block: Block) -> dict[str, Any]:
@@ -83,7 +127,12 @@ def outcome_of(spec: BlackBoxSpec, block: Block, results: Results, seconds: floa
     """What a trial told as an outcome, its metric to be minimised."""
     curve, diverged_at = results.curve, results.diverged_at()
     value = spec.worst_value if diverged_at >= 0 else results.metrics[spec.metric]
-    taken = (spec.stored_metric, *OWN_COLUMNS, *block.cells)  # such as an lr that is printed again
+    taken = (
+        spec.stored_metric,
+        *OWN_COLUMNS,
+        STOPPED_AT,
+        *block.cells,
+    )  # such as an lr that is printed again
     others = {name: np.array([each]) for name, each in results.metrics.items() if name not in taken}
     warning = None
     if diverged_at >= 0 and spec.worst is None:
@@ -94,5 +143,5 @@ def outcome_of(spec: BlackBoxSpec, block: Block, results: Results, seconds: floa
         spec.sign * np.array([list(curve.values())]),
         np.array([diverged_at]),
         np.array([seconds]),
-        warning,
+        warning=warning,
     )

@@ -93,6 +93,8 @@ class Outcome:
     """First step (from 1) whose loss was NaN or infinite, or the next curve point after a weight was; -1: never."""
     seconds: NDArray[np.float64]
     """Wall time of each trial (B,), compilation apart: of trials trained together its share."""
+    stopped: bool = False
+    """Whether the only lane was stopped early as hopeless: its metric is that of the last step of its curve."""
     warning: str | None = field(default=None, compare=False)
     """What the user should know about how it ran, e.g. that nothing could be compiled."""
 

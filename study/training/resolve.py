@@ -184,6 +184,7 @@ class Study:
             "compile": False,
             "lanes": 1,
             "sources": dict(box.sources),
+            **({"stop": spec.stop.model_dump(mode="json")} if spec.stop else {}),
         }
 
     def import_paths(self, optimizer: StudyOptimizer) -> list[str]:

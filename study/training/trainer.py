@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from study.training.black_box import BlackBoxes
+from study.training.black_box import CHECKPOINTS, BlackBoxes
 from study.training.block import Block, Outcome
 from study.training.fused import Fused
 from study.training.named import AnyKind
@@ -40,17 +42,37 @@ METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne, "bla
 class Trainer:
     """Trains blocks; fused ones are filled up to their own width or else to `lanes`, so that one program serves many.
 
+    Black boxes' trials keep checkpoints in `checkpoints`.
     `compile=False` runs programs operation by operation: about three times as slow a step, but it starts at once.
     """
 
-    def __init__(self, lanes: int = 0, device: str = "cpu", *, compile: bool = True) -> None:
+    def __init__(
+        self,
+        lanes: int = 0,
+        device: str = "cpu",
+        *,
+        compile: bool = True,
+        checkpoints: Path = CHECKPOINTS,
+    ) -> None:
         self.programs = Programs(compile=compile)
         where = torch.device(device)
+        self._black_boxes = BlackBoxes(checkpoints)
         self._methods: dict[str, Method] = {
             "fused": Fused(lanes, where, self.programs),
             "one-by-one": OneByOne(where, self.programs),
-            "black-box": BlackBoxes(),
+            "black-box": self._black_boxes,
         }
+
+    def follow(self, block: Block) -> Generator[Outcome, None, Outcome]:
+        """Train the trial of a block that may be stopped, telling after each point of its curve what is known so far.
+
+        Raises TrialError when it fails.
+        """
+        return self._black_boxes.follow(block)
+
+    def forget(self, block: Block) -> None:
+        """Remove what is kept of a trial that has been stopped."""
+        self._black_boxes.forget(block)
 
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`.

@@ -1,0 +1,183 @@
+"""Hopeless trials of black boxes are stopped early, and stored as what they are; killed ones find their checkpoints."""
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import psutil
+import pytest
+
+from analysis.landscape import best_cell, stopped_early
+from analysis.stored import stored_landscapes
+from storage.records import STOPPED_AT
+from storage.store import Store, StoreError, open_store
+from study.running.run import run
+from study.running.tuning import tune
+from study.spec import SpecError, TuningSpec, parse_spec
+from study.training.resolve import Study, resolve
+
+MODULE = """
+import pathlib, time
+
+def note(text):
+    with open("log", "a") as file:
+        file.write(text + "\\n")
+
+def train(hyperparameters, optimizer, seed):
+    x, y = hyperparameters["x"], hyperparameters["y"]
+    for step in range(1, 11):
+        note(f"{x} {y} {seed} {step}")
+        time.sleep(0.03)
+        yield step, {"loss": abs(x) + abs(y) + 3 / step}
+
+def slow(hyperparameters, optimizer, seed, checkpoints):
+    kept = pathlib.Path(checkpoints, "step")
+    first = int(kept.read_text()) if kept.exists() else 0
+    note(f"from {first}")
+    for step in range(first + 1, 21):
+        time.sleep(0.2)
+        kept.write_text(str(step))
+        yield step, {"loss": hyperparameters["x"] + 1 / step}
+"""
+STOP = {"method": "median", "warmup_steps": 3}
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUNABILITY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "hopeless.py").write_text(MODULE)
+    sys.modules.pop("hopeless", None)
+    return f"sqlite:///{tmp_path}/t.db"
+
+
+def study(stop: dict[str, Any] | None, **changes: Any) -> Study:
+    workload = {"function": "hopeless:train", "metric": "loss"} | ({"stop": stop} if stop else {})
+    space = {"x": [0, 1, 2, 3], "y": [-1, 0, 1]}
+    return resolve(
+        parse_spec(
+            {"name": "early", "workload": workload, "optimizers": ["a"], "space": space, "seeds": 2} | changes
+        )
+    )
+
+
+def attempts(tmp_path: Path) -> Counter[str]:
+    return Counter(line.rpartition(" ")[0] for line in (tmp_path / "log").read_text().splitlines())
+
+
+def stopped_at(store: Store) -> dict[tuple[float, float, int], float]:
+    frame = store.trials("early")
+    frame = frame[frame[STOPPED_AT].notna()] if STOPPED_AT in frame else frame[:0]
+    return {(row.x, row.y, row.seed): row.stopped_at for row in frame.itertuples()}
+
+
+def test_by_the_median_stored_as_stopped_and_known_when_the_study_grows(tmp_path: Path, url: str) -> None:
+    report = run(study(STOP), url, on_progress=quiet)
+    assert (report.new, report.failures) == (24, [])
+    with open_store(url, create=False) as store:
+        early = stopped_at(store)
+        assert 6 <= len(early) <= 19
+        assert min(early.values()) == 3
+        assert (0.0, 0.0, 0) not in early
+        for trials in store.read("early", "a"):
+            assert trials.curve.shape[1] == trials.curve_steps[-1]
+            np.testing.assert_array_equal(trials.curve[:, -1], trials.value)
+            for lane, x in enumerate(trials.hyperparameters["x"]):
+                known = early.get((x, trials.hyperparameters["y"][lane], trials.seed), 10)
+                assert trials.curve_steps[-1] == known
+        told: list[str] = []
+        (shown,) = stored_landscapes(store, ["early"], tell=told.append).values()
+    assert told == [
+        f"note: early/a: {len(early)} of 24 trials stopped early: they count as what they were then"
+    ]
+    cells = {(x, y) for x, y, _ in early}
+    assert {(float(c["x"]), float(c["y"])) for c in marked(shown)} == cells
+    assert best_cell(shown).coordinates == {"x": 0.0, "y": 0.0}
+    states = Counter(t.state.name for t in optuna.load_study(study_name="early/a", storage=url).trials)
+    assert states == {"PRUNED": len(early), "COMPLETE": 24 - len(early)}
+
+    assert len((tmp_path / "log").read_text().splitlines()) < 24 * 10
+    assert run(study(STOP), url, on_progress=quiet).new == 0
+    assert set(attempts(tmp_path).values()) <= set(range(3, 11))
+    # a further seed's trials are compared with those that the store has: the worst does not get beyond the warm-up
+    assert run(study(STOP, seeds=3), url, on_progress=quiet).new == 12
+    with open_store(url, create=False) as store:
+        assert stopped_at(store)[3.0, 1.0, 2] == 3
+    with pytest.raises(StoreError, match="stop"):
+        run(study({**STOP, "warmup_steps": 4}, seeds=3), url, on_progress=quiet)
+    tuned = tune("early", url, TuningSpec(tuners=("random",), trials=8, replicates=3), on_progress=quiet)
+    assert (tuned.new, tuned.trained) == (3, 0)
+
+
+def marked(shown: Any) -> list[Any]:
+    early = stopped_early(shown)
+    return [early.isel(x=i, y=j).coords for i, j in np.argwhere(early.transpose("x", "y").values)]
+
+
+def test_by_successive_halving(tmp_path: Path, url: str) -> None:
+    asha = {"method": "asha", "first_step": 2, "reduction_factor": 2}
+    assert run(study(asha), url, on_progress=quiet).new == 24
+    with open_store(url, create=False) as store:
+        early = stopped_at(store)
+    assert set(early.values()) <= {2, 4, 8}
+    assert len(early) >= 9
+    assert run(study(asha, seeds=3), url, on_progress=quiet).new == 12
+    with open_store(url, create=False) as store:
+        assert stopped_at(store)[3.0, 1.0, 2] == 2  # the rungs of stored trials are known
+
+
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        ({"method": "best"}, "'median' or 'asha'"),
+        (
+            {"method": "asha", "warmup_steps": 3},
+            "warmup_steps is nothing that method = 'asha' has: leave it out",
+        ),
+        ({"method": "asha", "reduction_factor": 1}, "reduction_factor"),
+    ],
+)
+def test_what_is_no_rule(stop: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse_spec(
+            {"name": "early", "workload": {"function": "m:f", "metric": "loss", "stop": stop}}
+            | {"optimizers": ["a"], "space": {"x": [1, 2]}, "seeds": 1}
+        )
+
+
+def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint(tmp_path: Path, url: str, start: Any) -> None:
+    from study.spec import to_toml
+
+    workload = {"function": "hopeless:slow", "metric": "loss"}
+    spec = {"name": "kept", "workload": workload, "optimizers": ["a"], "space": {"x": [1, 2]}, "seeds": 1}
+    (tmp_path / "kept.toml").write_text(to_toml(spec))
+    process = start("run", tmp_path / "kept.toml", "--storage", url)
+    kept = tmp_path / "cache" / "checkpoints"
+    deadline = time.monotonic() + 100
+    while not any(int(file.read_text() or 0) >= 5 for file in kept.rglob("step")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "hopeless:slow" in child.cmdline():
+            parent = child.parent()
+            assert parent is not None
+            parent.kill()
+            break
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "2 of 2 trials stored" in out
+    began = Counter((tmp_path / "log").read_text().splitlines())
+    assert began.pop("from 0") == 2
+    (again,) = began
+    assert int(again.removeprefix("from ")) > 0
+    assert not [*kept.rglob("step")]
+    with open_store(url, create=False) as store:
+        assert sorted(store.trials("kept")["loss"]) == [1.05, 2.05]
