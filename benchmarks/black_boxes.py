@@ -1,9 +1,9 @@
 """What a black box's trial costs beside its own time: a function that does nothing, against plain Ray Tune.
 
 Ours: `study.running.run` of a function study, each trial called in a process of its worker's, stored exactly once in
-SQLite. Plain: Ray Tune's class Trainable with reused actors, `OptunaSearch` on Optuna's SQLite storage with its cheapest
-sampler (random), which returns the same number. Both on this machine's cores, one a trial, in turn in this process;
-the time of a trial is that between the results that the driver has stored, after each worker's first.
+SQLite. Plain: Ray Tune's class Trainable with reused actors, `OptunaSearch` on Optuna's SQLite storage with its
+cheapest sampler (random), which returns the same number. Both on this machine's cores, one a trial, in turn in this
+process. A trial's time is a worker's between results that the driver has stored, after each worker's first.
 
 `python benchmarks/black_boxes.py [--trials 400] [--plain 60] [--repeats 3]`
 """
@@ -56,7 +56,7 @@ class Arrivals(tune.Callback):
     def __init__(self, at: list[float]) -> None:
         self._at = at
 
-    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
         self._at.append(time.perf_counter())
 
 
@@ -73,7 +73,7 @@ def run_ours(trials: int, database: Path) -> float:
     report = run(
         resolve(parse_spec(spec)),
         f"sqlite:///{database}",
-        on_progress=lambda done, total: at.append(time.perf_counter()),
+        on_progress=lambda *_: at.append(time.perf_counter()),
     )
     if report.done != trials:
         sys.exit(f"{report.done} of {trials} trials were stored: {report.failures[:1]}")
