@@ -103,7 +103,8 @@ class OptimizerLandscape(TypedDict):
 
     They are over the seeds that a cell has, null where it has none; where `count` is below the number of seeds, the
     mean is provisional. `best` is of cells with all seeds. `problem` says that nothing trained, where every trial
-    diverged; there is no best then. Of scattered trials, all of it is a surrogate's, null where too little is known,
+    diverged; there is no best then. `stopped` are cells with trials that were stopped early and count as what they were
+    then. Of scattered trials, all of it is a surrogate's, null where too little is known,
     over the axes that `surrogate` has. Where only some axes were asked for, the lists are over those in `shown`; an
     axis that is in neither `shown` nor `held`, which has its value, is at its best in each cell.
     """
@@ -119,6 +120,7 @@ class OptimizerLandscape(TypedDict):
     mean: list[Any]
     std: list[Any]
     count: list[Any]
+    stopped: list[Any]
     best: BestDocument | None
     problem: str | None
 

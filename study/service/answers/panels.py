@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import best_along, mean_of_known
+from analysis.landscape import best_along, mean_of_known, stopped_early, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import projected
 from analysis.stored import stored_values
@@ -61,8 +61,9 @@ class Panel(TypedDict):
 
     `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
     of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one; of a
-    surrogate they are `fixed` where it is best. `best` and
-    `along` are of cells with all seeds only. `problem` says that nothing trained, where every trial diverged.
+    surrogate they are `fixed` where it is best. `best` and `along` are of cells with all seeds only. `stopped` are
+    cells with trials that were stopped early, which `early` counts in words. `problem` says that nothing trained,
+    where every trial diverged.
     """
 
     study: str
@@ -78,6 +79,8 @@ class Panel(TypedDict):
     expected: int
     mean: list[Any]
     count: list[Any]
+    stopped: list[Any]
+    early: str | None
     values: list[Any] | None
     best: BestDocument | None
     along: list[float | None] | None
@@ -191,6 +194,8 @@ def panel(
         "expected": all_of_them,
         "mean": nested(mean),
         "count": count.tolist(),
+        "stopped": stopped_early(flat.assign_attrs(whole.attrs)).values.tolist(),
+        "early": tell_of_stopped(whole),
         "values": nested(flat.values) if flat.size <= MOST_VALUES else None,
         "best": best,
         "along": along_of(flat, shown) if best and len(shown) == 2 else None,

@@ -14,7 +14,7 @@ import xarray as xr
 
 from analysis.cost.best import held_out_best
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names, best_cell, mean_of_known
+from analysis.landscape import axis_names, best_cell, mean_of_known, stopped_early
 from analysis.separability import Verdict, judge
 from analysis.stored import landscape_of, stored_landscapes, stored_values
 from analysis.surrogate import surrogate_of
@@ -232,6 +232,7 @@ def one_landscape(
         "mean": nested(mean),
         "std": nested(np.sqrt(variance)),
         "count": count.tolist(),
+        "stopped": stopped_early(array).values.tolist(),
         "best": best_document(array),
         "problem": nothing_trained_in(frame),
     }

@@ -26,6 +26,7 @@ export function cellText(panel, scale, place) {
   if (panel.surrogate) return [...lines, `surrogate ${metricText(at(panel.mean), percent)}`];
   const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;
   lines.push(`mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})`);
+  if (at(panel.stopped)) lines.push("stopped early: at least so good");
   if (panel.values && panel.seeds.length <= 10 && panel.seeds.length > 1) {
     panel.seeds.forEach((seed, k) => lines.push(`seed ${seed}: ${metricText(at(panel.values[k]), percent)}`));
   }
@@ -47,6 +48,7 @@ export function heatmap(panel, document, cursor) {
       text, hovertemplate: "%{text}<extra></extra>", colorscale: colours, zmin: 0, zmax: 1, showscale: false,
     },
     { ...points(across.values, panel.along ?? []), marker: { ...white, symbol: "circle", size: 6 } },
+    { ...cellsWhere(panel, (i, j) => panel.stopped[i][j]), marker: { color: "#bbb", symbol: "x-thin-open", size: 8 } },
     { ...provisional(panel), marker: { color: "white", symbol: "line-ne-open", size: 7, line: { color: look.text, width: 1 } } },
   ];
   if (panel.best) {
@@ -69,10 +71,14 @@ function points(x, y) {
 
 // Cells whose mean lacks seeds that will come.
 function provisional(panel) {
+  return cellsWhere(panel, (i, j) => panel.count[i][j] > 0 && panel.count[i][j] < panel.expected_seeds);
+}
+
+function cellsWhere(panel, wanted) {
   const [up, across] = panel.axes;
   const [x, y] = [[], []];
-  panel.count.forEach((row, i) => row.forEach((seeds, j) => {
-    if (seeds > 0 && seeds < panel.expected_seeds) {
+  panel.count.forEach((row, i) => row.forEach((_, j) => {
+    if (wanted(i, j)) {
       x.push(across.values[j]);
       y.push(up.values[i]);
     }

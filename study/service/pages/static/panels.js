@@ -119,6 +119,7 @@ function summaryOf(panel, document) {
     parts.push(panel.trials ? "no complete cell yet" : "no trials yet");
   }
   if (panel.trials < panel.expected) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
+  if (panel.early) parts.push(panel.early);
   if (panel.surrogate) parts.push(`a surrogate of ${count(panel.trials)} scattered trials`);
   const fixed = Object.entries(panel.fixed).map(([name, value]) => `${name} = ${axisNumber(value)}`);
   if (fixed.length) parts.push(`at ${fixed.join(", ")}`);
@@ -157,6 +158,7 @@ function showLegend(legend, document) {
   const name = `${words(document.metric)}${seeds > 1 ? ` (mean of ${seeds} seeds)` : ""}`;
   const [up, across] = maps[0].axes;
   const key = maps.some((panel) => panel.best) ? ["★ best cell", `○ best ${up.symbol} for each ${across.symbol}`] : [];
+  if (maps.some((panel) => panel.early)) key.push("× stopped early: at least so good");
   const surrogate = maps.some((panel) => panel.surrogate);
   const missing = surrogate || maps.some((panel) => panel.trials < panel.expected);
   legend.replaceChildren(
