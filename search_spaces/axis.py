@@ -230,12 +230,13 @@ def _range_ends(name: str, low: float | None, high: float | None) -> tuple[float
 
 
 def _words(name: str, given: Iterable[str]) -> tuple[str, ...]:
-    words = tuple(given)
+    words, seen = tuple(given), set[str]()
     for word in words:
         if not isinstance(word, str) or not word:
             raise SpaceError(f"axis {name!r} has {word!r} among its ordered words: give texts")
-        if words.count(word) > 1:
+        if word in seen:
             raise SpaceError(f"axis {name!r} has the word {word!r} twice: give each once")
+        seen.add(word)
     return words
 
 

@@ -29,8 +29,6 @@ def split_choices(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     choices = {str(axis): entry for axis, entry in space.items() if are_choices(entry)}
     if not choices or not is_black_box(given.get("workload")):
         return given, ""
-    for axis, entry in choices.items():
-        check_choices(axis, entry)
     if len(choices) == len(space):
         raise ValueError(
             f"space has choices alone ({', '.join(choices)}), of which no landscape is made: add an axis of numbers, "
@@ -41,6 +39,8 @@ def split_choices(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         raise ValueError(
             f"the choices of {', '.join(choices)} make {count:,} optimizers: give at most {MOST_OPTIMIZERS}"
         )
+    for axis, entry in choices.items():
+        check_choices(axis, entry)
     made = [
         with_choices(optimizer, dict(zip(choices, chosen, strict=True)))
         for optimizer in optimizers
