@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.labels import averaged_metric, axis_label, has_best, summary
+from analysis.labels import averaged_metric, axis_label, has_best, summary, tick_words
 from analysis.landscape import axis_names, best_cell, mean_over_seeds
 from analysis.metric_scale import MetricScale
 
@@ -44,6 +44,7 @@ def draw_curves(landscapes: Mapping[str, xr.DataArray], scale: MetricScale) -> F
     ax.yaxis.set_major_locator(scale.locator())
     ax.yaxis.set_major_formatter(scale.formatter)
     ax.minorticks_off()
+    tick_words(ax.xaxis, values, landscape[axis].attrs.get("words", ()))
     ax.grid(color="0.9")
     figure.legend(loc="outside lower center", frameon=False)
     return figure

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from analysis.labels import averaged_metric, axis_label, has_best, summary, symbol
+from analysis.labels import averaged_metric, axis_label, has_best, summary, symbol, tick_words
 from analysis.landscape import axis_names, best_along, best_cell, mean_over_seeds, stopped_early
 from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
@@ -145,6 +145,8 @@ def draw_cells(ax: Axes, landscape: xr.DataArray, scale: MetricScale) -> QuadMes
         ax.pcolor(edges[across], edges[upwards], masked, norm=scale.norm, cmap=COLOUR_MAP, **EARLY)
     ax.set(xlim=edges[across][[0, -1]], ylim=edges[upwards][[0, -1]])
     ax.set(xlabel=axis_label(across), ylabel=axis_label(upwards))
+    for drawn, name in ((ax.xaxis, across), (ax.yaxis, upwards)):
+        tick_words(drawn, landscape[name].values, landscape[name].attrs.get("words", ()))
     surrogate = surrogate_of(landscape.attrs)
     if surrogate:
         seen = surrogate.observations

@@ -1,13 +1,14 @@
 """The words on figures: axis names as the papers' symbols, and what a panel shows."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import xarray as xr
+from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.lines import Line2D
 
 from analysis.cost.best import held_out_best
-from analysis.landscape import best_cell, mean_over_seeds, missing_trials, tell_of_stopped
+from analysis.landscape import best_cell, mean_over_seeds, missing_trials, tell_of_stopped, text_at
 from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
@@ -25,6 +26,12 @@ def symbol(axis: str) -> str:
 def axis_label(axis: str) -> str:
     """Return ``"α (learning rate)"`` for ``alpha``, the symbol alone where the papers give no other name."""
     return f"{symbol(axis)} ({MEANINGS[axis]})" if axis in MEANINGS else symbol(axis)
+
+
+def tick_words(axis: MatplotlibAxis, values: Iterable[float], words: Sequence[str]) -> None:
+    """Write words at the ticks, if it is an ordered axis that is drawn."""
+    if words:
+        axis.set_ticks([*values], [words[int(value)] for value in values])
 
 
 def averaged_metric(landscapes: Iterable[xr.DataArray], scale: MetricScale) -> str:
@@ -66,7 +73,10 @@ def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
     seeds = "1 seed" if count == 1 else f"{count} seeds"
     parts = [best, f"{len(surrogate.observations):,} scattered trials" if surrogate else seeds]
     held = [(str(name), value.item()) for name, value in landscape.coords.items() if value.ndim == 0]
-    parts += [f"{symbol(name)} = {value:{'.3g' if surrogate else 'g'}}" for name, value in held]
+    parts += [
+        f"{symbol(name)} = {f'{value:.3g}' if surrogate else text_at(landscape, name, value)}"
+        for name, value in held
+    ]
     others = [symbol(name) for name in landscape.attrs.get(AT_BEST, ())]
     parts += [f"{' and '.join(others)} at {'their' if len(others) > 1 else 'its'} best"] if others else []
     early = tell_of_stopped(landscape)

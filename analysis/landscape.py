@@ -2,8 +2,8 @@
 
 A landscape is an `xarray.DataArray` with the dimensions ``("seed", *axes)``, ascending coordinates, NaN where
 a trial is missing, ``attrs["metric"]``, and the scale of each axis (``"log"`` or ``"linear"``) in its
-coordinate's ``attrs["scale"]``. One whose every trial diverged says so, see `analysis.trained`. Nothing here
-depends on the number or the names of the axes.
+coordinate's ``attrs["scale"]``; of an ordered axis ``attrs["words"]`` has what its values 0, 1, ... stand for. One
+whose every trial diverged says so, see `analysis.trained`. Nothing here depends on the number or the names of the axes.
 """
 
 from collections.abc import Sequence
@@ -80,10 +80,11 @@ def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: s
     _refuse_duplicates(trials, ["seed", *names], places)
     values = np.full((seeds.size, *space.shape), np.nan)
     values[places] = trials[metric].to_numpy(dtype=np.float64)
-    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
     said = nothing_trained_in(trials)
     attrs: dict[str, Any] = {"metric": metric} | ({UNTRAINED: said} if said else {})
-    whole = xr.DataArray(values, {"seed": seeds, **coordinates}, ("seed", *names), name=metric, attrs=attrs)
+    whole = xr.DataArray(
+        values, {"seed": seeds, **coordinates_of(space)}, ("seed", *names), name=metric, attrs=attrs
+    )
     if STOPPED_AT not in trials.columns or trials[STOPPED_AT].isna().all():
         return whole
     early = np.zeros(whole.shape, dtype=bool)
@@ -107,6 +108,24 @@ def tell_of_stopped(landscape: xr.DataArray) -> str | None:
         return None
     early = landscape.attrs[STOPPED]
     return f"{int(early.sum())} of {early.size} trials stopped early"
+
+
+def coordinates_of(space: SearchSpace) -> dict[str, tuple[str, list[float], dict[str, Any]]]:
+    """The coordinates of a landscape over a grid."""
+    return {
+        axis.name: (
+            axis.name,
+            list(axis.values),
+            {"scale": axis.scale, **({"words": axis.words} if axis.words else {})},
+        )
+        for axis in space.axes
+    }
+
+
+def text_at(landscape: xr.DataArray, axis: str, value: float) -> str:
+    """A value of an axis for people: the word of an ordered one, else the number in six digits."""
+    words = landscape[axis].attrs.get("words")
+    return str(words[int(value)]) if words else f"{value:g}"
 
 
 def axis_names(landscape: xr.DataArray) -> tuple[str, ...]:
@@ -175,7 +194,9 @@ def best_cell(landscape: xr.DataArray) -> BestCell:
     mean = mean_over_seeds(landscape)
     if not mean.notnull().any():
         missing = missing_trials(landscape)
-        first = ", ".join(f"{name} = {value:g}" for name, value in missing.iloc[0].items())
+        first = ", ".join(
+            f"{name} = {text_at(landscape, str(name), value)}" for name, value in missing.iloc[0].items()
+        )
         raise AnalysisError(
             f"no cell has a trial of each of the {landscape.sizes['seed']} seeds; "
             f"{len(missing)} trials are missing, first {first}: run the study to its end, or keep fewer seeds"
@@ -232,7 +253,8 @@ def _occurring_space(trials: pd.DataFrame, names: Sequence[str]) -> SearchSpace:
 def occurring_space(space: SearchSpace, trials: pd.DataFrame) -> SearchSpace:
     """Return the space with only the values that occur in `trials`, each axis on its own scale still."""
     return SearchSpace(
-        Axis(axis.name, trials[axis.name].unique().tolist(), scale=axis.scale) for axis in space.axes
+        Axis(axis.name, trials[axis.name].unique().tolist(), scale=axis.scale, words=axis.words)
+        for axis in space.axes
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from analysis.curves import COLOURS
-from analysis.labels import axis_label, symbol
+from analysis.labels import axis_label, symbol, tick_words
 from analysis.sensitivity.result import AxisSensitivity, Sensitivity, Width
 from analysis.sensitivity.statistics import stretches
 from analysis.sensitivity.stored import positions_of
@@ -75,7 +75,7 @@ def _profile(ax: Axes, of: Sensitivity, axis: AxisSensitivity, colour: str) -> N
         _threshold(ax, axis, width, points, THRESHOLD_COLOURS[min(place, len(THRESHOLD_COLOURS) - 1)])
     if axis.default.problem is None:
         ax.axvline(axis.cell, color="0.25", linestyle="--", linewidth=1)
-        text = f"default {symbol(axis.axis.name)} = {axis.cell:g}\nloses {of.amount(axis.lost)}"
+        text = f"default {symbol(axis.axis.name)} = {axis.axis.text(axis.cell)}\nloses {of.amount(axis.lost)}"
         right = _text_to_the_right(axis)
         ax.annotate(
             text, (axis.cell, 0.98), (4 if right else -4, 0), xycoords=("data", "axes fraction"),
@@ -92,6 +92,7 @@ def _profile(ax: Axes, of: Sensitivity, axis: AxisSensitivity, colour: str) -> N
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter("{x:.3g}")
     ax.xaxis.set_minor_locator(NullLocator())
+    tick_words(ax.xaxis, axis.axis.values, axis.axis.words)
     ax.grid(color="0.93", axis="x")
     ax.set_axisbelow(True)
 

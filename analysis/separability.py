@@ -170,7 +170,7 @@ def judge(
 
 def _judge_drawn(optimizer: str, surrogate: Surrogate, first: str, second: str, view: View) -> Verdict:
     """The verdict on a pair by draws of a surrogate: every statistic is each draw's own, intervals are quantiles."""
-    pair, draws = surrogate.slice(first, second, dict(view.at))
+    pair, draws = surrogate.slice(first, second, view.numbers)
     axis_of = {axis.name: axis for axis in surrogate.observations.space.axes}
     each = [draws.isel(seed=[place]) for place in range(draws.sizes["seed"])]
     lost = np.array([regrets(draw.values)[0] for draw in each])

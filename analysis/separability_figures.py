@@ -17,7 +17,7 @@ from analysis.curves import COLOURS
 from analysis.errors import AnalysisError
 from analysis.estimate import Estimate
 from analysis.heatmap import COLOUR_MAP, cell_edges, draw_cells
-from analysis.labels import symbol
+from analysis.labels import symbol, tick_words
 from analysis.landscape import mean_over_seeds
 from analysis.metric_scale import MetricScale
 from analysis.pairs import own_unit, positions, whole_seeds
@@ -107,6 +107,8 @@ def _regret(figure: SubFigure, ax: Axes, verdict: Verdict) -> None:
         edgecolors="face", linewidth=0.2,
     )  # fmt: skip
     ax.set(xscale=scale, yscale=scale)
+    for drawn in (ax.xaxis, ax.yaxis):
+        tick_words(drawn, pair[second].values, pair[second].attrs.get("words", ()))
     ax.set(
         xlabel=f"{symbol(second)} where it is used",
         ylabel=f"{symbol(second)} where {symbol(first)} was tuned",

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names
+from analysis.landscape import axis_names, text_at
 from analysis.pairs import projected
 from analysis.surrogate import SURROGATE, surrogate_of
 from search_spaces import Axis, nearest_name
@@ -34,11 +34,11 @@ class View:
     """
 
     axes: tuple[str, ...] = ()
-    at: tuple[tuple[str, float], ...] = ()
+    at: tuple[tuple[str, float | str], ...] = ()
 
     @classmethod
     def of_texts(cls, axes: str | None, at: Sequence[str]) -> View:
-        """From ``alpha,eps`` and texts ``beta1=0.9``.
+        """From ``alpha,eps`` and texts ``beta1=0.9``, of an ordered axis ``size=small``.
 
         Raises:
             ViewError: a text is something else, or an axis occurs twice.
@@ -51,19 +51,33 @@ class View:
             raise ViewError(f"the axis {twice[0]!r} is given twice: show it, or hold it at one value")
         return cls(names, held)
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What `at` holds of axes of numbers. Raises ViewError for a word."""
+        for name, value in self.at:
+            if isinstance(value, str):
+                raise _not_understood(f"{name}={value}")
+        return {name: float(value) for name, value in self.at}
+
 
 WHOLE = View()
 
 
-def _held(text: str) -> tuple[str, float]:
-    name, _, value = text.rpartition("=")
+def _held(text: str) -> tuple[str, float | str]:
+    name, _, value = (part.strip() for part in text.partition("="))
+    if not name or not value:
+        raise _not_understood(text)
     try:
         number = float(value)
     except ValueError:
-        number = math.nan
-    if not name or not math.isfinite(number):
-        raise ViewError(f"{text!r} is not understood: write an axis and its value, as in beta1=0.9")
-    return name.strip(), number
+        return name, value
+    if not math.isfinite(number):
+        raise _not_understood(text)
+    return name, number
+
+
+def _not_understood(text: str) -> ViewError:
+    return ViewError(f"{text!r} is not understood: write an axis and its value, as in beta1=0.9")
 
 
 def axes_of(landscape: xr.DataArray) -> tuple[str, ...]:
@@ -88,7 +102,7 @@ def shown(landscape: xr.DataArray, view: View = WHOLE) -> xr.DataArray:
         if len(chosen) < 2:
             raise ViewError(f"a surrogate is drawn over two axes, not {', '.join(chosen)} alone")
         first, second = chosen
-        mean = surrogate.slice(first, second, dict(view.at))[0]
+        mean = surrogate.slice(first, second, view.numbers)[0]
         return mean.assign_attrs({**landscape.attrs, SURROGATE: surrogate})
     held = hold(landscape, view)
     single = [name for name in axis_names(held) if held.sizes[name] == 1 and name not in chosen]
@@ -121,11 +135,15 @@ def hold(landscape: xr.DataArray, view: View) -> xr.DataArray:
     """
     for name, value in view.at:
         _known(name, axis_names(landscape))
-        values = landscape[name].values
-        places = np.flatnonzero(np.isclose(values, value, rtol=1e-9, atol=0.0))
+        values, words = landscape[name].values, landscape[name].attrs.get("words", ())
+        if isinstance(value, str) and not words:
+            raise _not_understood(f"{name}={value}")
+        number = value if not isinstance(value, str) else words.index(value) if value in words else math.nan
+        places = np.flatnonzero(np.isclose(values, number, rtol=1e-9, atol=0.0))
         if not len(places):
-            there = ", ".join(f"{each:g}" for each in values)
-            raise ViewError(f"{name} = {value:g} is not on the grid: it has {there}")
+            there = ", ".join(text_at(landscape, name, each) for each in values)
+            came = value if isinstance(value, str) else f"{value:g}"
+            raise ViewError(f"{name} = {came} is not on the grid: it has {there}")
         landscape = landscape.isel({name: places})
     return landscape
 
@@ -141,7 +159,7 @@ def axes_to_show(landscape: xr.DataArray, view: View) -> tuple[str, ...]:
     surrogate = surrogate_of(landscape.attrs)
     if surrogate:
         by_name = {axis.name: axis for axis in surrogate.observations.space.axes}
-        for name, value in view.at:
+        for name, value in view.numbers.items():
             _in_range(by_name[name], value)
     if view.axes:
         return tuple(_known(name, names) for name in view.axes)

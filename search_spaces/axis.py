@@ -24,7 +24,8 @@ SAME_VALUE = 1e-12
 class Axis:
     """A named hyperparameter and the values it may take.
 
-    ``Axis("alpha", [0.1, 1, 10])`` is a grid axis, ``Axis("alpha", low=1e-3, high=1)`` a continuous one.
+    ``Axis("alpha", [0.1, 1, 10])`` is a grid axis, ``Axis("alpha", low=1e-3, high=1)`` a continuous one, and
+    ``Axis("size", words=["small", "large"])`` an ordered one: a linear grid of the words' places, 0 and 1.
     Conversions take and return arrays of any one shape.
 
     Attributes:
@@ -34,10 +35,11 @@ class Axis:
         low, high: the ends of the range; of a grid, its first and last value.
         scale: ``"log"`` or ``"linear"``: how a continuous axis is interpolated, and how either kind is drawn.
             When not given: ``"log"`` if low is positive and high at least 10 times low, else ``"linear"``.
+        words: what the values 0, 1, ... of an ordered axis stand for; a part of it may lack some of the values.
 
     Raises:
         SpaceError: the name is no identifier; the axis is empty; a number is repeated, boolean, infinite or
-            NaN; low is not below high; a log axis reaches zero or below.
+            NaN; low is not below high; a log axis reaches zero or below; a word is empty or repeated.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Axis:
     low: float
     high: float
     scale: Scale
+    words: tuple[str, ...]
 
     def __init__(
         self,
@@ -54,14 +57,17 @@ class Axis:
         low: float | None = None,
         high: float | None = None,
         scale: Scale | None = None,
+        words: Iterable[str] = (),
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier():
             raise SpaceError(
                 f"axis name {name!r} is not allowed: use letters, digits and underscores, a letter first"
             )
-        grid = tuple(sorted(_finite(value, name) for value in values))
+        words = _words(name, words)
+        grid = tuple(sorted(_finite(value, name) for value in values)) or tuple(map(float, range(len(words))))
         low, high = _grid_ends(name, grid, low, high) if grid else _range_ends(name, low, high)
-        scale = default_scale(low, high) if scale is None else scale
+        if scale is None:
+            scale = "linear" if words else default_scale(low, high)
         if scale not in get_args(Scale):
             raise SpaceError(f"axis {name!r} has the scale {scale!r}: use 'log' or 'linear'")
         if scale == "log" and low <= 0:
@@ -69,7 +75,7 @@ class Axis:
                 f"axis {name!r} is on a log scale and has the value {low:g}: "
                 "use positive values, or scale = 'linear'"
             )
-        fields = {"name": name, "values": grid, "low": low, "high": high, "scale": scale}
+        fields = {"name": name, "values": grid, "low": low, "high": high, "scale": scale, "words": words}
         for field, content in fields.items():
             object.__setattr__(self, field, content)
 
@@ -77,6 +83,15 @@ class Axis:
     def is_grid(self) -> bool:
         """Whether the axis has a list of values; if not, it is continuous."""
         return bool(self.values)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every value of a grid is a whole number, as far as floats tell those apart."""
+        return self.is_grid and all(value.is_integer() and abs(value) < 2**53 for value in self.values)
+
+    def text(self, value: float) -> str:
+        """Return a value for people: the word of an ordered axis, else the number in six digits."""
+        return self.words[int(value)] if self.words else f"{value:g}"
 
     def value_to_index(self, values: ArrayLike) -> IntArray:
         """Return each value's place on the grid, counted from 0.
@@ -212,6 +227,17 @@ def _range_ends(name: str, low: float | None, high: float | None) -> tuple[float
             f"axis {name!r} has low={ends[0]:.12g} and high={ends[1]:.12g}: low must be below high"
         )
     return ends
+
+
+def _words(name: str, given: Iterable[str]) -> tuple[str, ...]:
+    words, seen = tuple(given), set[str]()
+    for word in words:
+        if not isinstance(word, str) or not word:
+            raise SpaceError(f"axis {name!r} has {word!r} among its ordered words: give texts")
+        if word in seen:
+            raise SpaceError(f"axis {name!r} has the word {word!r} twice: give each once")
+        seen.add(word)
+    return words
 
 
 def _finite(given: Any, name: str) -> float:

@@ -46,7 +46,8 @@ class SearchSpace:
         Each key is an axis. Its value is a list of numbers in any order, or a table: ``{low, high, num}`` for
         `num` values evenly spaced on the axis's scale (decimals of at most 12 significant digits, the ends
         exact), ``{low, high}`` for a continuous axis, ``{values}`` for a list; each with ``scale`` (``"log"``
-        or ``"linear"``) where the rule of `Axis` would choose otherwise.
+        or ``"linear"``) where the rule of `Axis` would choose otherwise. ``{ordered}`` is a list of words, whose places
+        are the values.
 
         Raises:
             SpaceError: the table is empty or not a table, or an entry is not as above.
@@ -66,6 +67,11 @@ class SearchSpace:
     def names(self) -> tuple[str, ...]:
         """The d axis names."""
         return tuple(axis.name for axis in self.axes)
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The words of each ordered axis."""
+        return {axis.name: axis.words for axis in self.axes if axis.words}
 
     @property
     def is_grid(self) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 from search_spaces.axis import Axis, default_scale
 from search_spaces.errors import SpaceError, nearest_name
 
-ENTRY_KEYS = ("values", "low", "high", "num", "scale")
+ENTRY_KEYS = ("values", "low", "high", "num", "scale", "ordered")
 
 
 def axis_from_entry(name: str, entry: Any) -> Axis:
-    """Return the axis of one entry: a list of numbers, or a table of `values`, or of `low`, `high` and `num`.
+    """Return the axis of one entry: a list of numbers, or a table of `values`, of `low`, `high` and `num`, or of
+    `ordered` words.
 
     Raises:
         SpaceError: the entry is neither, a key is unknown or missing, or `Axis` refuses the numbers.
@@ -31,6 +32,8 @@ def axis_from_entry(name: str, entry: Any) -> Axis:
                 f"axis {name!r} has the unknown key {key!r}{nearest_name(key, ENTRY_KEYS)}: "
                 f"allowed are {', '.join(ENTRY_KEYS)}"
             )
+    if "ordered" in entry:
+        return _ordered_axis(name, entry)
     return _listed_axis(name, entry) if "values" in entry else _ranged_axis(name, entry)
 
 
@@ -38,9 +41,19 @@ def axis_to_entry(axis: Axis) -> list[float] | dict[str, Any]:
     """Return the shortest entry from which `axis_from_entry` makes an equal axis."""
     if not axis.is_grid:
         return {"low": axis.low, "high": axis.high, "scale": axis.scale}
+    if axis.words:
+        return {"ordered": list(axis.words)}
     if axis.scale == default_scale(axis.low, axis.high):
         return list(axis.values)
     return {"values": list(axis.values), "scale": axis.scale}
+
+
+def _ordered_axis(name: str, entry: Mapping[str, Any]) -> Axis:
+    if len(entry) > 1 or not isinstance(entry["ordered"], list | tuple) or not entry["ordered"]:
+        raise SpaceError(
+            f"axis {name!r} is {dict(entry)!r}: give ordered words alone, {{ ordered = ['small', 'large'] }}"
+        )
+    return Axis(name, words=entry["ordered"])
 
 
 def _listed_axis(name: str, entry: Mapping[str, Any]) -> Axis:

@@ -203,9 +203,7 @@ def _declare(
         for name, study_id in declared_studies(connection, tables)[study].items():
             runs[name] = read_runs(connection, tables, study_id)
             made[name] = attribute(connection, tables, study_id, PROVENANCE)
-            copied[name] = {
-                key: attribute(connection, tables, study_id, key) for key in (SPACE, METRIC, RECIPE)
-            }
+            copied[name] = {key: attribute(connection, tables, study_id, key) for key in (SPACE, METRIC)}
     database, tables = target.database, target.database.tables
     names = {name: f"{study}/{name}" for name in wanted.recipes if there is None or name not in there.recipes}
     with database.reading() as connection:
@@ -231,7 +229,7 @@ def _declare(
         )
         new = 0
         for name in wanted.recipes:
-            values = {SPEC: wanted.spec, OPTIMIZERS: list(wanted.optimizers)}
+            values = {SPEC: wanted.spec, OPTIMIZERS: list(wanted.optimizers), RECIPE: wanted.recipes[name]}
             if name in names:
                 values |= copied[name]
             if name in wanted.optimizers:

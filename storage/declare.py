@@ -33,6 +33,8 @@ from storage.runs import read_extents
 from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all
 from storage.sqlite_file import BUSY_TIMEOUT
 
+ORDERED = "ordered"
+"""Of a recipe: ordered axis -> its words. Further words at the end make no other recipe."""
 # Characters that Optuna's column for names can hold.
 LONGEST_NAME = 512
 
@@ -157,7 +159,8 @@ def check_declared(
     optimizer: str,
 ) -> None:
     """Raise OtherStudyError unless an optimizer is still declared as it was: without trials it may be changed."""
-    if attribute(connection, tables, study_id, RECIPE) != _as_json(declaration.recipes.get(optimizer)):
+    stored = attribute(connection, tables, study_id, RECIPE)
+    if any(differences(stored, _as_json(declaration.recipes.get(optimizer)))):
         raise OtherStudyError(
             f"{declaration.study}/{optimizer} was declared anew meanwhile, with another recipe: "
             "give this study another name"
@@ -291,7 +294,9 @@ def _make(
             values |= {
                 SPACE: declaration.space.to_table(),  # in the order given, which is that of the spec's axes
                 METRIC: declaration.metric,
-                RECIPE: declaration.recipes[optimizer],
+                RECIPE: with_words_of(
+                    find_attribute(connection, tables, study_id, RECIPE) or {}, declaration.recipes[optimizer]
+                ),
             }
         made = {}
         if optimizer in declaration.recipes:
@@ -338,5 +343,22 @@ def differences(stored: Any, given: Any, key: str = "", unknown: Collection[str]
             if name not in stored and (inner in unknown or key in unknown):
                 continue
             yield from differences(stored.get(name), given.get(name), inner, unknown)
+    elif stored != given and key.startswith(f"{ORDERED}."):
+        if not (stored and given) or any(one != other for one, other in zip(stored, given, strict=False)):
+            yield (
+                f"{key} = {json.dumps(stored)} there, {json.dumps(given)} here, where further words go at the end alone"
+            )
     elif stored != given:
         yield f"{key} = {json.dumps(stored)} there, {json.dumps(given)} here"
+
+
+def with_words_of(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recipe with the further words that an ordered axis has in another one: trials may have been made with them."""
+    if ORDERED not in given:
+        return given
+    known = stored.get(ORDERED, {})
+    words = {
+        axis: known[axis] if known.get(axis, [])[: len(each)] == each else each
+        for axis, each in given[ORDERED].items()
+    }
+    return {**given, ORDERED: words}

@@ -39,6 +39,7 @@ class PageRequest:
         study: the study's name.
         study_ids: the Optuna study id of each optimizer to read.
         axes: the names of its axes.
+        words: the words of ordered ones, which filters may name.
         metric: the name of its metric.
         metrics: the names of its further metrics.
         where: a filter in the language of `storage.where`, or None for every trial.
@@ -51,6 +52,7 @@ class PageRequest:
     study: str
     study_ids: Mapping[str, int]
     axes: Sequence[str]
+    words: Mapping[str, Sequence[str]]
     metric: str
     metrics: Sequence[str]
     where: str | None = None
@@ -172,7 +174,7 @@ def _condition(
     studies, trials = tables["studies"], tables["trials"]
     name = select(_optimizer(tables, request)).where(studies.c.study_id == trials.c.study_id)
     optimizer = name.correlate(trials).scalar_subquery()
-    return [parse_where(request.where, numbers, {"optimizer": optimizer})]
+    return [parse_where(request.where, numbers, {"optimizer": optimizer}, request.words)]
 
 
 def _by_optimizer(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from sqlalchemy import BigInteger, ColumnElement, Connection, Double, String, Table, and_, cast, func, select
 from sqlalchemy.sql import FromClause
 
+from search_spaces import SearchSpace
 from storage.errors import StoreError
 from storage.records import OWN_COLUMNS, STOPPED_AT, cell_of
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
@@ -28,6 +29,7 @@ class Selection:
         study: the study's name.
         study_ids: its Optuna studies, one an optimizer.
         axes: the names of its axes.
+        words: the words of ordered ones, which filters may name.
         metric: the name of its metric.
         where: a filter in the language of `storage.where`, or None for every trial.
     """
@@ -35,6 +37,7 @@ class Selection:
     study: str
     study_ids: Sequence[int]
     axes: Sequence[str]
+    words: Mapping[str, Sequence[str]]
     metric: str
     where: str | None
 
@@ -78,7 +81,7 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
     if selection.where is not None:
         from storage.where import parse_where
 
-        wide = wide.where(parse_where(selection.where, numbers, {"optimizer": optimizer}))
+        wide = wide.where(parse_where(selection.where, numbers, {"optimizer": optimizer}, selection.words))
     rows = sorted((tuple(row) for row in connection.execute(wide)), key=lambda row: row[:2])
     return as_frame(["optimizer", *shown], rows)
 
@@ -159,6 +162,11 @@ def as_frame(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> "DataFram
             numbers = [float("nan") if entry is None else float(entry) for entry in column]
             frame[name] = pd.Series(numbers, dtype="float64")
     return pd.DataFrame(frame)
+
+
+def with_words(frame: "DataFrame", space: SearchSpace) -> "DataFrame":
+    """The table with words in place of their numbers in the columns of ordered axes."""
+    return frame.assign(**{axis.name: frame[axis.name].map(axis.text) for axis in space.axes if axis.words})
 
 
 def _steps(texts: Sequence[str | None]) -> "Series[Any]":

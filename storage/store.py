@@ -207,7 +207,9 @@ class Store:
                 study_ids = [self._study_id(connection, study, optimizer)]
             space = SearchSpace.from_table(attribute(connection, tables, study_ids[0], SPACE))
             metric = attribute(connection, tables, study_ids[0], METRIC)
-            return read_trials(connection, tables, Selection(study, study_ids, space.names, metric, where))
+            return read_trials(
+                connection, tables, Selection(study, study_ids, space.names, space.words, metric, where)
+            )
 
     def append_runs(self, study: str, optimizer: str, runs: Sequence[TuningRun]) -> int:
         """Store tuning runs in one transaction; return how many were new, or longer than the stored ones.
@@ -408,11 +410,11 @@ class Store:
         if optimizer is not None:
             ids = {optimizer: self._study_id(connection, study, optimizer)}
         first = next(iter(ids.values()))
-        axes = SearchSpace.from_table(attribute(connection, tables, first, SPACE)).names
+        space = SearchSpace.from_table(attribute(connection, tables, first, SPACE))
         metric = attribute(connection, tables, first, METRIC)
         if metrics is None:
             metrics = further_metrics(connection, tables, list(ids.values()))
-        return PageRequest(study, ids, axes, metric, metrics)
+        return PageRequest(study, ids, space.names, space.words, metric, metrics)
 
     def _locked(self, connection: Connection, study: str, optimizer: str) -> int:
         """As `locked`; raises StoreError when it was declared with another recipe since this store did."""

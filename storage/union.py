@@ -7,7 +7,7 @@ from typing import Any
 
 from search_spaces import Axis, SearchSpace
 from storage.attributes import UNKNOWN, About
-from storage.declare import differences
+from storage.declare import differences, with_words_of
 from storage.errors import OtherStudyError
 
 GROWS = ("name", "seeds", "optimizers", "space", "tuning", "device")
@@ -51,7 +51,12 @@ def merged(study: str, there: About, given: About) -> About:
         optimizers=optimizers,
         space=space,
         spec=spec,
-        recipes={**given.recipes, **there.recipes},
+        recipes={
+            **given.recipes,
+            **{
+                name: with_words_of(given.recipes.get(name, {}), each) for name, each in there.recipes.items()
+            },
+        },
     )
 
 
@@ -69,7 +74,12 @@ def _of_both(axis: Axis, other: Axis) -> Axis:
     if axis == other:
         return axis
     if axis.is_grid and other.is_grid:
-        return Axis(axis.name, {*axis.values, *other.values}, scale=axis.scale)
+        values, words = {*axis.values, *other.values}, max(axis.words, other.words, key=len)
+        if any(each.words != words[: len(each.values)] for each in (axis, other)):
+            raise OtherStudyError(
+                f"axis {axis.name!r} has other words, or another order of them, in the two: nothing was merged"
+            )
+        return Axis(axis.name, values, scale=axis.scale, words=words)
     if axis.is_grid or other.is_grid:
         raise OtherStudyError(
             f"axis {axis.name!r} is a grid in one and continuous in the other: nothing was merged"

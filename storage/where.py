@@ -6,7 +6,7 @@ the trials that diverged at step 100 or before, and ``diverged_at is null`` thos
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -67,7 +67,10 @@ class WhereError(ValueError):
 
 
 def parse_where(
-    text: str, numbers: Mapping[str, ColumnElement[Any]], texts: Mapping[str, ColumnElement[Any]]
+    text: str,
+    numbers: Mapping[str, ColumnElement[Any]],
+    texts: Mapping[str, ColumnElement[Any]],
+    words: Mapping[str, Sequence[str]],
 ) -> Condition:
     """Return the SQL condition that a filter describes.
 
@@ -77,6 +80,7 @@ def parse_where(
             ('adam'), and a field's name too ("top-5 error").
         numbers: the fields that are compared with numbers, and the SQL expression of each.
         texts: the fields that are compared with texts, by = != and in only.
+        words: of numbers that are places of words, the words, which may stand for them.
 
     Raises:
         WhereError: the text cannot be read, a field is unknown, or a value is of the wrong kind.
@@ -91,7 +95,7 @@ def parse_where(
     if _depth(tree) > DEEPEST:
         raise WhereError(f"the filter nests conditions more than {DEEPEST} deep: write it with fewer levels")
     try:
-        condition: Condition = _ToSql(text, numbers, texts).transform(tree)
+        condition: Condition = _ToSql(text, numbers, texts, words).transform(tree)
     except VisitError as error:
         raise error.orig_exc from None
     return condition
@@ -123,12 +127,17 @@ class _ToSql(Transformer[Token, Condition]):
     """Turn the tree of a filter, from its leaves up, into one SQL condition."""
 
     def __init__(
-        self, text: str, numbers: Mapping[str, ColumnElement[Any]], texts: Mapping[str, ColumnElement[Any]]
+        self,
+        text: str,
+        numbers: Mapping[str, ColumnElement[Any]],
+        texts: Mapping[str, ColumnElement[Any]],
+        words: Mapping[str, Sequence[str]],
     ) -> None:
         super().__init__()
         self._text = text
         self._numbers = numbers
         self._texts = texts
+        self._words = words
 
     def either(self, *conditions: Condition) -> Condition:
         return or_(*conditions)
@@ -186,6 +195,13 @@ class _ToSql(Transformer[Token, Condition]):
         return fields[name]
 
     def _as_number(self, field: Token, value: Token) -> ColumnElement[Any]:
+        words = self._words.get(_bare(field), ())
+        if value.type != "NUMBER" and _bare(value) in words:
+            return literal(words.index(_bare(value)), BigInteger())
+        if value.type != "NUMBER" and words:
+            raise self._error(
+                value, f"{_bare(field)} has no {_bare(value)!r}: it has, in this order, {', '.join(words)}"
+            )
         if value.type != "NUMBER":
             raise self._error(value, f"{_bare(field)} is a number: compare it with a number, such as 1e-3")
         if value.lstrip("+-").isdigit() and abs(int(value)) < 2**63:

@@ -165,7 +165,7 @@ def run(
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
     from study.training.resolve import load_study
 
-    study = load_study(spec)
+    study = load_study(spec, note)
     if budget is not None and not until_decided:
         raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
     if dry_run:
@@ -246,7 +246,7 @@ def tune(
     from study.spec import parse_tuning
     from study.training.resolve import load_study
 
-    given_study = load_study(Path(study)) if study.endswith(".toml") or Path(study).is_file() else None
+    given_study = load_study(Path(study), note) if study.endswith(".toml") or Path(study).is_file() else None
     given = {
         "tuners": split_tuners(tuners),
         "trials": trials,
@@ -415,11 +415,12 @@ def trials(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the stored trials of a study: hyperparameters, seed, final metrics, divergence."""
-    from storage.query import write
+    from storage.query import with_words, write
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        frame = store.trials(*split_name(study), where=where)
+        name, optimizer = split_name(study)
+        frame = with_words(store.trials(name, optimizer, where=where), store.space(name))
     write(frame, format, out)
 
 

@@ -151,7 +151,7 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
     Of one that trained nothing, that.
     """
     from analysis.cost.best import held_out_best
-    from analysis.landscape import axis_names, best_along, best_cell
+    from analysis.landscape import axis_names, best_along, best_cell, text_at
     from analysis.trained import NothingTrainedError, trained
 
     try:
@@ -162,7 +162,9 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
     rows: list[tuple[str, ...]] = []
     for name, panel in panels.items():
         best = best_cell(panel)
-        place = ", ".join(f"{axis} = {value:g}" for axis, value in best.coordinates.items())
+        place = ", ".join(
+            f"{axis} = {text_at(panel, axis, value)}" for axis, value in best.coordinates.items()
+        )
         error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
         unseen = f"{held_out_best(panel):.4f}" if best.seeds > 1 else "-"
         rows.append((name, place, f"{best.mean:.4f}{error}", unseen, f"{diverged[name]:.1%}"))
@@ -173,7 +175,10 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
     if len(axes) == 2:
         lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}
         lines = [
-            (f"{given:g}", *(f"{panel.sel({axes[1]: given}).item():g}" for panel in lines_of.values()))
+            (
+                text_at(first, axes[1], given),
+                *(text_at(first, axes[0], panel.sel({axes[1]: given}).item()) for panel in lines_of.values()),
+            )
             for given in first[axes[1]].values
         ]
         show_table((axes[1], *(f"best {axes[0]}, {name}" for name in lines_of)), lines)
@@ -297,7 +302,7 @@ def show_sensitivities(found: Sensitivities) -> None:
             each.name,
             axis.axis.name,
             f"{axis.default.value:g}" if axis.default.value == axis.default.value else "-",
-            f"{axis.cell:g}" if axis.default.problem is None else "-",
+            axis.axis.text(axis.cell) if axis.default.problem is None else "-",
             each.amount(axis.lost) if axis.default.problem is None else "-",
             *(f"{share:.2f}" if share == share else "-" for share in axis.importance),
         )

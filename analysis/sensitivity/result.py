@@ -144,7 +144,7 @@ class Sensitivity:
         """What the default costs, and how much must be tuned, in words."""
         if self.tuned is None:
             return f"{self.name}: what the default costs is not known, for {self.problem}"
-        cell = ", ".join(f"{each.axis.name} = {each.cell:g}" for each in self.axes)
+        cell = ", ".join(f"{each.axis.name} = {each.axis.text(each.cell)}" for each in self.axes)
         off = [
             f"{each.axis.name} = {each.default.value:g} is {abs(each.default.off):.2g} "
             f"{each.unit if each.unit == 'decades' else 'of its range'} away"

@@ -14,17 +14,12 @@ class Label:
     """Takes every axis and every setting; the black box is given both."""
 
     def settings(self, given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any]]:
-        """Numbers, hyperparameters that stay fixed, and the others. Raises ValueError for lists and tables."""
+        """No numbers, and every setting as it was written. Raises ValueError for lists and tables."""
         for name, value in given.items():
             self.check_target(name)
             if not isinstance(value, bool | int | float | str):
                 raise ValueError(f"{name} = {value!r} is not allowed: give a number or a text")
-        numbers = {
-            name: float(value)
-            for name, value in given.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
-        return numbers, {name: value for name, value in given.items() if name not in numbers}
+        return {}, dict(given)
 
     def own_name(self, axis: str) -> str:
         """The axis itself. Raises ValueError when it names something else of a trial."""

@@ -83,7 +83,7 @@ def drive(
         in_flight -= 1
         if stopping:
             stopping.ended(block, None)
-        report.failures.append(failure_text(block, error))
+        report.failures.append(failure_text(study, block, error))
 
     launch.train_blocks(
         blocks(),
@@ -136,9 +136,10 @@ def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
     )
 
 
-def failure_text(block: Block, error: str) -> str:
+def failure_text(study: Study, block: Block, error: str) -> str:
     """Whose trials failed, and how: a line, and of a black box's trial the lines that it wrote last."""
     if block.lanes == 1:
-        cell = ", ".join(f"{axis} = {values[0]:g}" for axis, values in block.cells.items())
+        axes = study.spec.space.axes
+        cell = ", ".join(f"{axis.name} = {axis.text(block.cells[axis.name][0])}" for axis in axes)
         return f"{block.optimizer}, {cell}, seed {block.seed}: {error}"
     return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"

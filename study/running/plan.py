@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.errors import MissingDatabaseError
+from search_spaces import SearchSpace
+from storage.errors import MissingDatabaseError, StoreError
 from storage.records import cell_key
 from storage.store import Store, open_store
 from study.running.choices import stored_choices, with_untimed
@@ -83,10 +84,27 @@ def make_block(
     return Block(study.recipe(optimizer), seed, optimizer.hyperparameters(axes), axes, width, optimizer.key)
 
 
+def check_integers(study: Study, stored: SearchSpace) -> None:
+    """Raise StoreError when an axis of a black box that has trials is not one of integers any longer, or is now.
+
+    They are given as integers where every value of the axis is whole, and else as floats.
+    """
+    for axis in study.spec.space.axes:
+        before = next((each for each in stored.axes if each.name == axis.name), axis)
+        if before.is_whole != axis.is_whole:
+            kinds = ("integers", "floats")
+            then, now = kinds if before.is_whole else kinds[::-1]
+            raise StoreError(
+                f"{study.name} has trials that were given {axis.name} as {then}, and all would be {now} with these: "
+                "keep its values whole or not whole as they were, or give the study another name"
+            )
+
+
 def stored_plan(study: Study, storage: str, workers: int) -> Plan | None:
     """What an existing database leaves to train; None when it does not have the study yet. Writes nothing.
 
-    Raises StoreError when it cannot be read, or has trials of an optimizer by another recipe.
+    Raises StoreError when it cannot be read, or has trials of an optimizer by another recipe, or of an axis of
+    integers where it is one of floats now.
     """
     try:
         with open_store(storage, create=False) as store:
@@ -94,6 +112,8 @@ def stored_plan(study: Study, storage: str, workers: int) -> Plan | None:
                 return None
             study = stored_choices(study, store)
             store.check(study.name, study.identities())
+            if study.is_black_box and store.has_trials(study.name):
+                check_integers(study, store.space(study.name))
             return plan(study, store, workers)
     except MissingDatabaseError:
         return None

@@ -160,7 +160,8 @@ def require_complete(store: Store, study: str, optimizer: str, table: FloatArray
         raise TuningError(f"{study}/{optimizer} has no trials: run the study first, or give its study file")
     cell, seed = missing[0]
     named = ", ".join(
-        f"{axis} = {value:g}" for axis, value in zip(space.names, space.cells()[cell], strict=True)
+        f"{axis.name} = {axis.text(value)}"
+        for axis, value in zip(space.axes, space.cells()[cell], strict=True)
     )
     raise TuningError(
         f"the landscape of {study}/{optimizer} lacks {len(missing):,} of {table.size:,} trials, the first at {named} "

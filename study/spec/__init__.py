@@ -18,7 +18,7 @@ What the names in it lead to is `study.training.resolve`'s business.
 from study.spec.black_box import BlackBoxSpec, ResourcesSpec
 from study.spec.optimizer import OptimizerSpec
 from study.spec.schedules import Schedule, WeightDecay
-from study.spec.study import SpecError, StudySpec, parse_spec, parse_tuning
+from study.spec.study import SpecError, StudySpec, Tell, parse_spec, parse_tuning, silent
 from study.spec.toml import load_spec, to_toml
 from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
@@ -30,11 +30,13 @@ __all__ = [
     "Schedule",
     "SpecError",
     "StudySpec",
+    "Tell",
     "TuningSpec",
     "WeightDecay",
     "WorkloadSpec",
     "load_spec",
     "parse_spec",
     "parse_tuning",
+    "silent",
     "to_toml",
 ]

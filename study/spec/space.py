@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired
 
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, with_c
 from typing_extensions import TypedDict
 
 from search_spaces import CATALOG, Scale, SearchSpace, SpaceError, get_space
+from study.spec.choices import are_choices
 
 Numbers = Annotated[list[float], Field(min_length=1)]
 
@@ -31,8 +33,16 @@ class AxisRange(TypedDict):
     scale: NotRequired[Scale]
 
 
+@with_config(ConfigDict(extra="forbid"))
+class AxisOrdered(TypedDict):
+    """Words in their order, of a black box: the axis is linear in their places 0, 1, ..."""
+
+    ordered: Annotated[list[str], Field(min_length=1)]
+
+
+Choices = Annotated[list[str], Field(min_length=1)] | Annotated[list[bool], Field(min_length=1)]
 Published = Annotated[str, Field(json_schema_extra={"enum": list(CATALOG)})]
-Table = Annotated[dict[str, Numbers | AxisValues | AxisRange], Field(min_length=1)]
+Table = Annotated[dict[str, Numbers | AxisValues | AxisRange | AxisOrdered | Choices], Field(min_length=1)]
 
 
 def read_space(given: Any) -> SearchSpace:
@@ -46,15 +56,18 @@ def read_space(given: Any) -> SearchSpace:
 
 
 def refuse_choices(axis: Any, entry: Any) -> None:
-    """Raise SpaceError when an axis has texts: a landscape needs an order."""
-    values = entry.get("values") if isinstance(entry, Mapping) else entry
-    texts = [each for each in values if isinstance(each, str)] if isinstance(values, list) else []
-    if texts and not any(each.lstrip("+-")[:1].isdigit() for each in texts):
-        raise SpaceError(
-            f"axis {axis!r} has the choice {texts[0]!r}, and choices have no order: number those that do (0, 1, 2), "
-            f"and make the others optimizers of their own, such as {{ name = 'mine', label = 'mine-{texts[0]}', "
-            f"{axis} = {texts[0]!r} }}"
-        )
+    """Raise SpaceError when an axis has choices: a landscape needs an order. Of a black box they are split before."""
+    if are_choices(entry):
+        raise SpaceError(not_a_number(str(axis), entry[0]))
+
+
+def not_a_number(axis: str, choice: Any) -> str:
+    """What to write in place of an axis of texts where only numbers are trained with."""
+    value, label = json.dumps(choice), str(choice).lower()
+    return (
+        f"axis {axis!r} has the choice {value}, and an optimizer's axes are numbers: make it an option of an optimizer "
+        f"under a label, such as {{ name = 'adam', label = 'adam-{label}', {axis} = {value} }}"
+    )
 
 
 # The types above only describe what `read_space` takes: what is wrong it says itself, in words for users.

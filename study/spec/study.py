@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from search_spaces import nearest_name
 from study.spec.black_box import OF_A_TRIAL, BlackBoxSpec, ResourcesSpec, is_black_box
+from study.spec.choices import split_choices
 from study.spec.optimizer import OptimizerSpec
 from study.spec.schedules import Schedule, WeightDecay
-from study.spec.space import Space
+from study.spec.space import Space, not_a_number
 from study.spec.strict import Strict
 from study.spec.tuning import TuningSpec
 from study.spec.workload import WorkloadSpec
 
+Tell = Callable[[str], None]
 MOST_TRIALS = 10_000_000
 TRAINING, BLACK_BOX = "training", "black box"
 """The two kinds of workload, as pydantic's places call them."""
@@ -78,6 +80,10 @@ class StudySpec(Strict):
             )
         if isinstance(self.workload, BlackBoxSpec):
             self._check_black_box(self.workload)
+        elif self.space.words:
+            raise ValueError(
+                not_a_number(*next((axis, words[0]) for axis, words in self.space.words.items()))
+            )
         elif self.resources != ResourcesSpec():
             raise ValueError("resources are those of a black box's trials: others take a core each")
         return self
@@ -114,16 +120,31 @@ class StudySpec(Strict):
         return self.space.size * self.seeds * len(self.optimizers)
 
 
-def parse_spec(given: Mapping[str, Any], source: str = "study") -> StudySpec:
-    """A checked spec from the mapping that a TOML or JSON text gives. Raises SpecError naming `source` and key."""
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
+def parse_spec(given: Mapping[str, Any], source: str = "study", tell: Tell = silent) -> StudySpec:
+    """A checked spec from the mapping that a TOML or JSON text gives.
+
+    Optimizers of a black box are split by the choices that its space has, and `tell` is called with a line about it.
+    Raises SpecError naming `source` and key.
+    """
     try:
-        return StudySpec.model_validate(given)
+        given, said = split_choices(given)
+    except ValueError as error:
+        raise SpecError(f"{source}: {error}", [{"location": "space", "detail": str(error)}]) from None
+    try:
+        spec = StudySpec.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False)
         problems = [describe(problem) for problem in found]
         places = [place_of(problem) for problem in found]
         errors = [{"location": place, "detail": text} for place, text in zip(places, problems, strict=True)]
         raise SpecError(f"{source}: " + "; ".join(dict.fromkeys(problems)), errors) from None
+    if said:
+        tell(said)
+    return spec
 
 
 def parse_tuning(given: Mapping[str, Any]) -> TuningSpec:

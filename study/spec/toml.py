@@ -9,15 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from study.spec.study import SpecError, StudySpec, parse_spec
+from study.spec.study import SpecError, StudySpec, Tell, parse_spec, silent
 
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def load_spec(path: Path) -> StudySpec:
-    """Read a study file. Raises SpecError: it cannot be read, is no TOML (with the line), or is not allowed."""
+def load_spec(path: Path, tell: Tell = silent) -> StudySpec:
+    """Read a study file; `tell` as for `parse_spec`.
+
+    Raises SpecError: it cannot be read, is no TOML (with the line), or is not allowed.
+    """
     try:
-        return parse_spec(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return parse_spec(tomllib.loads(path.read_text(encoding="utf-8")), str(path), tell)
     except OSError as error:
         raise SpecError(f"{path}: cannot be read ({error.strerror}): give the path of a study file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class BlackBoxes:
         runs = self._made[block.recipe.settings]
         checkpoints = self._checkpoints / name_of(block)
         arguments = {
-            "hyperparameters": hyperparameters_of(block),
+            "hyperparameters": hyperparameters_of(block, given["words"], given["integers"]),
             "optimizer": block.recipe.optimizer,
             "seed": block.seed,
             "resources": given["resources"],
@@ -112,15 +112,14 @@ def name_of(block: Block) -> str:
     return hashlib.sha256(f"{block.optimizer},{cell_key(cell)},{block.seed}".encode()).hexdigest()[:32]
 
 
-def hyperparameters_of(block: Block) -> dict[str, Any]:
-    """Axes and settings of the only trial of a block by name; whole numbers are integers, whatever else an axis has."""
-    numbers = {name: whole(float(values[0])) for name, values in block.hyperparameters.items()}
-    return {**numbers, **dict(block.recipe.options)}
-
-
-def whole(value: float) -> float | int:
-    """A number that is whole as an integer, as long as floats tell integers apart."""
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+def hyperparameters_of(
+    block: Block, words: Mapping[str, Sequence[str]], integers: Collection[str]
+) -> dict[str, Any]:
+    """Axes and settings of the only trial of a block by name: words of ordered axes, integers or floats of others."""
+    given: dict[str, Any] = {name: float(values[0]) for name, values in block.hyperparameters.items()}
+    given |= {name: int(given[name]) for name in integers}
+    given |= {name: texts[given[name]] for name, texts in words.items()}
+    return given | dict(block.recipe.options)
 
 
 def outcome_of(spec: BlackBoxSpec, block: Block, results: Results, seconds: float) -> Outcome:

@@ -12,8 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.declare import ORDERED
 from study.black_boxes import BlackBox, Label
-from study.spec import BlackBoxSpec, OptimizerSpec, SpecError, StudySpec, WorkloadSpec, load_spec
+from study.spec import (
+    BlackBoxSpec,
+    OptimizerSpec,
+    SpecError,
+    StudySpec,
+    Tell,
+    WorkloadSpec,
+    load_spec,
+    silent,
+)
 from study.training.block import Choice, Recipe
 from study.training.named import (
     AnyKind,
@@ -62,7 +72,7 @@ class StudyOptimizer:
         columns: dict[str, NDArray[np.float64]] = {}
         for axis, values in cells.items():
             scales = self._scales(axis)
-            name = "lr" if scales else self._target(axis)
+            name = "lr" if scales else self.target(axis)
             if name in columns or (not scales and (name in fixed or name in self.spec.settings)):
                 raise ValueError(f"{name} is given twice (axis {axis!r}): give it once")
             columns[name] = values * self._fixed_lr() if scales else values
@@ -76,7 +86,7 @@ class StudyOptimizer:
             raise ValueError(
                 f"axes names {unknown[0]!r}, which the space does not have: it has {', '.join(axes)}"
             )
-        shown = {self._target(axis): axis for axis in axes if not self._scales(axis)}
+        shown = {self.target(axis): axis for axis in axes if not self._scales(axis)}
         first = {axis: values[:1] for axis, values in axes.items()}
         for axis, values in axes.items():
             others = {name: np.repeat(one, len(values)) for name, one in first.items()}
@@ -93,7 +103,7 @@ class StudyOptimizer:
             raise TypeError("the axis 'factor' of a black box multiplies nothing")
         return self.kind.fixed_lr(self.spec.settings)
 
-    def _target(self, axis: str) -> str:
+    def target(self, axis: str) -> str:
         """The hyperparameter that an axis sets; raises ValueError when there is none."""
         name = self.spec.axes.get(axis)
         if name is None:
@@ -170,6 +180,7 @@ class Study:
     def _black_box_identity(self, box: BlackBox, optimizer: StudyOptimizer) -> dict[str, Any]:
         """The same of a black box: what it is given, and what is known of its code."""
         spec = box.spec
+        words = {axis: list(words) for axis, words in self.spec.space.words.items()}
         return {
             "version": IDENTITY_VERSION,
             "function": spec.function,
@@ -185,6 +196,7 @@ class Study:
             "lanes": 1,
             "sources": dict(box.sources),
             **({"stop": spec.stop.model_dump(mode="json")} if spec.stop else {}),
+            **({ORDERED: words} if words else {}),
         }
 
     def import_paths(self, optimizer: StudyOptimizer) -> list[str]:
@@ -213,6 +225,8 @@ class Study:
                 "spec": self.spec.workload.model_dump(mode="json"),
                 "base": os.getcwd(),
                 "resources": self.spec.resources.model_dump(mode="json"),
+                "words": {optimizer.target(axis): words for axis, words in self.spec.space.words.items()},
+                "integers": [optimizer.target(axis.name) for axis in self.spec.space.axes if axis.is_whole],
             }
             settings, method = json.dumps(given, sort_keys=True), choice.method
             return Recipe(self.spec.workload.name, optimizer.name, options, settings=settings, method=method)
@@ -232,9 +246,9 @@ class Study:
         )
 
 
-def load_study(path: Path) -> Study:
-    """Read and resolve a study file. Raises SpecError."""
-    return resolve(load_spec(path), str(path))
+def load_study(path: Path, tell: Tell = silent) -> Study:
+    """Read and resolve a study file; `tell` as for `study.spec.parse_spec`. Raises SpecError."""
+    return resolve(load_spec(path, tell), str(path))
 
 
 def resolve(spec: StudySpec, source: str = "study", *, allow_imports: bool = True) -> Study:

@@ -147,6 +147,19 @@ def test_texts_that_are_refused(axes: str | None, at: list[str], said: str) -> N
         View.of_texts(axes, at)
 
 
+def test_an_ordered_axis_is_held_at_a_word(cube: xr.DataArray) -> None:
+    sized = cube.copy()
+    name, count = str(cube.dims[-1]), cube.sizes[cube.dims[-1]]
+    words = tuple(f"size {place}" for place in range(count))
+    sized[name] = (name, np.arange(count, dtype=float), {"scale": "linear", "words": words})
+    held = shown(sized, View.of_texts(None, [f"{name}=size 1"]))
+    np.testing.assert_array_equal(held.values.squeeze(), cube.isel({name: 1}).values)
+    with pytest.raises(AnalysisError, match=f"{name} = huge is not on the grid: it has size 0, size 1"):
+        shown(sized, View.of_texts(None, [f"{name}=huge"]))
+    with pytest.raises(AnalysisError, match=f"'{name}=size 1' is not understood"):
+        shown(cube, View.of_texts(None, [f"{name}=size 1"]))
+
+
 def test_texts() -> None:
     assert View.of_texts("alpha, eps", ["beta1=0.9", "gamma=1e-3"]) == View(
         ("alpha", "eps"), (("beta1", 0.9), ("gamma", 1e-3))

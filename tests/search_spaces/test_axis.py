@@ -66,6 +66,30 @@ def test_values_are_sorted_and_stored_as_floats() -> None:
     assert (axis.low, axis.high) == (1.0, 10.0)
 
 
+def test_an_ordered_axis_is_a_linear_grid_of_places() -> None:
+    axis = Axis("size", words=["small", "medium", "large"])
+    assert (axis.values, axis.scale) == ((0.0, 1.0, 2.0), "linear")
+    assert [axis.text(value) for value in axis.values] == ["small", "medium", "large"]
+    assert axis.is_whole
+    assert axis != Axis("size", range(3), scale="linear")
+    some = Axis("size", [0, 2], words=axis.words)
+    assert [some.text(value) for value in some.values] == ["small", "large"]
+    assert pickle.loads(pickle.dumps(axis)) == axis == dataclasses.replace(axis, name="size")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["small", "small"], "axis 'size' has the word 'small' twice"),
+        (["small", ""], "axis 'size' has '' among its ordered words: give texts"),
+        (["small", 3], "axis 'size' has 3 among its ordered words: give texts"),
+    ],
+)
+def test_wrong_words_are_refused(words: list, message: str) -> None:
+    with pytest.raises(SpaceError, match=message):
+        Axis("size", words=words)
+
+
 @given(grids)
 def test_a_value_from_other_arithmetic_is_recognised(axis: Axis) -> None:
     assume(len(axis.values) > 1)

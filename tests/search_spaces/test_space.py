@@ -115,6 +115,13 @@ def test_a_table_reads_back_as_the_same_space_also_through_json(axis: Axis) -> N
     assert SearchSpace.from_table(json.loads(json.dumps(space.to_table()))) == space
 
 
+def test_ordered_words_stay_as_they_are() -> None:
+    table = {"size": {"ordered": ["small", "large"]}, "alpha": [0.1, 1.0]}
+    space = SearchSpace.from_table(table)
+    assert space.to_table() == table
+    assert space.words == {"size": ("small", "large")}
+
+
 def test_a_plain_list_stays_a_plain_list() -> None:
     assert SearchSpace([Axis("alpha", [0.1, 1.0])]).to_table() == {"alpha": [0.1, 1.0]}
 
@@ -149,6 +156,12 @@ def test_a_plain_list_stays_a_plain_list() -> None:
         ({"alpha": {"values": 3}}, "axis 'alpha' has values=3: give a list of numbers"),
         ({"alpha": {"low": 1.0, "high": 1.0 + 1e-11, "num": 99}}, "too narrow for 99 values: lower num"),
         ({"alpha": {"low": 0.1, "high": 1, "scale": "ln"}}, "has the scale 'ln': use 'log' or 'linear'"),
+        (
+            {"size": {"ordered": ["small"], "scale": "log"}},
+            r"give ordered words alone, \{ ordered = \['small', 'large'\] \}",
+        ),
+        ({"size": {"ordered": []}}, "give ordered words alone"),
+        ({"size": {"ordered": "small"}}, "give ordered words alone"),
         ({"my axis": [1, 2]}, "axis name 'my axis' is not allowed"),
     ],
 )

@@ -13,13 +13,14 @@ from storage.where import WhereError, parse_where
 
 NUMBERS: dict[str, ColumnElement[object]] = {
     **{name: column(name, BigInteger()) for name in ("number", "seed", "diverged_at")},
-    **{name: column(name, Double()) for name in ("alpha", "eps", "error", "top-5 error", "seconds")},
+    **{name: column(name, Double()) for name in ("alpha", "eps", "error", "top-5 error", "seconds", "size")},
 }
 TEXTS: dict[str, ColumnElement[object]] = {"optimizer": column("optimizer", String())}
+WORDS = {"size": ("small", "two words", "large")}
 
 
 def sql(text: str) -> tuple[str, list[object]]:
-    compiled = parse_where(text, NUMBERS, TEXTS).compile(compile_kwargs={"render_postcompile": True})
+    compiled = parse_where(text, NUMBERS, TEXTS, WORDS).compile(compile_kwargs={"render_postcompile": True})
     return str(compiled), list(compiled.params.values())
 
 
@@ -52,6 +53,8 @@ def sql(text: str) -> tuple[str, list[object]]:
             [0, 1, 1, 2],
         ),
         ('"top-5 error" >= 1', '"top-5 error" >= :param_1', [1]),
+        ("size = 'two words' or size>large", "size = :param_1 OR size > :param_2", [1, 2]),
+        ("size in ('small', 2)", "size IN (:param_1, :param_2)", [0, 2]),
         ("optimizer = 'it''s'", "optimizer = :param_1", ["it's"]),
         ("optimizer != adam", "optimizer != :param_1", ["adam"]),
         ('optimizer in ("adam", sgd)', "optimizer IN (:param_1, :param_2)", ["adam", "sgd"]),
@@ -65,8 +68,8 @@ def test_filters_become_sql_with_bound_values(text: str, expected: str, values: 
 def test_a_keyword_may_begin_a_name() -> None:
     names = {name: column(name, Double()) for name in ("notes", "inner", "order", "android", "isnt")}
     for name in names:
-        assert name in str(parse_where(f"not {name} in (1)", names, {}))
-    assert "null" in str(parse_where('"null" is null', {"null": column("null", Double())}, {}))
+        assert name in str(parse_where(f"not {name} in (1)", names, {}, {}))
+    assert "null" in str(parse_where('"null" is null', {"null": column("null", Double())}, {}, {}))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +84,14 @@ def test_a_keyword_may_begin_a_name() -> None:
         ("alpha < 1 or (seed = 0", "the filter ends too early at column 23"),
         ("alpha = seed", "alpha is a number: compare it with a number, such as 1e-3; at column 9"),
         ("alpha in (1, 'x')", "alpha is a number: compare it with a number, such as 1e-3; at column 14"),
+        ("size = 'huge'", "size has no 'huge': it has, in this order, small, two words, large; at column 8"),
         ("optimizer = 3", "optimizer is a text: compare it with a text, such as 'adam'; at column 13"),
         ("optimizer < 'b'", "optimizer is a text: compare it by = or != or in; at column 11"),
         ("optimizer between a and b", "optimizer is a text: compare it by = or != or in; at column 1"),
         (
             "seed = 0 and alhpa < 1",
             "there is no field 'alhpa' (did you mean 'alpha'?); the fields are number, seed, diverged_at, "
-            "alpha, eps, error, top-5 error, seconds, optimizer; at column 14 (seed = 0 and >>>alhpa < 1)",
+            "alpha, eps, error, top-5 error, seconds, size, optimizer; at column 14 (seed = 0 and >>>alhpa < 1)",
         ),
         ("Seed = 0", "there is no field 'Seed' (did you mean 'seed'?)"),
         ("not " * 41 + "seed = 0", "nests conditions more than 40 deep"),
@@ -95,7 +99,7 @@ def test_a_keyword_may_begin_a_name() -> None:
 )
 def test_what_cannot_be_read_is_marked(text: str, message: str) -> None:
     with pytest.raises(WhereError) as caught:
-        parse_where(text, NUMBERS, TEXTS)
+        parse_where(text, NUMBERS, TEXTS, WORDS)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -103,7 +107,7 @@ def test_what_cannot_be_read_is_marked(text: str, message: str) -> None:
 def test_a_long_filter_is_quoted_around_the_mistake() -> None:
     text = " or ".join(["seed = 0"] * 200) + " or seed ="
     with pytest.raises(WhereError) as caught:
-        parse_where(text, NUMBERS, TEXTS)
+        parse_where(text, NUMBERS, TEXTS, WORDS)
     assert len(str(caught.value)) < 250
     assert len(sql(" or ".join(["seed = 0"] * 2000))[1]) == 2000
 

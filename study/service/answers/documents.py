@@ -10,11 +10,12 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 
 class AxisDocument(TypedDict):
-    """A hyperparameter; without values where trials are scattered."""
+    """A hyperparameter; without values where trials are scattered. `words` are those of an ordered one's 0, 1, ..."""
 
     name: str
     scale: str
     values: list[float]
+    words: list[str]
 
 
 class OptimizerProgress(TypedDict):

@@ -18,6 +18,7 @@ from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
 from analysis.views import View, axes_of
 from analysis.views import shown as another_slice
+from storage.query import with_words
 from storage.store import About, Store
 from study.service.answers.documents import BestDocument
 from study.service.answers.reads import (
@@ -62,13 +63,14 @@ class Panel(TypedDict):
     `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
     of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one; of a
     surrogate they are `fixed` where it is best. `best` and `along` are of cells with all seeds only. `stopped` are
-    cells with trials that were stopped early, which `early` counts in words. `problem` says that nothing trained,
-    where every trial diverged.
+    cells with trials that were stopped early, which `early` counts in words. `words` are what the values 0, 1, ... of
+    ordered axes stand for. `problem` says that nothing trained, where every trial diverged.
     """
 
     study: str
     optimizer: str
     axes: list[PanelAxis]
+    words: dict[str, list[str]]
     others: list[str]
     held: dict[str, list[Any]]
     fixed: dict[str, float]
@@ -184,6 +186,7 @@ def panel(
         "study": study,
         "optimizer": optimizer,
         "axes": [panel_axis(whole, name) for name in shown],
+        "words": words_of(whole),
         "others": list(held),
         "held": {name: values.tolist() for name, values in held.items()},
         "fixed": fixed,
@@ -227,6 +230,13 @@ def panel_axis(whole: xr.DataArray, name: str) -> PanelAxis:
         "scale": scale,
         "values": values.tolist(),
         "edges": edges,
+    }
+
+
+def words_of(values: xr.DataArray) -> dict[str, list[str]]:
+    """The words of the ordered axes of a landscape."""
+    return {
+        str(name): list(each.attrs["words"]) for name, each in values.coords.items() if "words" in each.attrs
     }
 
 
@@ -275,7 +285,7 @@ def cell(
     for which in frame["number"].head(MOST_CURVES):
         _, curve = store.trial(study, optimizer, int(which), metrics)
         curves.append([[step, number(value)] for step, value in curve])
-    return {"nearest": not space.is_grid, "trials": records(frame), "curves": curves}
+    return {"nearest": not space.is_grid, "trials": records(with_words(frame, space)), "curves": curves}
 
 
 def nearest_trials(

@@ -14,7 +14,7 @@ import xarray as xr
 
 from analysis.cost.best import held_out_best
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names, best_cell, mean_of_known, stopped_early
+from analysis.landscape import axis_names, best_cell, coordinates_of, mean_of_known, stopped_early
 from analysis.separability import Verdict, judge
 from analysis.stored import landscape_of, stored_landscapes, stored_values
 from analysis.surrogate import surrogate_of
@@ -22,6 +22,7 @@ from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in,
 from analysis.views import WHOLE, View, ViewError, shown
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
+from storage.query import with_words
 from storage.store import About, Store, Version, open_store
 from study.service.answers.cache import Answer, Cache
 from study.service.answers.documents import (
@@ -169,6 +170,7 @@ def axes_of(space: SearchSpace) -> list[AxisDocument]:
             "name": axis.name,
             "scale": axis.scale,
             "values": list(map(float, axis.values)) if axis.is_grid else [],
+            "words": list(axis.words),
         }
         for axis in space.axes
     ]
@@ -188,10 +190,9 @@ def whole_landscape(study: str, name: str, frame: pd.DataFrame, about: About) ->
     space = about.space
     if len(frame) or not space.is_grid:
         return landscape_of(frame, space, about.metric, f"{study}/{name}")
-    coordinates = {axis.name: (axis.name, list(axis.values), {"scale": axis.scale}) for axis in space.axes}
     return xr.DataArray(
         np.empty((0, *space.shape)),
-        {"seed": np.empty(0, int), **coordinates},
+        {"seed": np.empty(0, int), **coordinates_of(space)},
         ("seed", *space.names),
         attrs={"metric": about.metric},
     )
@@ -216,7 +217,12 @@ def one_landscape(
     variance = np.divide(squares, count - 1, out=np.full(count.shape, np.nan), where=count > 1)
     trials, expected = trials_of(whole, seeds or len(present))
     over: list[AxisDocument] = [
-        {"name": each, "scale": array[each].attrs["scale"], "values": array[each].values.tolist()}
+        {
+            "name": each,
+            "scale": array[each].attrs["scale"],
+            "values": array[each].values.tolist(),
+            "words": list(array[each].attrs.get("words", ())),
+        }
         for each in axis_names(array)
     ]
     drawn = surrogate_of(array.attrs) is not None
@@ -335,7 +341,7 @@ def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[st
     row, curve = store.trial(study, optimizer, which, metrics)
     return {
         "study": study,
-        "trial": records(row)[0],
+        "trial": records(with_words(row, store.space(study)))[0],
         "curve": [{"step": step, "value": number(value)} for step, value in curve],
     }
 
@@ -354,7 +360,7 @@ class TrialQuery:
 def trial_page(
     store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
 ) -> tuple[pd.DataFrame, str | None]:
-    return store.page(
+    frame, following = store.page(
         query.study,
         query.optimizer,
         query.where,
@@ -364,6 +370,7 @@ def trial_page(
         cursor=cursor,
         metrics=metrics,
     )
+    return with_words(frame, store.space(query.study)), following
 
 
 def trials_json(

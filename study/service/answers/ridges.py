@@ -10,7 +10,7 @@ import numpy as np
 from analysis.pairs import own_unit, positions
 from analysis.separability import Verdict
 from storage.store import Store
-from study.service.answers.panels import panel_axis
+from study.service.answers.panels import panel_axis, words_of
 from study.service.answers.reads import judged, number
 
 
@@ -43,6 +43,7 @@ def drawn(verdict: Verdict) -> dict[str, Any]:
         lines = [points(list(part), found.at(np.array(part))) for part in itertools.pairwise(corners)]
     return {
         "axes": [panel_axis(pair, name) for name in verdict.axes],
+        "words": words_of(pair),
         "dots": points(y[rows].tolist(), found.optima[rows]),
         "lines": lines,
     }

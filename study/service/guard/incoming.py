@@ -76,10 +76,11 @@ def check_depth(given: Any, place: tuple[str, ...]) -> None:
 
 def values_of(entry: Any) -> float:
     """How many values an axis seems to have; what is no axis is for the spec to refuse."""
-    count = entry.get("values", entry.get("num", 1)) if isinstance(entry, Mapping) else entry
-    if isinstance(count, list):
-        return len(count)
-    return count if isinstance(count, int | float) else 1
+    if isinstance(entry, Mapping):
+        entry = entry.get("values", entry.get("ordered", entry.get("num", 1)))
+    if isinstance(entry, list):
+        return len(entry)
+    return entry if isinstance(entry, int | float) else 1
 
 
 def check_trials(trials: int, settings: Settings) -> None:

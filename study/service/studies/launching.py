@@ -18,7 +18,7 @@ from study.service.guard.problems import Problem
 from study.service.jobs.cluster import ClusterError
 from study.service.jobs.jobs import Jobs, JobsError
 from study.service.settings import Settings
-from study.spec import StudySpec, parse_spec, to_toml
+from study.spec import StudySpec, Tell, parse_spec, silent, to_toml
 
 if TYPE_CHECKING:
     from study.running.plan import Plan
@@ -43,10 +43,13 @@ class Launcher:
         """How many studies run at once on the service's own cluster, if it runs already."""
         return self._jobs.cluster.slots() if self._jobs.own else None
 
-    def parse(self, given: Mapping[str, Any]) -> Study:
-        """A checked study, of import paths only where they are allowed; raises Problem or SpecError."""
+    def parse(self, given: Mapping[str, Any], tell: Tell = silent) -> Study:
+        """A checked study, of import paths only where they are allowed; raises Problem or SpecError.
+
+        `tell` as for `study.spec.parse_spec`.
+        """
         check_limits(given, self._settings)
-        spec = parse_spec(given)
+        spec = parse_spec(given, tell=tell)
         check_trials(spec.trials, self._settings)
         from study.training.resolve import resolve
 
@@ -54,7 +57,8 @@ class Launcher:
 
     def plan(self, given: Mapping[str, Any]) -> PlanDocument:
         """What running a spec would take; writes nothing. Raises as `parse`, StoreError when its name is taken."""
-        study = self.parse(given)
+        said: list[str] = []
+        study = self.parse(given, said.append)
         study, todo, seconds, notes = self._estimate(study)
         return {
             "name": study.name,
@@ -64,7 +68,7 @@ class Launcher:
             "blocks": len(todo.blocks),
             "lanes": max((block.lanes for block in todo.blocks), default=0),
             "estimated_seconds": seconds,
-            "notes": notes,
+            "notes": [*said, *notes],
             "toml": to_toml(as_given(study.spec)),
         }
 

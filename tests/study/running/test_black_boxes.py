@@ -104,8 +104,8 @@ def test_each_trial_fails_alone_is_retried_and_is_tried_again(tmp_path: Path, ur
     assert err.count("failed: ") == 8
     assert 'raise RuntimeError("no luck")' in err
     counted = attempts(tmp_path)
-    assert counted["mine 0.1 2 0"] == counted["mine 1 2 1"] == 6  # both optimizers, three times each
-    assert counted["mine 0.01 1 0"] == counted["mine 1 1 0"] == 2
+    assert counted["mine 0.1 2 0"] == counted["mine 1.0 2 1"] == 6  # both optimizers, three times each
+    assert counted["mine 0.01 1 0"] == counted["mine 1.0 1 0"] == 2
     (tmp_path / "broken").unlink()
     process = start("run", spec, "--storage", url)
     out, err = process.communicate(timeout=120)

@@ -3,7 +3,7 @@
 import { query, readJson } from "./api.js";
 import { axis, draw, metricAxis, style } from "./chart.js";
 import { byId, lazyDetails, make, makeTable, readInto } from "./dom.js";
-import { axisNumber, metricOf, shortNumber, words } from "./format.js";
+import { axisText, metricOf, shortNumber, words } from "./format.js";
 import { coordinatesOf } from "./panels.js";
 
 export function readCell(panel, place) {
@@ -12,7 +12,7 @@ export function readCell(panel, place) {
 }
 
 export const cellTitle = (panel, place) =>
-  `${panel.optimizer}, ${Object.entries(coordinatesOf(panel, place)).map(([name, value]) => `${name} = ${axisNumber(value)}`).join(", ")}`;
+  `${panel.optimizer}, ${Object.entries(coordinatesOf(panel, place)).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`).join(", ")}`;
 
 const curveName = (cell, place) => (cell.nearest ? `trial ${cell.trials[place].number}` : `seed ${cell.trials[place].seed}`);
 
@@ -72,7 +72,7 @@ function trialTable(cell, metric) {
   const names = Object.keys(cell.trials[0]).filter((name) => name !== "optimizer" && name !== "study");
   const show = (name, value) => {
     if (name === metric) return metricOf(metric, value);
-    return Number.isInteger(value) ? String(value) : shortNumber(value);
+    return typeof value === "string" || Number.isInteger(value) ? String(value) : shortNumber(value);
   };
   return makeTable(cell.nearest ? "The nearest trials" : "Trials of the cell", names.map(words), cell.trials.map((trial) => names.map((name) => show(name, trial[name]))));
 }

@@ -33,6 +33,9 @@ export function axis(title, scale, more = {}) {
   };
 }
 
+// Of an ordered axis: its words at the ticks.
+export const wordTicks = (words, values) => (words ? { tickvals: values, ticktext: values.map((value) => plain(words[value])) } : {});
+
 // Of a metric: few enough ticks when a log axis covers little.
 export function metricAxis(title, low, high, log, percent, more = {}) {
   const dtick = log && high < 300 * low ? "D2" : undefined;

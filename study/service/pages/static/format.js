@@ -4,6 +4,9 @@ export const shortNumber = (value) => (value === null || value === undefined ? "
 
 export const axisNumber = (value) => digits(value, 6);
 
+// A value of one of a panel's axes: the word of an ordered one.
+export const axisText = (panel, name, value) => panel.words[name]?.[value] ?? axisNumber(value);
+
 function digits(value, most) {
   const rounded = Number(Number(value).toPrecision(most));
   return rounded !== 0 && Math.abs(rounded) < 1e-3 ? rounded.toExponential() : String(rounded);

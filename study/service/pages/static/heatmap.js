@@ -1,7 +1,7 @@
 // One landscape of two axes as a heatmap: colours by the shared scale, a star on the best cell, dots on the ridge.
 
-import { axis, metricAxis, plain, theme } from "./chart.js";
-import { axisNumber, metricText, words } from "./format.js";
+import { axis, metricAxis, plain, theme, wordTicks } from "./chart.js";
+import { axisText, metricText, words } from "./format.js";
 
 const HATCH = (colour) =>
   `data:image/svg+xml,${encodeURIComponent(
@@ -17,8 +17,8 @@ export function position(value, scale) {
 
 export function cellText(panel, scale, place) {
   const at = (nested) => place.reduce((inner, each) => inner[each], nested);
-  const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisNumber(each.values[place[k]])}`);
-  const held = panel.others.map((name) => `${name} = ${axisNumber(at(panel.held[name]))}`);
+  const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisText(panel, each.name, each.values[place[k]])}`);
+  const held = panel.others.map((name) => `${name} = ${axisText(panel, name, at(panel.held[name]))}`);
   const lines = [coordinates.join(", ")];
   if (held.length) lines.push(`${panel.problem ? "" : "best "}at ${held.join(", ")}`);
   if (at(panel.count) === 0) return [...lines, panel.surrogate ? "too uncertain" : "no trial yet"];
@@ -56,9 +56,10 @@ export function heatmap(panel, document, cursor) {
     traces.push({ ...points([coordinates[across.name]], [coordinates[up.name]]), marker: { ...white, symbol: "star", size: 17 } });
   }
   const range = (each) => (each.scale === "log" ? [each.edges[0], each.edges.at(-1)].map(Math.log10) : [each.edges[0], each.edges.at(-1)]);
+  const ticks = (each) => wordTicks(panel.words[each.name], each.values);
   const layout = {
-    xaxis: axis(across.label, across.scale, { range: range(across), showgrid: false }),
-    yaxis: axis(up.label, up.scale, { range: range(up), showgrid: false }),
+    xaxis: axis(across.label, across.scale, { range: range(across), showgrid: false, ...ticks(across) }),
+    yaxis: axis(up.label, up.scale, { range: range(up), showgrid: false, ...ticks(up) }),
     images: [{ source: HATCH(look.hatch), xref: "x domain", yref: "y domain", x: 0, y: 1, sizex: 1, sizey: 1, sizing: "stretch", layer: "below" }],
     shapes: cursor ? [frame(panel, cursor)] : [],
   };
@@ -118,7 +119,7 @@ export function curve(panel, document, cursor) {
   const range = scale?.log ? [Math.log10(ends[0]) - 0.1, Math.log10(ends[1]) + 0.1] : [ends[0] - 0.05 * (ends[1] - ends[0] || 1), ends[1] + 0.05 * (ends[1] - ends[0] || 1)];
   const layout = {
     hovermode: "x", hoverdistance: -1, // anywhere above a cell is that cell
-    xaxis: axis(along.label, along.scale),
+    xaxis: axis(along.label, along.scale, wordTicks(panel.words[along.name], along.values)),
     yaxis: metricAxis(words(metric), ends[0], ends[1], scale?.log, scale?.percent, { range }),
   };
   return { traces, layout };

@@ -3,7 +3,7 @@
 import { draw, drop } from "./chart.js";
 import { query, readJson } from "./api.js";
 import { lazyDetails, make, makeTable } from "./dom.js";
-import { axisNumber, count, metricText, words } from "./format.js";
+import { axisText, count, metricText, words } from "./format.js";
 import { cellText, curve, heatmap } from "./heatmap.js";
 
 const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
@@ -111,7 +111,7 @@ function summaryOf(panel, document) {
   if (panel.problem) {
     parts.push(panel.problem);
   } else if (panel.best) {
-    const at = panel.axes.map((axis) => `${axis.symbol} = ${axisNumber(panel.best.coordinates[axis.name])}`);
+    const at = panel.axes.map((axis) => `${axis.symbol} = ${axisText(panel, axis.name, panel.best.coordinates[axis.name])}`);
     const which = panel.trials < panel.expected ? "best complete cell" : "best";
     const unseen = panel.best.unseen === null ? "" : ` (${metricText(panel.best.unseen, document.scale.percent)} on unseen seeds)`;
     parts.push(`${which} ${metricText(panel.best.mean, document.scale.percent)}${unseen} at ${at.join(", ")}`);
@@ -121,7 +121,7 @@ function summaryOf(panel, document) {
   if (panel.trials < panel.expected) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
   if (panel.early) parts.push(panel.early);
   if (panel.surrogate) parts.push(`a surrogate of ${count(panel.trials)} scattered trials`);
-  const fixed = Object.entries(panel.fixed).map(([name, value]) => `${name} = ${axisNumber(value)}`);
+  const fixed = Object.entries(panel.fixed).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`);
   if (fixed.length) parts.push(`at ${fixed.join(", ")}`);
   return parts.join("; ");
 }
@@ -137,10 +137,10 @@ function panelTable(panel, document, title) {
   const [up, across] = panel.axes;
   if (!across) {
     return makeTable(caption, [up.label, "mean", "seeds"], up.values.map((value, i) =>
-      [axisNumber(value), text(panel.mean[i], [i]), String(panel.count[i])]));
+      [axisText(panel, up.name, value), text(panel.mean[i], [i]), String(panel.count[i])]));
   }
-  return makeTable(caption, [`${up.symbol} \\ ${across.symbol}`, ...across.values.map(axisNumber)],
-    up.values.map((value, i) => [axisNumber(value), ...panel.mean[i].map((each, j) => text(each, [i, j]))]).reverse());
+  return makeTable(caption, [`${up.symbol} \\ ${across.symbol}`, ...across.values.map((value) => axisText(panel, across.name, value))],
+    up.values.map((value, i) => [axisText(panel, up.name, value), ...panel.mean[i].map((each, j) => text(each, [i, j]))]).reverse());
 }
 
 function showLegend(legend, document) {

@@ -1,9 +1,9 @@
 // Verdicts: the sentence, the ridge's dots with the fitted lines, the transition with its interval, and all as tables.
 
 import { query, readJson } from "./api.js";
-import { axis, draw, plain, theme } from "./chart.js";
+import { axis, draw, plain, theme, wordTicks } from "./chart.js";
 import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
-import { axisNumber, interval, metricText, shortNumber } from "./format.js";
+import { axisText, interval, metricText, shortNumber } from "./format.js";
 
 const SIGNS = { coupled: "↗", decoupled: "→", undecided: "?" };
 
@@ -42,7 +42,7 @@ function ridgeChart(verdict) {
   const dots = {
     type: "scatter", mode: "markers", x: verdict.drawn.dots.map(([x]) => x), y: verdict.drawn.dots.map(([, y]) => y),
     marker: { color: look.text, size: 7, symbol: "circle-open", line: { width: 1.6 } },
-    hoverinfo: "text", hovertext: verdict.drawn.dots.map(([x, y]) => plain(`${second.symbol} = ${axisNumber(x)}, best ${first.symbol} = ${shortNumber(y)}`)),
+    hoverinfo: "text", hovertext: verdict.drawn.dots.map(([x, y]) => plain(`${second.symbol} = ${axisText(verdict.drawn, second.name, x)}, best ${first.symbol} = ${shortNumber(y)}`)),
   };
   const full = (each) => {
     const ends = each.edges.length ? [each.edges[0], each.edges.at(-1)] : [each.values[0], each.values[0]];
@@ -52,9 +52,10 @@ function ridgeChart(verdict) {
     { type: "rect", x0: transition.low, x1: transition.high, y0: 0, y1: 1, yref: "y domain", fillcolor: look.muted, opacity: 0.18, line: { width: 0 }, layer: "below" },
     { type: "line", x0: transition.estimate, x1: transition.estimate, y0: 0, y1: 1, yref: "y domain", line: { color: look.muted, dash: "dot", width: 1.5 } },
   ] : [];
+  const ticks = (each) => wordTicks(verdict.drawn.words[each.name], each.values);
   const layout = {
-    xaxis: axis(second.label, second.scale, { range: full(second) }),
-    yaxis: axis(`best ${first.label}`, first.scale, { range: full(first) }), shapes,
+    xaxis: axis(second.label, second.scale, { range: full(second), ...ticks(second) }),
+    yaxis: axis(`best ${first.label}`, first.scale, { range: full(first), ...ticks(first) }), shapes,
   };
   return { traces: [...verdict.drawn.lines.map(line), dots], layout };
 }
@@ -84,5 +85,5 @@ function dotsDetails(verdict) {
   const [first, second] = verdict.drawn.axes;
   return lazyDetails("The ridge as a table", () =>
     makeTable("Rows whose optimum lies inside the grid", [second.label, `best ${first.label}`],
-      verdict.drawn.dots.map(([x, y]) => [axisNumber(x), shortNumber(y)])));
+      verdict.drawn.dots.map(([x, y]) => [axisText(verdict.drawn, second.name, x), shortNumber(y)])));
 }

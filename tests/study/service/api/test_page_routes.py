@@ -320,3 +320,37 @@ def test_optuna_dashboard_reads_and_only_reads(url: str, client: TestClient) -> 
         assert "for reading" in answer.json()["reason"]
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
         assert file.execute("SELECT count(*) FROM studies").fetchone() == (4,)
+
+
+def test_ordered_axes_are_shown_as_words(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    words = ["small", "medium", "large"]
+    space = SearchSpace.from_table({"size": {"ordered": words}, "lr": [0.1, 1.0]})
+    values = space.cells()
+    now = datetime.now(UTC)
+    with open_store(url, create=True) as store:
+        spec = {"name": "sized", "seeds": 1, "space": space.to_table()}
+        store.declare("sized", {"box": {}}, space=space, metric="loss", spec=spec, provenance={})
+        loss = 1 + (values[:, 0] - 1) ** 2 + values[:, 1]
+        nothing = np.zeros((len(values), 0))
+        never, second = np.full(len(values), -1), np.ones(len(values))
+        columns = dict(zip(space.names, values.T, strict=True))
+        store.append(
+            "sized",
+            "box",
+            Trials(columns, 0, loss, {}, np.zeros(0, int), nothing, never, second, now, now),
+        )
+    with TestClient(create_app(Settings(url, token="t")), "http://127.0.0.1:8000") as client:
+        client.headers["authorization"] = "Bearer t"
+        (panel,) = client.get("/pages/panels?study=sized").json()["panels"]
+        assert panel["words"] == {"size": words}
+        assert panel["axes"][0]["values"] == [0, 1, 2]
+        api = "/api/v1/studies/sized"
+        assert client.get(f"{api}/landscape").json()["axes"][0]["words"] == words
+        cell = client.get("/pages/cell?study=sized&optimizer=box&at=size=1&at=lr=0.1").json()
+        assert [trial["size"] for trial in cell["trials"]] == ["medium"]
+        page = client.get(f"{api}/trials?where=size>='medium'&sort=size&order=desc").json()
+        assert [trial["size"] for trial in page["trials"]] == ["large"] * 2 + ["medium"] * 2
+        assert "box,0,0,small,0.1," in client.get(f"{api}/trials?format=csv").text
+        held = client.get(f"{api}/landscape?at=size=medium").json()["optimizers"][0]
+        assert held["mean"] == [[1.1], [2.0]]

@@ -205,10 +205,35 @@ def test_imports_that_are_allowed(url: str) -> None:
     assert plan["notes"][0].startswith("torch.optim:NAdam: one-by-one, uncompiled, about ")
 
 
+def test_choices_of_a_black_box_are_split_and_said(url: str) -> None:
+    settings = Settings(url, token=TOKEN, allow_imports=True)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    spec = {
+        "name": "boxed",
+        "workload": {"command": "ls {lr} {activation}", "metric": "loss"},
+        "optimizers": ["adam"],
+        "space": {"lr": [0.1, 1], "activation": ["relu", "tanh"]},
+        "seeds": 1,
+    }
+    with TestClient(create_app(settings), "http://127.0.0.1", headers=headers) as client:
+        plan = client.post("/api/v1/plan", json=spec).json()
+        clash = spec | {"optimizers": ["adam", "adam"]}
+        refused = client.post("/api/v1/plan", json=clash)
+    assert plan["trials"] == 4
+    assert plan["notes"] == [
+        "activation: choices have no order, so each is studied by itself, as adam-relu, adam-tanh"
+    ]
+    assert 'label = "adam-relu", activation = "relu"' in plan["toml"]
+    assert refused.status_code == 422
+    assert [error["location"] for error in refused.json()["errors"]] == ["space"]
+    assert "make two optimizers 'adam-relu'" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "space",
     [
         {"alpha": {"low": 1e-8, "high": 1, "num": 10**12}},
+        {"size": {"ordered": [str(i) for i in range(500)]}, "eps": [1.0 + i for i in range(500)]},
         {"alpha": {"low": 1e-8, "high": 1, "num": 1e300}},
         {"alpha": [1.0 + i for i in range(400)], "eps": {"low": 1e-8, "high": 1, "num": 400}},
         {f"a{i}": {"low": 1, "high": 2, "num": 100} for i in range(32)},
