@@ -222,7 +222,7 @@ def show_cost_decision(study: Study, store: Store, report: Report, budget: int) 
 
 
 def show_studies(store: Store) -> None:
-    """A row for each study and optimizer; instead of the best value, that nothing trained."""
+    """A row for each study and optimizer; instead of the best value, that nothing trained; failed trials if any."""
     from analysis.trained import nothing_trained
     from storage.query import write
 
@@ -233,6 +233,8 @@ def show_studies(store: Store) -> None:
     ]
     frame["best"] = frame["best"].astype(object)
     frame.loc[:, "best"] = best
+    if not frame["failed"].any():
+        del frame["failed"]
     write(frame, "table", None)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from storage.records import Trials
+from storage.records import Trials, cell_keys
 from storage.store import Store
+from study.black_boxes import TrialError
 from study.training.block import Block, Outcome
 from study.training.resolve import Study
 
@@ -39,7 +40,8 @@ def drive(
     """Train what `ask` gives until it gives nothing while nothing is in training.
 
     `ask(blocks in training)` is called at first, when its blocks are handed out, and after every block. Outcomes are
-    stored, then told by `on_stored(block, trials, new trials)`; failures and warnings go into the report.
+    stored, then told by `on_stored(block, trials, new trials)`; failures are stored, too, and go into the report, as do
+    warnings.
     """
     from study.running import launch
 
@@ -65,10 +67,12 @@ def drive(
             report.warnings.add(outcome.warning)
         on_stored(block, trials, new)
 
-    def give_up(block: Block, error: str) -> None:
+    def give_up(block: Block, error: TrialError) -> None:
         nonlocal in_flight
         in_flight -= 1
         report.failures.append(failure_text(block, error))
+        cells = cell_keys(block.cells)
+        store.append_failures(study.name, block.optimizer, cells, block.seed, error.headline, error.lines)
 
     launch.train_blocks(
         blocks(),
@@ -98,9 +102,10 @@ def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
     )
 
 
-def failure_text(block: Block, error: str) -> str:
+def failure_text(block: Block, error: TrialError) -> str:
     """Whose trials failed, and how: a line, and of a black box's trial the lines that it wrote last."""
+    said = str(error) if block.recipe.method == "black-box" else error.headline
     if block.lanes == 1:
         cell = ", ".join(f"{axis} = {values[0]:g}" for axis, values in block.cells.items())
-        return f"{block.optimizer}, {cell}, seed {block.seed}: {error}"
-    return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"
+        return f"{block.optimizer}, {cell}, seed {block.seed}: {said}"
+    return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {said}"

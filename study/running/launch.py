@@ -66,13 +66,13 @@ class BlockTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """An outcome, or a text about its failure, for each block; those that it has no time for are left out."""
-        started, results = time.monotonic(), list[Outcome | str]()
+        """An outcome, or how it failed, for each block; those that it has no time for are left out."""
+        started, results = time.monotonic(), list[Outcome | TrialError]()
         for block in self.blocks:
             try:
                 results.append(self.trainer.train(block))
             except TrialError as error:
-                results.append(str(error))
+                results.append(error)
             if time.monotonic() - started > 2 * SHORT_SECONDS:
                 break
         return {"results": results, "seconds": time.monotonic() - started, "done": True}
@@ -140,7 +140,7 @@ class Reporter(tune.Callback):
     """Passes outcomes and final failures on as they arrive, in the driver's process."""
 
     def __init__(
-        self, on_outcome: Callable[[Block, Outcome], None], on_failure: Callable[[Block, str], None]
+        self, on_outcome: Callable[[Block, Outcome], None], on_failure: Callable[[Block, TrialError], None]
     ) -> None:
         self._on_outcome = on_outcome
         self._on_failure = on_failure
@@ -154,7 +154,7 @@ class Reporter(tune.Callback):
     ) -> None:
         try:
             for block, found in zip(trial.config["blocks"], result["results"], strict=False):
-                if isinstance(found, str):
+                if isinstance(found, TrialError):
                     self._on_failure(block, found)
                 else:
                     self._on_outcome(block, found)
@@ -170,7 +170,12 @@ class Reporter(tune.Callback):
             if trial.error_file
             else []
         )
-        self._on_failure(trial.config["blocks"][0], lines[-1].strip() if lines else "the worker died")
+        reason = lines[-1].strip() if lines else "the worker died"
+        try:
+            self._on_failure(trial.config["blocks"][0], TrialError(reason, "\n".join(lines)))
+        except Exception as error:
+            self.error = error  # as above
+            raise
 
 
 def check_address(address: str) -> None:
@@ -232,14 +237,14 @@ def train_blocks(
     amounts: Mapping[str, float] = A_CORE,
     *,
     on_outcome: Callable[[Block, Outcome], None],
-    on_failure: Callable[[Block, str], None],
+    on_failure: Callable[[Block, TrialError], None],
 ) -> None:
     """Train `blocks` on the cluster of `cluster`, `workers` of them at once. A None among them means: ask again later.
 
     `amounts` is what each needs, by Ray's names.
 
-    Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
-    it failed `RETRIES` times again. An exception of `on_outcome` ends the run and passes through, as does Ctrl-C.
+    Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error when it failed `RETRIES`
+    times again. An exception of either ends the run and passes through, as does Ctrl-C.
     """
     settings = {"device": device}
     resources = {name if name == "memory" else name.lower(): amount for name, amount in amounts.items()}

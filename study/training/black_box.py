@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from storage.failures import masked
 from storage.records import OWN_COLUMNS
 from study.black_boxes import Command, Function, Label, TrialError
 from study.black_boxes.box import Results
@@ -20,6 +24,10 @@ from study.training.resolve import Study, StudyOptimizer
 
 ATTEMPTS = 3
 """How often a trial that fails is tried."""
+SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+"""Names of environment variables whose values a trial's last lines are shown without."""
+SHORTEST_SECRET = 6
+"""Characters; what is shorter may be any word."""
 
 
 class BlackBoxes:
@@ -60,12 +68,20 @@ class BlackBoxes:
                 results = runs.run(arguments)
             except TrialError as error:
                 if attempt == ATTEMPTS:
-                    raise
+                    raise without_secrets(error, {**os.environ, **spec.environment}) from None
                 if error.folder:
                     shutil.rmtree(error.folder, ignore_errors=True)  # only the last one's is kept
             else:
                 break
         return outcome_of(spec, block, results, time.perf_counter() - started)
+
+
+def without_secrets(error: TrialError, environment: Mapping[str, str]) -> TrialError:
+    """The error, its texts without what the environment of the trial has under names of secrets."""
+    secrets = [
+        value for name, value in environment.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET
+    ]
+    return TrialError(masked(error.reason, secrets), masked(error.lines, secrets), error.folder)
 
 
 def hyperparameters_of(block: Block) -> dict[str, Any]:

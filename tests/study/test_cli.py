@@ -634,6 +634,13 @@ def test_a_block_that_fails_for_good(
     assert "failed: avagrad, seed 1, 12 trials: ValueError: eps = -1.0 is not allowed" in err
     assert "Traceback" not in err
     assert "36 of 48 trials stored" in out
+    with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
+        failed = store.failures("small")
+    assert failed["optimizer"].tolist() == ["avagrad"] * 12
+    assert set(failed["seed"]) == {1}
+    assert not failed.duplicated(["alpha", "eps"]).any()
+    assert failed["reason"].str.startswith("ValueError: eps = -1.0 is not allowed").all()
+    assert failed["lines"].str.contains("Traceback|File").all()
     monkeypatch.undo()
     monkeypatch.setattr(sys, "argv", ["tunability", *map(str, command)])
     with pytest.raises(SystemExit) as exit:
@@ -641,6 +648,7 @@ def test_a_block_that_fails_for_good(
     assert not exit.value.code
     with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
         assert store.studies()["trials"].tolist() == [24, 24]
+        assert store.failures("small").empty
 
 
 def refused(cli: Cli, folder: Path, *arguments: object) -> str:
