@@ -277,6 +277,33 @@ def test_a_landscape_fills_in_while_trials_land(visit: Visit, store_url: str, tr
     expect(page.locator('#progress [data-field="trials"]')).to_have_text("95")
 
 
+def test_failures_are_told_and_unfold(visit: Visit, store_url: str, trials: MakeTrials) -> None:
+    space = SearchSpace.from_table({"alpha": [0.1, 1.0, 10.0], "eps": [1e-8, 1.0]})
+    cells = dict(zip(space.names, space.cells().T, strict=True))
+    made = dataclasses.replace(trials(0, slice(space.size)), hyperparameters=cells)
+    with open_store(store_url, create=True) as store:
+        store.declare("failing", {"sgd": {}}, space=space, metric="error", spec={"seeds": 1}, provenance={})
+        page = visit("/studies/failing")
+        expect(page.locator("#failures")).to_be_hidden()
+        cells = made.cells()[:2]
+        store.append_failures(
+            "failing", "sgd", cells, 0, "it ended with exit code 9", "<b>a line</b>\nanother"
+        )
+        folded = page.get_by_text("2 trials failed")
+        expect(folded).to_be_visible()
+        expect(page.locator("#failures details")).to_have_count(0)
+        folded.click()
+        page.get_by_text("sgd, alpha = 0.1, eps = 1e-8, seed 0: it ended with exit code 9").click()
+        expect(page.locator("#failures pre").last).to_have_text("<b>a line</b>\nanother")
+        expect(page.locator("#failures pre").last).to_be_visible()
+        expect(page.locator("#failures pre").first).to_be_hidden()
+        store.append_failures("failing", "sgd", cells[:1], 0, "the worker died")
+        expect(page.locator("#failures summary").nth(1)).to_contain_text("the worker died")
+        store.append("failing", "sgd", made)
+        expect(page.locator("#failures")).to_be_hidden()
+    visit.delete(store_url, "failing")
+
+
 def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTrials) -> None:
     name, optimizer = "<img src=x onerror=alert(1)>&\"'%{x}?# ü", "<b>my&%{y}"
     axes = {"alpha": [0.1, 1.0, 10.0], "eps": [1e-8, 1.0, 100.0], "beta1": [0.5, 0.9]}
