@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from study.running.tuning import tune
 from study.spec import SpecError, TuningSpec, parse_spec
 from study.training.resolve import Study, resolve
 
+ROOT = Path(__file__).parents[3]
 Start = Callable[..., subprocess.Popen[str]]
 MODULE = """
 import os, time
@@ -261,6 +263,24 @@ def test_a_command(tmp_path: Path, url: str, start: Start) -> None:
     assert "  | to no avail" in err
     table = contents(url)
     assert table["loss"].tolist() == (table["lr"] + table["depth"] + table["seed"]).tolist()
+
+
+def test_the_example_of_a_torch_script(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # where its study file says that it is run
+    given = tomllib.loads((ROOT / "studies" / "torch-script.toml").read_text(encoding="utf-8"))
+    workload = given["workload"] | {"command": given["workload"]["command"] + " --epochs 3"}
+    space = {"lr": [0.001, 0.1], "weight_decay": [0.0]}
+    study = boxed(given | {"workload": workload, "space": space, "seeds": 1})
+    report = run(study, url, on_progress=quiet)
+    assert (report.done, report.failures, report.warnings) == (4, [], set())
+    with open_store(url, create=False) as store:
+        table = store.trials("torch-script")
+        _, curve = store.trial("torch-script", "adam", 0)
+    assert [step for step, _ in curve] == [1, 2, 3]
+    errors = table.set_index(["optimizer", "lr"])["val_error"]
+    assert errors["adam", 0.1] < 0.2  # of ten digits, by chance 0.9
+    assert errors["sgd", 0.001] > 0.5
+    assert (table["train_loss"] > 0).all()
 
 
 @pytest.mark.parametrize(
