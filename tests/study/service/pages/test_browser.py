@@ -67,7 +67,7 @@ def address(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @contextmanager
-def serving(store_url: str, state: Path) -> Iterator[str]:
+def serving(store_url: str, state: Path, *options: str) -> Iterator[str]:
     """The address of a service as a process, maybe with a cluster of its own; both are gone afterwards."""
     command = [str(Path(sys.executable).with_name("tunability")), "serve"]
     environment = {
@@ -77,16 +77,21 @@ def serving(store_url: str, state: Path) -> Iterator[str]:
         "TUNABILITY_TOKEN": TOKEN,
     }
     with subprocess.Popen(
-        [*command, "--port", "0"],
+        [*command, "--port", "0", *options],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as service:
         assert service.stdout is not None
-        yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
-        service.terminate()
-    subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        try:
+            yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
+        finally:
+            service.terminate()
+            service.wait()
+            subprocess.run(
+                [*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL
+            )
 
 
 def new_context(browser: Any, **options: Any) -> Any:
@@ -542,3 +547,62 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
 def test_optuna_dashboard_opens(visit: Visit) -> None:
     page = visit("/optuna/")
     expect(page.get_by_text("small/adam")).to_be_visible()
+
+
+def test_a_command_and_a_function_are_described_in_the_form(
+    browser: Any, tmp_path: Path, visit: Visit
+) -> None:
+    closed = visit("/new")
+    expect(closed.locator("#study")).to_contain_text("started with --allow-imports")
+    expect(closed.get_by_role("radio", name="a command")).to_have_count(0)
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import json, sys\nlr, name, seed = float(sys.argv[1]), sys.argv[2], int(sys.argv[3])\n"
+        "if lr == 1: sys.exit('to no avail')\n"
+        "print(json.dumps({'accuracy': 1 - lr - seed / 100}))\n"
+    )
+    url = f"sqlite:///{tmp_path}/tunability.db"
+    with serving(url, tmp_path / "state", "--allow-imports") as address:
+        context = new_context(browser)
+        visit = Visit(context, address)
+        page = visit(f"/new?token={TOKEN}")
+        page.get_by_label("Name", exact=True).fill("boxed")
+        expect(page.get_by_label("Function", exact=True)).to_be_hidden()
+        page.get_by_label("a function of yours").check()
+        expect(page.get_by_label("own axes")).to_be_checked()
+        expect(page.get_by_label("Steps of a training")).to_be_hidden()
+        row = page.get_by_role("group", name="Axis 1")
+        row.get_by_label("Axis", exact=True).fill("lr")
+        row.get_by_label("or the values themselves").fill("0.1 0.5 1")
+        page.get_by_label("Function", exact=True).fill("nobodys:train")
+        page.get_by_label("Metric").fill("accuracy")
+        expect(page.locator("#problem-workload")).to_contain_text("nobodys:train cannot be imported")
+        expect(page.get_by_label("Function", exact=True)).to_have_attribute("aria-invalid", "true")
+        assert page.get_by_role("button", name="Launch").is_disabled()
+        page.get_by_label("a command").check()
+        page.get_by_label("Command", exact=True).fill(
+            f"{sys.executable} {script} {{lr}} {{optimiser}} {{seed}}"
+        )
+        expect(page.locator("#problem")).to_contain_text("the command has a placeholder {optimiser}")
+        page.get_by_label("Command", exact=True).fill(
+            f"{sys.executable} {script} {{lr}} {{optimizer}} {{seed}}"
+        )
+        page.get_by_label("Goal").select_option("maximize")
+        page.locator("#labels").fill("one, two")
+        page.get_by_label("Seeds").fill("1")
+        expect(page.locator("#plan")).to_contain_text("not known yet")
+        expect(page.locator("#problem-workload")).to_be_hidden()
+        expect(page.get_by_label("Study file")).to_have_value(re.compile('goal = "maximize"'))
+        visit.errors.clear()  # of what was refused
+        page.get_by_role("button", name="Launch").click()
+        page.wait_for_url("**/studies/boxed")
+        page.get_by_text("2 trials failed").click()
+        page.get_by_text("one, lr = 1, seed 0: it ended with exit code 1").click()
+        expect(page.locator("#failures pre").filter(visible=True)).to_have_text("to no avail")
+        expect(page.locator(".state")).to_contain_text("failed")
+        context.close()
+        assert visit.errors == []
+    with open_store(url, create=False) as store:
+        table = store.trials("boxed")
+    assert table["optimizer"].tolist() == ["one", "one", "two", "two"]
+    assert table["negated_accuracy"].tolist() == [-0.9, -0.5] * 2
