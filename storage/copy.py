@@ -7,12 +7,12 @@ are read again on both sides and compared by their number and a checksum.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, func, select, text
 
 from search_spaces import Axis, SearchSpace
 from storage.attributes import (
@@ -29,15 +29,16 @@ from storage.attributes import (
     read_about,
 )
 from storage.database import Database
-from storage.declare import check_free, delete_orphans, differences, set_declared
+from storage.declare import check_free, delete_left, delete_orphans, differences, set_declared
 from storage.errors import OtherStudyError, StoreError, one_line_errors
+from storage.failures import Failure, read_failures, replace_failures
 from storage.fingerprint import Fingerprint, fingerprint
 from storage.insert import insert_trials
 from storage.optuna_api import create_studies
 from storage.read import read_pages
 from storage.records import Trials, TuningRun
 from storage.runs import read_runs, replace_runs
-from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all, own_trials
+from storage.schema import OWN_TABLE, lock_all, own_trials
 from storage.sqlite_file import BUSY_TIMEOUT
 from storage.store import Store
 from storage.union import merged
@@ -71,7 +72,7 @@ def quiet(done: int, total: int) -> None:
 
 
 def copy_study(source: Store, target: Store, study: str, on_progress: Progress = quiet) -> Copied:
-    """Copy a study with its trials, tuning runs, launches, spec and recipes, or what of these a copy lacks.
+    """Copy a study with its trials, failures, tuning runs, launches, spec and recipes, or what of these a copy lacks.
 
     `on_progress(trials looked at, trials there are)` is called as they are copied.
 
@@ -191,17 +192,19 @@ def _transfer(
 def _declare(
     source: Store, target: Store, study: str, there: About | None, wanted: About
 ) -> tuple[dict[int, int], int]:
-    """Make the target's study what it is to be, launches and tuning runs too, in one transaction.
+    """Make the target's study what it is to be, launches, failures and tuning runs too, in one transaction.
 
     Returns the target's number of each launch of the source, and how many tuning runs were new.
     """
     runs: dict[str, list[TuningRun]] = {}
+    failures: dict[str, list[Failure]] = {}
     made: dict[str, list[dict[str, Any]]] = {}
     copied: dict[str, dict[str, Any]] = {}
     with source.database.reading() as connection:
         tables = source.database.tables
         for name, study_id in declared_studies(connection, tables)[study].items():
             runs[name] = read_runs(connection, tables, study_id)
+            failures[name] = read_failures(connection, tables, study_id)
             made[name] = attribute(connection, tables, study_id, PROVENANCE)
             copied[name] = {key: attribute(connection, tables, study_id, key) for key in (SPACE, METRIC)}
     database, tables = target.database, target.database.tables
@@ -218,8 +221,8 @@ def _declare(
         ids = declared_studies(connection, tables).get(study, {}) | _ids(connection, database, names)
         if read_about(connection, tables, study) != there or not wanted.recipes.keys() <= ids.keys():
             raise StoreError(f"{study} was changed in {database.name} meanwhile: try again")
-        fresh = [ids[name] for name in names]  # SQLite gives the id of a deleted study to the next one
-        connection.execute(delete(tables[RUNS_TABLE]).where(tables[RUNS_TABLE].c.study_id.in_(fresh)))
+        # SQLite gives the id of a deleted study to the next one
+        delete_left(connection, tables, [ids[name] for name in names])
         stored = {
             name: find_attribute(connection, tables, ids[name], PROVENANCE) or [] for name in wanted.recipes
         }
@@ -239,6 +242,11 @@ def _declare(
             union.sort(key=lambda each: int(each["launch"]))
             set_declared(connection, tables, ids[name], values, {PROVENANCE: union})
             new += replace_runs(connection, tables, ids[name], runs.get(name, []))
+            failed = [
+                each if each.launch is None else replace(each, launch=launches.get(each.launch))
+                for each in failures.get(name, [])
+            ]
+            replace_failures(connection, tables, ids[name], failed)
     return launches, new
 
 

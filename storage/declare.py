@@ -27,10 +27,11 @@ from storage.attributes import (
 from storage.database import Database
 from storage.delete import delete_studies
 from storage.errors import OtherStudyError, StoreError, one_line_errors
+from storage.failures import drop_failures
 from storage.optuna_api import create_studies, set_metric_name
 from storage.records import OWN_COLUMNS
 from storage.runs import read_extents
-from storage.schema import OWN_TABLE, RUNS_TABLE, lock_all
+from storage.schema import FAILURES_TABLE, OWN_TABLE, RUNS_TABLE, lock_all
 from storage.sqlite_file import BUSY_TIMEOUT
 
 ORDERED = "ordered"
@@ -280,8 +281,11 @@ def _make(
         set_metric_name(connection, change.renewed, declaration.metric)
     fresh = [*new.values(), *change.renewed]
     if fresh:  # SQLite gives the id of a deleted study to the next one, and does not delete its runs
-        runs = tables[RUNS_TABLE]
-        connection.execute(delete(runs).where(runs.c.study_id.in_(fresh)))
+        delete_left(connection, tables, fresh)
+    seeds = declaration.spec.get("seeds")
+    for study_id in change.same:
+        asked = seeds if isinstance(seeds, int) else None
+        drop_failures(connection, tables, study_id, declaration.space, asked)
     ours = declared_studies(connection, tables).get(declaration.study, {})
     ours |= {name.partition("/")[2]: study_id for name, study_id in new.items()}
     launches = {
@@ -326,6 +330,12 @@ def delete_orphans(connection: Connection, tables: Mapping[str, Table]) -> None:
         trials.c.trial_id == own.c.trial_id, trials.c.study_id == own.c.study_id
     )
     connection.execute(delete(own).where(~trial.exists()))
+
+
+def delete_left(connection: Connection, tables: Mapping[str, Table], study_ids: Collection[int]) -> None:
+    """Delete the tuning runs and failures that a study of another recipe, or a deleted one, has left."""
+    for table in (tables[RUNS_TABLE], tables[FAILURES_TABLE]):
+        connection.execute(delete(table).where(table.c.study_id.in_(study_ids)))
 
 
 def _as_json(value: Any) -> Any:

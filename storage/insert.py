@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from search_spaces import SearchSpace
 from storage.optuna_api import distribution_json
 from storage.records import STOPPED_AT, Trials
-from storage.schema import OWN_TABLE
+from storage.schema import FAILURES_TABLE, OWN_TABLE
 
 Rows = list[dict[str, Any]]
 
@@ -28,7 +28,7 @@ def insert_trials(
     trials: Trials,
     launch: int | None,
 ) -> int:
-    """Insert those of the trials that are not stored yet; return how many.
+    """Insert those of the trials that are not stored yet, and forget that they failed before; return how many.
 
     The caller holds the study's lock and commits, so that nobody else numbers trials meanwhile.
     """
@@ -51,6 +51,12 @@ def insert_trials(
     for name, rows in rows_of.items():
         if rows:
             connection.execute(insert(tables[name]), rows)
+    failures = tables[FAILURES_TABLE]
+    of_seed = (failures.c.study_id == study_id) & (failures.c.seed == trials.seed)
+    # Asked first, for there are seldom any, and naming all cells takes longer.
+    for cell in connection.scalars(select(failures.c.cell).where(of_seed)).all():
+        if cell in lane_of:
+            connection.execute(delete(failures).where(of_seed, failures.c.cell == cell))
     return len(ids)
 
 

@@ -32,6 +32,15 @@ def cell_key(hyperparameters: Mapping[str, float]) -> str:
     return ",".join(f"{name}={float(value) + 0.0!r}" for name, value in sorted(hyperparameters.items()))
 
 
+def cell_keys(hyperparameters: Mapping[str, FloatArray]) -> list[str]:
+    """Return the `cell_key` of each of B cells, whose values are given by name, (B,) each."""
+    names = sorted(hyperparameters)
+    rows: Sequence[tuple[float, ...]] = list(
+        zip(*(hyperparameters[name].tolist() for name in names), strict=True)
+    )
+    return [cell_key(dict(zip(names, row, strict=True))) for row in rows]
+
+
 def cell_of(key: str) -> dict[str, float]:
     """Return the cell that `cell_key` has written, its numbers exactly.
 
@@ -113,11 +122,7 @@ class Trials:
 
     def cells(self) -> list[str]:
         """Return the `cell_key` of each trial, B texts."""
-        names = sorted(self.hyperparameters)
-        rows: Sequence[tuple[float, ...]] = list(
-            zip(*(self.hyperparameters[name].tolist() for name in names), strict=True)
-        )
-        return [cell_key(dict(zip(names, row, strict=True))) for row in rows]
+        return cell_keys(self.hyperparameters)
 
 
 @dataclass(frozen=True, eq=False)

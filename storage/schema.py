@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    DateTime,
     ForeignKey,
     Index,
     Integer,
@@ -37,10 +38,11 @@ OPTUNA_TABLES = (
 )
 OWN_TABLE = "tunability_trials"
 RUNS_TABLE = "tunability_runs"
+FAILURES_TABLE = "tunability_failures"
 LAUNCH_COLUMN = "launch"
 VERSION_TABLE = "tunability_schema"
-OWN_TABLES = (OWN_TABLE, RUNS_TABLE, VERSION_TABLE)
-VERSION = 2
+OWN_TABLES = (OWN_TABLE, RUNS_TABLE, FAILURES_TABLE, VERSION_TABLE)
+VERSION = 3
 """Of our own tables and attributes; see `storage.migrations`."""
 # Any fixed number will do, as long as every process that creates tables or declares studies takes the same.
 LOCK_OF_ALL = 5_701_846_322
@@ -109,6 +111,26 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column("space", Text, primary_key=True),
         Column("budget", Integer, nullable=False),
         Column("points", LargeBinary, nullable=False),
+    )
+    Table(
+        FAILURES_TABLE,
+        metadata,
+        Column(
+            "study_id",
+            Integer,
+            ForeignKey("studies.study_id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        Column("seed", BigInteger, primary_key=True, autoincrement=False),
+        Column("cell", Text, primary_key=True),
+        Column("reason", Text, nullable=False),
+        Column("lines", Text, nullable=False),
+        Column("failed_at", DateTime, nullable=False),  # UTC
+        Column(LAUNCH_COLUMN, Integer),
+        Index(
+            "ix_tunability_failures_failed_at", "study_id", "failed_at"
+        ),  # counts and the last of each study
     )
     Table(VERSION_TABLE, metadata, Column("version", Integer, primary_key=True, autoincrement=False))
     return metadata.tables

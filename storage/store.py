@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +29,7 @@ from storage.declare import (
 )
 from storage.delete import delete_studies
 from storage.errors import StoreError, UnknownStudyError
+from storage.failures import Failure, FailureCount, count_failures, failures_frame, replace_failures
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
 from storage.page import PageRequest, read_curve, read_one, read_page
@@ -169,6 +171,54 @@ class Store:
                 insert_trials(connection, tables, study_id, space, trials, launch) for trials in batches
             )
 
+    def append_failures(
+        self, study: str, optimizer: str, cells: Sequence[str], seed: int, reason: str, lines: str = ""
+    ) -> None:
+        """Store that trials failed for good just now, in the place of earlier failures of theirs.
+
+        They are missing as before. Of a trial that is stored, also by another process meanwhile, nothing is.
+
+        Args:
+            study, optimizer: whose trials they are.
+            cells: their cells, as `cell_key` writes them.
+            seed: their seed.
+            reason: what happened, a line.
+            lines: the last lines that they wrote; as many are kept as `storage.failures` says.
+
+        Raises:
+            StoreError: the study was declared anew since this store did, or the store was opened for reading.
+        """
+        now = datetime.now(UTC)
+        with self.database.writing() as connection:
+            study_id = self._locked(connection, study, optimizer)
+            launch = self._declared[study][1] if study in self._declared else None
+            failures = [Failure(cell, seed, reason, lines, now, launch) for cell in cells]
+            replace_failures(connection, self.database.tables, study_id, failures)
+
+    def failures(self, study: str, optimizer: str | None = None, limit: int | None = None) -> "DataFrame":
+        """Return the trials that failed and are not stored, the last first, at most `limit`.
+
+        The columns are optimizer, the axes, seed, failed_at (UTC), launch (a nullable integer), reason and lines.
+        """
+        tables = self.database.tables
+        with self.database.reading() as connection:
+            ids = self._optimizers(connection, study)
+            if optimizer is not None:
+                ids = {optimizer: self._study_id(connection, study, optimizer)}
+            axes = SearchSpace.from_table(
+                attribute(connection, tables, next(iter(ids.values())), SPACE)
+            ).names
+            return failures_frame(connection, tables, ids, axes, limit)
+
+    def failure_counts(self) -> dict[str, FailureCount]:
+        """Return how many trials of each study failed. Cheap, however many trials there are."""
+        tables = self.database.tables
+        with self.database.reading() as connection:
+            return {
+                study: count_failures(connection, tables, list(ids.values()))
+                for study, ids in shown_studies(connection, tables).items()
+            }
+
     def stored(self, study: str, optimizer: str) -> set[tuple[str, int]]:
         """Return the cells, as `cell_key` writes them, and seeds that are stored."""
         own = self.database.tables[OWN_TABLE]
@@ -295,7 +345,7 @@ class Store:
             return read_versions(connection, self.database.tables)
 
     def delete(self, study: str) -> None:
-        """Delete a study with its trials and tuning runs, in one transaction.
+        """Delete a study with its trials, failures and tuning runs, in one transaction.
 
         Raises:
             StoreError: the store was opened for reading.
@@ -340,7 +390,7 @@ class Store:
     def studies(self) -> "DataFrame":
         """Return one row for each study and optimizer, ordered by both.
 
-        The columns are study, optimizer, metric, trials and diverged (counts), best (the least metric of those
+        The columns are study, optimizer, metric, trials, diverged and failed (counts), best (the least metric of those
         that did not diverge, NaN where there are none) and last_finished (UTC).
         """
         with self.database.reading() as connection:

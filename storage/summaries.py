@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, and_, case, func, select
 
 from search_spaces import SearchSpace
 from storage.attributes import IDENTITY, METRIC, attribute, declared_studies, shown_studies
+from storage.failures import count_failures
 from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def read_studies(connection: Connection, tables: Mapping[str, Table]) -> DataFra
             optimizer,
             attribute(connection, tables, study_id, METRIC),
             *astuple(summarize(connection, tables, study_id)),
+            count_failures(connection, tables, [study_id]).trials,
         )
         for study, optimizers in declared_studies(connection, tables).items()
         for optimizer, study_id in optimizers.items()
@@ -145,6 +147,7 @@ def read_studies(connection: Connection, tables: Mapping[str, Table]) -> DataFra
         "diverged": "int64",
         "best": "float64",
         "last_finished": "datetime64[us, UTC]",
+        "failed": "int64",
     }
     frame = pd.DataFrame(rows, columns=list(types))
     frame["last_finished"] = pd.to_datetime(frame["last_finished"], utc=True)

@@ -22,6 +22,7 @@ from study.shown import (
     show_cost,
     show_cost_decision,
     show_decision,
+    show_failures,
     show_launches,
     show_next,
     show_plan,
@@ -397,7 +398,7 @@ def sensitivity(
 
 @app.command()
 def studies(storage: Storage = DEFAULT_STORAGE) -> None:
-    """List the stored studies: trials, diverged ones, best value."""
+    """List the stored studies: trials, diverged ones, best value, and failed ones where there are any."""
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
@@ -422,6 +423,28 @@ def trials(
         name, optimizer = split_name(study)
         frame = with_words(store.trials(name, optimizer, where=where), store.space(name))
     write(frame, format, out)
+
+
+@app.command()
+def failures(
+    study: StudyName,
+    format: Annotated[
+        CostFormat, typer.Option(help="How to write them; of equal last lines a table shows one.")
+    ] = "table",
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """List the trials that failed for good: why, and the last lines that they wrote. `run` tries them again."""
+    from storage.query import write
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        frame = store.failures(*split_name(study))
+    if format != "table":
+        write(frame, format, None)
+    elif frame.empty:
+        note(f"no trial of {study} failed")
+    else:
+        show_failures(frame)
 
 
 @app.command("import")

@@ -53,6 +53,25 @@ def show_launches(study: str, store: Store) -> None:
     show_table(("launch", "when", "trials", "versions", "processor"), rows)
 
 
+def show_failures(frame: pd.DataFrame) -> None:
+    """Trials that failed, the last first, then the last lines that they wrote; those that several did, once."""
+    from rich.markup import escape
+
+    when = frame["failed_at"].dt.strftime("%Y-%m-%d %H:%M:%S")
+    shown = frame.drop(columns="lines").assign(failed_at=when, reason=frame["reason"].map(escape))
+    shown = shown.astype(object).where(shown.notna(), "-")
+    rows = [
+        tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in row)
+        for row in shown.itertuples(index=False)
+    ]
+    show_table(tuple(shown.columns), rows)
+    for said, group in frame.groupby(["reason", "lines"], sort=False):
+        reason, lines = map(str, said)
+        if lines:
+            told = [f"  | {line}" for line in lines.splitlines()]
+            print(f"{len(group):,} of them: {reason}", *told, sep="\n")
+
+
 def show_copied(study: str, copied: Copied) -> None:
     """What came of copying or merging a study, and what stayed behind."""
     if copied.foreign:
@@ -110,6 +129,7 @@ def show_report(study: Study, store: Store, report: Report, storage: str) -> Non
         storage,
         store,
         *([plot] if report.done == study.spec.trials else []),
+        *([f"failures {study.name}"] if report.failures else []),
         f'trials {study.name} --where "seed = 0"',
     )
 
@@ -227,7 +247,7 @@ def show_cost_decision(study: Study, store: Store, report: Report, budget: int) 
 
 
 def show_studies(store: Store) -> None:
-    """A row for each study and optimizer; instead of the best value, that nothing trained."""
+    """A row for each study and optimizer; instead of the best value, that nothing trained; failed trials if any."""
     from analysis.trained import nothing_trained
     from storage.query import write
 
@@ -238,6 +258,8 @@ def show_studies(store: Store) -> None:
     ]
     frame["best"] = frame["best"].astype(object)
     frame.loc[:, "best"] = best
+    if not frame["failed"].any():
+        del frame["failed"]
     write(frame, "table", None)
 
 

@@ -24,6 +24,11 @@ class TrialError(Exception):
         super().__init__("\n".join([f"{reason}{place}", *(f"  | {line}" for line in lines.splitlines())]))
         self.reason, self.lines, self.folder = reason, lines, folder
 
+    @property
+    def headline(self) -> str:
+        """The reason with the folder, in one line."""
+        return str(self).partition("\n")[0]
+
 
 Told = TypeVar("Told")
 

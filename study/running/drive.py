@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from analysis.cost.kept import folder as cache_folder
-from storage.records import STOPPED_AT, Trials
+from storage.records import STOPPED_AT, Trials, cell_keys
 from storage.store import Store
+from study.black_boxes import TrialError
 from study.running.stopping import Stopping
 from study.spec import BlackBoxSpec
 from study.training.black_box import name_of
@@ -47,7 +48,8 @@ def drive(
     """Train what `ask` gives until it gives nothing while nothing is in training.
 
     `ask(blocks in training)` is called at first, when its blocks are handed out, and after every block. Outcomes are
-    stored, then told by `on_stored(block, trials, new trials)`; failures and warnings go into the report.
+    stored, then told by `on_stored(block, trials, new trials)`; failures are stored, too, and go into the report, as do
+    warnings.
     """
     from study.running import launch
 
@@ -78,12 +80,14 @@ def drive(
             report.warnings.add(outcome.warning)
         on_stored(block, trials, new)
 
-    def give_up(block: Block, error: str) -> None:
+    def give_up(block: Block, error: TrialError) -> None:
         nonlocal in_flight
         in_flight -= 1
         if stopping:
             stopping.ended(block, None)
         report.failures.append(failure_text(study, block, error))
+        cells = cell_keys(block.cells)
+        store.append_failures(study.name, block.optimizer, cells, block.seed, error.headline, error.lines)
 
     launch.train_blocks(
         blocks(),
@@ -136,10 +140,11 @@ def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:
     )
 
 
-def failure_text(study: Study, block: Block, error: str) -> str:
+def failure_text(study: Study, block: Block, error: TrialError) -> str:
     """Whose trials failed, and how: a line, and of a black box's trial the lines that it wrote last."""
+    said = str(error) if block.recipe.method == "black-box" else error.headline
     if block.lanes == 1:
         axes = study.spec.space.axes
         cell = ", ".join(f"{axis.name} = {axis.text(block.cells[axis.name][0])}" for axis in axes)
-        return f"{block.optimizer}, {cell}, seed {block.seed}: {error}"
-    return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {error}"
+        return f"{block.optimizer}, {cell}, seed {block.seed}: {said}"
+    return f"{block.optimizer}, seed {block.seed}, {block.lanes} trials: {said}"

@@ -77,31 +77,31 @@ class BlockTrainable(tune.Trainable):
             self._following.close()
 
     def step(self) -> dict[str, Any]:
-        """An outcome, or a text about its failure, for each block; those that it has no time for are left out.
+        """An outcome, or how it failed, for each block; those that it has no time for are left out.
 
         Of a block that may be stopped what is known so far, until it is done.
         """
         if may_be_stopped(self.blocks[0]):
             return self._point(self.blocks[0])
-        started, results = time.monotonic(), list[Outcome | str]()
+        started, results = time.monotonic(), list[Outcome | TrialError]()
         for block in self.blocks:
             try:
                 results.append(self.trainer.train(block))
             except TrialError as error:
-                results.append(str(error))
+                results.append(error)
             if time.monotonic() - started > 2 * SHORT_SECONDS:
                 break
         return {"results": results, "seconds": time.monotonic() - started, "done": True}
 
     def _point(self, block: Block) -> dict[str, Any]:
         self._following = self._following or self.trainer.follow(block)
-        found: Outcome | str
+        found: Outcome | TrialError
         try:
             return {"results": [next(self._following)], "done": False}
         except StopIteration as end:
             found = end.value
         except TrialError as error:
-            found = str(error)
+            found = error
         self._following = None
         return {"results": [found], "seconds": SHORT_SECONDS, "done": True, "finished": True}
 
@@ -191,7 +191,7 @@ class Reporter(tune.Callback):
     """Passes outcomes and final failures on as they arrive, in the driver's process."""
 
     def __init__(
-        self, on_outcome: Callable[[Block, Outcome], None], on_failure: Callable[[Block, str], None]
+        self, on_outcome: Callable[[Block, Outcome], None], on_failure: Callable[[Block, TrialError], None]
     ) -> None:
         self._on_outcome = on_outcome
         self._on_failure = on_failure
@@ -207,7 +207,7 @@ class Reporter(tune.Callback):
             return
         try:
             for block, found in zip(trial.config["blocks"], result["results"], strict=False):
-                if isinstance(found, str):
+                if isinstance(found, TrialError):
                     self._on_failure(block, found)
                 elif may_be_stopped(block) and "finished" not in result and found.diverged_at[0] < 0:
                     self._on_outcome(block, replace(found, stopped=True))
@@ -225,7 +225,12 @@ class Reporter(tune.Callback):
             if trial.error_file
             else []
         )
-        self._on_failure(trial.config["blocks"][0], lines[-1].strip() if lines else "the worker died")
+        reason = lines[-1].strip() if lines else "the worker died"
+        try:
+            self._on_failure(trial.config["blocks"][0], TrialError(reason, "\n".join(lines)))
+        except Exception as error:
+            self.error = error  # as above
+            raise
 
 
 def check_address(address: str) -> None:
@@ -287,7 +292,7 @@ def train_blocks(
     amounts: Mapping[str, float] = A_CORE,
     *,
     on_outcome: Callable[[Block, Outcome], None],
-    on_failure: Callable[[Block, str], None],
+    on_failure: Callable[[Block, TrialError], None],
     hopeless: Callable[[Block, Outcome], bool] | None = None,
     checkpoints: Path = CHECKPOINTS,
 ) -> None:
@@ -295,10 +300,9 @@ def train_blocks(
 
     `amounts` is what each needs, by Ray's names.
 
-    Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error's last line when
-    it failed `RETRIES` times again. A black box's trial that may be stopped early is when it is `hopeless(block, so
-    far)`; checkpoints are kept in `checkpoints`. An exception of `on_outcome` ends the run and passes through, as does
-    Ctrl-C.
+    Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error when it failed `RETRIES`
+    times again. A black box's trial that may be stopped early is when it is `hopeless(block, so far)`; checkpoints are
+    kept in `checkpoints`. An exception of either call ends the run and passes through, as does Ctrl-C.
     """
     settings = {"device": device, "checkpoints": checkpoints}
     searcher = BlockSearcher(iter(blocks), settings)

@@ -7,7 +7,7 @@ import optuna
 from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
 
-from storage.records import STOPPED_AT, cell_key
+from storage.records import STOPPED_AT, cell_keys
 from storage.store import Store
 from study.spec.black_box import StopSpec
 from study.training.block import Block, Outcome
@@ -77,8 +77,5 @@ def pruner_of(spec: StopSpec) -> BasePruner:
 
 
 def key_of(block: Block) -> Key:
-    return (
-        block.optimizer,
-        cell_key({name: float(values[0]) for name, values in block.cells.items()}),
-        block.seed,
-    )
+    (cell,) = cell_keys(block.cells)
+    return block.optimizer, cell, block.seed

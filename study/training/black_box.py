@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
+import re
 import shutil
 import tempfile
 import time
@@ -14,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from storage.records import OWN_COLUMNS, STOPPED_AT, cell_key
+from storage.failures import masked
+from storage.records import OWN_COLUMNS, STOPPED_AT, cell_keys
 from study.black_boxes import Command, Function, Label, TrialError
 from study.black_boxes.box import Results, last_of
 from study.spec import BlackBoxSpec
@@ -26,6 +29,10 @@ CHECKPOINTS = Path(tempfile.gettempdir()) / "tunability"
 """A folder for checkpoints where none is given."""
 ATTEMPTS = 3
 """How often a trial that fails is tried."""
+SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+"""Names of environment variables whose values a trial's last lines are shown without."""
+SHORTEST_SECRET = 6
+"""Characters; what is shorter may be any word."""
 
 
 class BlackBoxes:
@@ -82,7 +89,7 @@ class BlackBoxes:
                 break
             except TrialError as error:
                 if attempt == ATTEMPTS:
-                    raise
+                    raise without_secrets(error, {**os.environ, **spec.environment}) from None
                 if error.folder:
                     shutil.rmtree(error.folder, ignore_errors=True)  # only the last one's is kept
             finally:
@@ -93,6 +100,14 @@ class BlackBoxes:
     def forget(self, block: Block) -> None:
         """Remove the checkpoints of a trial that has ended."""
         shutil.rmtree(self._checkpoints / name_of(block), ignore_errors=True)
+
+
+def without_secrets(error: TrialError, environment: Mapping[str, str]) -> TrialError:
+    """The error, its texts without what the environment of the trial has under names of secrets."""
+    secrets = [
+        value for name, value in environment.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET
+    ]
+    return TrialError(masked(error.reason, secrets), masked(error.lines, secrets), error.folder)
 
 
 @functools.lru_cache(maxsize=32)
@@ -108,8 +123,8 @@ def may_be_stopped(block: Block) -> bool:
 
 def name_of(block: Block) -> str:
     """A name for a trial among those of a study."""
-    cell = {axis: float(values[0]) for axis, values in block.cells.items()}
-    return hashlib.sha256(f"{block.optimizer},{cell_key(cell)},{block.seed}".encode()).hexdigest()[:32]
+    (cell,) = cell_keys(block.cells)
+    return hashlib.sha256(f"{block.optimizer},{cell},{block.seed}".encode()).hexdigest()[:32]
 
 
 def hyperparameters_of(

@@ -1,4 +1,4 @@
-"""Databases of version 1 (data/version-1.db, made by the last commit that wrote them), and what Optuna has copied."""
+"""Databases of earlier versions (data/version-N.db, by the last commit that wrote them), and what Optuna has copied."""
 
 import shutil
 import sqlite3
@@ -68,6 +68,25 @@ def test_every_trial_and_run_of_version_1_is_there(old: str, create: bool) -> No
         assert again.studies().equals(found)
 
 
+@pytest.mark.parametrize("create", [False, True])
+def test_version_2_gets_a_table_of_failures_and_goes_on(tmp_path: Path, create: bool) -> None:
+    url = f"sqlite:///{shutil.copy(OLD.with_name('version-2.db'), tmp_path / 'old.db')}"
+    with open_store(url, create=create) as store:
+        assert store.studies()["trials"].tolist() == [6, 6]
+        assert store.studies()["failed"].tolist() == [0, 0]
+        assert [len(store.runs("old", optimizer)) for optimizer in ("adam", "sgd")] == [4, 4]
+        assert [each["trials"] for each in store.provenances("old", "adam")] == [6, 0]
+        spec = store.spec("old")
+    study = resolve(parse_spec(spec | {"seeds": 3}))
+    plan = stored_plan(study, url, 2)
+    assert plan is not None
+    assert plan.stored == 12
+    with open_store(url, create=True) as store:
+        cells = sorted(cell for cell, seed in store.stored("old", "sgd") if seed == 0)
+        store.append_failures("old", "sgd", [*cells], 2, "no")
+        assert store.failures("old")["lr"].tolist() == [0.001, 0.01, 0.1]
+
+
 def test_recipes_of_version_1_are_complete_and_their_studies_go_on(old: str) -> None:
     for study in ("grown", "plain"):
         with open_store(old, create=False) as store:
@@ -108,7 +127,7 @@ def test_a_database_of_a_later_version_is_refused(old: str) -> None:
     with open_store(old, create=True) as store, store.database.writing() as connection:
         connection.execute(text("UPDATE tunability_schema SET version = 99"))
     for create in (False, True):
-        with pytest.raises(StoreError, match=r"is of version 99, and this program knows 2: upgrade"):
+        with pytest.raises(StoreError, match=r"is of version 99, and this program knows 3: upgrade"):
             open_store(old, create=create)
 
 

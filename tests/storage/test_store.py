@@ -437,6 +437,7 @@ def test_studies_are_summed_up(store: Store, declare: Declare, batch: Batch) -> 
             "last_finished": pd.to_datetime([None, trials.finished, trials.finished], utc=True).astype(
                 "datetime64[us, UTC]"
             ),
+            "failed": [0, 0, 0],
         }
     )
     pd.testing.assert_frame_equal(frame, expected)

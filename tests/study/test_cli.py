@@ -72,6 +72,34 @@ def test_studies(cli: Cli, url: str) -> None:
     assert code == 0
     adam = next(line.split() for line in out.splitlines() if " adam " in line)
     assert adam[:6] == ["made-up", "adam", "error", "12", "1", "0.1"]
+    assert "failed" not in out
+
+
+def test_failures(cli: Cli, url: str) -> None:
+    code, out, err = cli("failures", "made-up", "--storage", url)
+    assert (code, out, err) == (0, "", "no trial of made-up failed\n")
+    with open_store(url, create=True) as store:
+        cells = [f"alpha={alpha!r},eps=1e-08" for alpha in ALPHA]
+        store.append_failures("made-up", "adam", cells, 2, "ValueError: [/no] x", "Traceback\n[red]no")
+        store.append_failures("made-up", "avagrad", cells[:1], 2, "the worker died")
+    _, out, _ = cli("studies", "--storage", url)
+    header, adam, avagrad = (line.split() for line in out.splitlines())
+    assert (header[-1], adam[-1], avagrad[-1]) == ("failed", "3", "1")
+    code, out, _ = cli("failures", "made-up", "--storage", url)
+    assert code == 0
+    rows = [line.split() for line in out.splitlines() if line.split()[:1] in (["adam"], ["avagrad"])]
+    assert [row[0] for row in rows] == ["avagrad", "adam", "adam", "adam"]
+    assert rows[1][1:4] == [f"{ALPHA[0]:g}", "1e-08", "2"]
+    assert rows[1][-3:] == ["ValueError:", "[/no]", "x"]
+    assert out.endswith("3 of them: ValueError: [/no] x\n  | Traceback\n  | [red]no\n")
+    _, out, _ = cli("failures", "made-up/adam", "--format", "json", "--storage", url)
+    found = json.loads(out)
+    assert [row["alpha"] for row in found] == ALPHA
+    assert (found[0]["lines"], found[0]["launch"], found[0]["seed"]) == ("Traceback\n[red]no", None, 2)
+    _, out, _ = cli("failures", "made-up", "--format", "csv", "--storage", url)
+    assert out.splitlines()[0] == "optimizer,alpha,eps,seed,failed_at,launch,reason,lines"
+    code, _, err = cli("failures", "made", "--storage", url)
+    assert (code, len(err.splitlines())) == (2, 1)
 
 
 def test_trials_as_json_and_filter(cli: Cli, url: str) -> None:
@@ -634,6 +662,13 @@ def test_a_block_that_fails_for_good(
     assert "failed: avagrad, seed 1, 12 trials: ValueError: eps = -1.0 is not allowed" in err
     assert "Traceback" not in err
     assert "36 of 48 trials stored" in out
+    with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
+        failed = store.failures("small")
+    assert failed["optimizer"].tolist() == ["avagrad"] * 12
+    assert set(failed["seed"]) == {1}
+    assert not failed.duplicated(["alpha", "eps"]).any()
+    assert failed["reason"].str.startswith("ValueError: eps = -1.0 is not allowed").all()
+    assert failed["lines"].str.contains("Traceback|File").all()
     monkeypatch.undo()
     monkeypatch.setattr(sys, "argv", ["tunability", *map(str, command)])
     with pytest.raises(SystemExit) as exit:
@@ -641,6 +676,7 @@ def test_a_block_that_fails_for_good(
     assert not exit.value.code
     with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
         assert store.studies()["trials"].tolist() == [24, 24]
+        assert store.failures("small").empty
 
 
 def refused(cli: Cli, folder: Path, *arguments: object) -> str:

@@ -35,7 +35,7 @@ class OptimizerProgress(TypedDict):
 class StudyDocument(TypedDict):
     """A study's progress. `eta_seconds` is null unless it is running and something is known.
 
-    `cells` is null where trials are scattered.
+    `cells` is null where trials are scattered. `failed` counts the trials that failed for good and are not stored.
     """
 
     name: str
@@ -46,6 +46,8 @@ class StudyDocument(TypedDict):
     seeds: int | None
     cells: int | None
     trials: int
+    failed: int
+    last_failed: str | None
     expected: int | None
     eta_seconds: float | None
     trials_per_second: float | None
@@ -84,6 +86,25 @@ class TrialDetails(TypedDict):
     study: str
     trial: dict[str, Any]
     curve: list[CurvePoint]
+
+
+class FailureDocument(TypedDict):
+    """A trial that failed for good: why, the last lines that it wrote, and the number of the launch that tried it."""
+
+    optimizer: str
+    cell: dict[str, float]
+    seed: int
+    failed_at: str
+    launch: int | None
+    reason: str
+    lines: str
+
+
+class FailureList(TypedDict):
+    """The last failures first."""
+
+    study: str
+    failures: list[FailureDocument]
 
 
 class BestDocument(TypedDict):

@@ -22,6 +22,7 @@ from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in,
 from analysis.views import WHOLE, View, ViewError, shown
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
+from storage.failures import FailureCount
 from storage.query import with_words
 from storage.store import About, Store, Version, open_store
 from study.service.answers.cache import Answer, Cache
@@ -29,6 +30,7 @@ from study.service.answers.documents import (
     AxisDocument,
     BestDocument,
     CostDocument,
+    FailureList,
     LandscapeDocument,
     OptimizerLandscape,
     OptimizerProblem,
@@ -50,10 +52,11 @@ ROWS_PER_CHUNK = 5_000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there is: a version of each study, which changes with its trials, and what is kept about running it."""
+    """What there is: a version of each study, which changes with its trials, how it is run, and failures."""
 
     versions: Mapping[str, Version]
     launches: Mapping[str, Mapping[str, Any]]
+    failures: Mapping[str, FailureCount]
 
 
 class Reads:
@@ -88,8 +91,8 @@ class Reads:
         try:
             store = self.store()
         except MissingDatabaseError:
-            return Snapshot({}, {})
-        return Snapshot(store.versions(), store.launches())
+            return Snapshot({}, {}, {})
+        return Snapshot(store.versions(), store.launches(), store.failure_counts())
 
     async def of_study(
         self,
@@ -343,6 +346,26 @@ def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[st
         "study": study,
         "trial": records(with_words(row, store.space(study)))[0],
         "curve": [{"step": step, "value": number(value)} for step, value in curve],
+    }
+
+
+def failures(store: Store, study: str, optimizer: str | None, limit: int) -> FailureList:
+    """Trials that failed for good, the last first."""
+    frame, axes = store.failures(study, optimizer, limit), store.space(study).names
+    return {
+        "study": study,
+        "failures": [
+            {
+                "optimizer": row["optimizer"],
+                "cell": {axis: row[axis] for axis in axes},
+                "seed": row["seed"],
+                "failed_at": row["failed_at"].isoformat(),
+                "launch": row["launch"],
+                "reason": row["reason"],
+                "lines": row["lines"],
+            }
+            for row in records(frame)
+        ],
     }
 
 

@@ -33,9 +33,10 @@ async def study(request: Request, service: Service, study: StudyName) -> Respons
 
 
 @router.get("/new")
-def new(request: Request) -> Response:
+def new(request: Request, service: Service) -> Response:
     """The form of a new study."""
-    return page(request, "new.html", choices=choices.read())
+    allow_imports = service.settings.allow_imports
+    return page(request, "new.html", choices=choices.read(), allow_imports=allow_imports)
 
 
 @router.get("/trials")

@@ -17,6 +17,7 @@ from study.service.answers import reads
 from study.service.answers.cache import Answer
 from study.service.answers.documents import (
     CostDocument,
+    FailureList,
     LandscapeDocument,
     LogDocument,
     PlanDocument,
@@ -270,6 +271,27 @@ async def get_trial(
         study,
         ("trial", optimizer, number),
         lambda store: reads.trial(store, study, optimizer, number, metrics),
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/failures", response_model=FailureList)
+async def list_failures(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="Most failures to give.")] = 100,
+) -> Response:
+    """Trials that failed for good and are not stored, the last first: why, and the last lines that they wrote.
+
+    They are tried again when the study is resumed; one that is stored is left out from then on.
+    """
+    counted = (await service.reads.snapshot()).failures.get(study)
+    answer = await service.reads.of_study(
+        study,
+        ("failures", optimizer, limit, counted),
+        lambda store: reads.failures(store, study, optimizer, limit),
     )
     return reply(request, answer)
 

@@ -11,6 +11,7 @@ from typing import Any
 import anyio.to_thread
 
 from analysis.trained import nothing_trained
+from storage.failures import FailureCount
 from storage.store import Store, Summary, Version
 from study.service.answers.cache import Answer
 from study.service.answers.documents import OptimizerProgress, State, StudyDocument
@@ -146,7 +147,7 @@ class Progress:
     def _document(
         self, name: str, version: Version, stored: Stored, snapshot: Snapshot, jobs: Table
     ) -> StudyDocument:
-        launch = snapshot.launches.get(name, {})
+        launch, failed = snapshot.launches.get(name, {}), snapshot.failures.get(name, FailureCount())
         complete = stored.expected is None or stored.trials >= stored.expected
         state, message = judge_state(complete, launch, jobs)
         if state == "stopped" and not launch.get("stopped") and stored.grew_lately():
@@ -161,6 +162,8 @@ class Progress:
             "seeds": stored.seeds,
             "cells": stored.cells,
             "trials": stored.trials,
+            "failed": failed.trials,
+            "last_failed": failed.last.replace(tzinfo=UTC).isoformat() if failed.last else None,
             "expected": stored.expected,
             "eta_seconds": eta,
             "trials_per_second": rate,

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from study.running.tuning import tune
 from study.spec import SpecError, TuningSpec, parse_spec
 from study.training.resolve import Study, resolve
 
+ROOT = Path(__file__).parents[3]
 Start = Callable[..., subprocess.Popen[str]]
 MODULE = """
 import os, time
@@ -36,6 +38,7 @@ def train(hyperparameters, optimizer, seed):
     log(f"{optimizer} {lr} {depth} {seed}")
     time.sleep(SECONDS)
     if os.path.exists("broken"):
+        print("uses", os.environ.get("SOME_TOKEN"))
         if lr == 0.1 and depth == 2: raise RuntimeError("no luck")
         if lr == 1 and depth == 2: os._exit(9)
     if depth == 3: return {"loss": float("nan")}
@@ -91,7 +94,10 @@ def attempts(tmp_path: Path) -> Counter[str]:
     return Counter((tmp_path / "log").read_text().splitlines())
 
 
-def test_each_trial_fails_alone_is_retried_and_is_tried_again(tmp_path: Path, url: str, start: Start) -> None:
+def test_each_trial_fails_alone_is_retried_and_is_tried_again(
+    tmp_path: Path, url: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "tell-nobody")
     spec = write_toml(tmp_path, write(tmp_path, "failing"))
     (tmp_path / "broken").touch()
     process = start("run", spec, "--storage", url)
@@ -103,6 +109,19 @@ def test_each_trial_fails_alone_is_retried_and_is_tried_again(tmp_path: Path, ur
     assert "failed: other, lr = 1, depth = 2, seed 1: it ended with exit code 9\n" in err
     assert err.count("failed: ") == 8
     assert 'raise RuntimeError("no luck")' in err
+    assert "uses ***" in err
+    assert "tell-nobody" not in err
+    with open_store(url, create=False) as store:
+        failed = store.failures("boxed").set_index(["optimizer", "lr", "depth", "seed"]).sort_index()
+        assert store.studies()["failed"].tolist() == [4, 4]
+        assert len(store.stored("boxed", "mine")) == 8
+    assert len(failed) == 8
+    (raised,) = failed.loc[[("mine", 0.1, 2, 0)]].itertuples()
+    assert (raised.reason, raised.launch) == ("RuntimeError: no luck", 0)
+    assert raised.lines.startswith("uses ***\nTraceback")
+    assert raised.lines.endswith("RuntimeError: no luck")
+    (exited,) = failed.loc[[("other", 1, 2, 1)]].itertuples()
+    assert (exited.reason, exited.lines) == ("it ended with exit code 9", "uses ***")
     counted = attempts(tmp_path)
     assert counted["mine 0.1 2 0"] == counted["mine 1.0 2 1"] == 6  # both optimizers, three times each
     assert counted["mine 0.01 1 0"] == counted["mine 1.0 1 0"] == 2
@@ -111,6 +130,8 @@ def test_each_trial_fails_alone_is_retried_and_is_tried_again(tmp_path: Path, ur
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "24 of 24 trials stored, 8 of them now" in out
+    with open_store(url, create=False) as store:
+        assert store.failures("boxed").empty
     table = contents(url)
     assert not table.duplicated(["optimizer", "lr", "depth", "seed"]).any()
     assert table.groupby("optimizer")["loss"].min().tolist() == [1.5, 1.5]
@@ -242,6 +263,24 @@ def test_a_command(tmp_path: Path, url: str, start: Start) -> None:
     assert "  | to no avail" in err
     table = contents(url)
     assert table["loss"].tolist() == (table["lr"] + table["depth"] + table["seed"]).tolist()
+
+
+def test_the_example_of_a_torch_script(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # where its study file says that it is run
+    given = tomllib.loads((ROOT / "studies" / "torch-script.toml").read_text(encoding="utf-8"))
+    workload = given["workload"] | {"command": given["workload"]["command"] + " --epochs 3"}
+    space = {"lr": [0.001, 0.1], "weight_decay": [0.0]}
+    study = boxed(given | {"workload": workload, "space": space, "seeds": 1})
+    report = run(study, url, on_progress=quiet)
+    assert (report.done, report.failures, report.warnings) == (4, [], set())
+    with open_store(url, create=False) as store:
+        table = store.trials("torch-script")
+        _, curve = store.trial("torch-script", "adam", 0)
+    assert [step for step, _ in curve] == [1, 2, 3]
+    errors = table.set_index(["optimizer", "lr"])["val_error"]
+    assert errors["adam", 0.1] < 0.2  # of ten digits, by chance 0.9
+    assert errors["sgd", 0.001] > 0.5
+    assert (table["train_loss"] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
             workers,
             "cpu",
             on_outcome=lambda block, outcome: outcomes.setdefault(block.seed, outcome) and None,
-            on_failure=lambda block, error: failures.append((block.seed, error)),
+            on_failure=lambda block, error: failures.append((block.seed, error.headline)),
         )
     assert sorted(outcomes) == [0, 1, 2]
     ((seed, error),) = failures

@@ -10,13 +10,26 @@ const UNNAMED = "unnamed"; // what it would take is told before there is a name
 const axes = new AxisRows(byId("axes"), () => plan());
 
 const checked = (name) => [...document.querySelectorAll(`input[name="${name}"]:checked`)].map((each) => each.value);
+const choose = (name, value) => { document.querySelector(`input[name="${name}"][value="${value}"]`).checked = true; };
 const number = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
+
+// "workload", or what stands in its place: "function" or "command". A service without --allow-imports offers no choice.
+const training = () => checked("training")[0] ?? "workload";
+
+// Optimizers of a function or command are labels.
+const labels = () => byId("labels").value.split(",").map((each) => each.trim()).filter((each) => each !== "");
+
+function trained() {
+  const kind = training();
+  if (kind === "workload") return { workload: { name: byId("workload").value, steps: number("steps") }, optimizers: checked("optimizers") };
+  const workload = { [kind]: byId(kind).value.trim(), metric: byId("metric").value.trim(), goal: byId("goal").value };
+  return { workload, optimizers: labels() };
+}
 
 function specOfForm() {
   const spec = {
     name: byId("name").value.trim() || UNNAMED,
-    workload: { name: byId("workload").value, steps: number("steps") },
-    optimizers: checked("optimizers"),
+    ...trained(),
     space: checked("kind")[0] === "own" ? axes.table() : byId("space").value,
     seeds: number("seeds"),
   };
@@ -85,7 +98,8 @@ function showErrors(error) {
 }
 
 function markField(key, wrong) {
-  const field = document.querySelector(`[data-key="${key}"] :is(input, select)`);
+  const fields = [...document.querySelectorAll(`[data-key="${key}"] :is(input, select)`)];
+  const field = fields.find((each) => each.offsetParent !== null);
   if (field) field.setAttribute("aria-invalid", String(wrong));
 }
 
@@ -103,6 +117,11 @@ async function launch() {
   }
 }
 
+function showTraining() {
+  const kind = training();
+  for (const each of document.querySelectorAll("[data-training]")) each.hidden = !each.dataset.training.split(" ").includes(kind);
+}
+
 function showKind() {
   const own = checked("kind")[0] === "own";
   byId("own").hidden = !own;
@@ -113,12 +132,14 @@ function showKind() {
 
 async function copySpace() {
   axes.replace(JSON.parse(byId("space").selectedOptions[0].dataset.axes));
-  document.querySelector('input[name="kind"][value="own"]').checked = true;
+  choose("kind", "own");
   showKind();
   plan();
 }
 
-byId("study").addEventListener("input", () => {
+byId("study").addEventListener("input", (event) => {
+  if (event.target.name === "training" && training() !== "workload") choose("kind", "own"); // published spaces are optimizers'
+  showTraining();
   showKind();
   byId("tuning").hidden = !byId("tune").checked;
   plan();
@@ -139,6 +160,7 @@ byId("copy").addEventListener("click", async () => {
   byId("copied").textContent = "copied";
 });
 byId("toml").addEventListener("beforeinput", () => { byId("copied").textContent = ""; });
+showTraining();
 showKind();
 byId("tuning").hidden = !byId("tune").checked;
 plan();

@@ -5,6 +5,7 @@ import { readJson, sendJson, studyUrl } from "./api.js";
 import { cellTitle, drawCurves, hasCurves, openCell, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { byId, debounce, make, problemText, throttle } from "./dom.js";
+import { Failures } from "./failures.js";
 import { listen } from "./live.js";
 import { Panels, readPanels } from "./panels.js";
 import { showProgress } from "./progress.js";
@@ -18,6 +19,7 @@ let axes = [];
 let last = null;
 
 const preview = makePreview();
+const failures = new Failures(byId("failures"), study);
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
   title: (panel) => panel.optimizer, choose: (panel, at) => openCell(panel, at, panels.document.metric), point: debounce(previewCell, HOVER_REST), beside: preview.node,
@@ -121,6 +123,7 @@ listen(study, {
   study: (document) => {
     showProgress(byId("content"), document);
     showActions(document);
+    failures.show(document);
     const before = last;
     last = document;
     if (before?.trials !== document.trials) showLandscapes();

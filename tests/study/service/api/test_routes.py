@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -50,6 +51,41 @@ def test_a_study_with_its_file(client: TestClient) -> None:
     assert found["state"] == "done"
 
 
+def test_failures_are_listed_until_their_trials_are_stored(
+    client: TestClient, url: str, trials: MakeTrials
+) -> None:
+    path = "/api/v1/studies/half/failures"
+    nothing = client.get(path)
+    assert nothing.json() == {"study": "half", "failures": []}
+    late = trials(1, slice(20, 25))
+    with open_store(url, create=True) as store:
+        store.append_failures("half", "adam", late.cells(), 1, "RuntimeError: no", "Traceback\n<b>no</b>")
+        store.append_failures("half", "avagrad", late.cells()[:1], 1, "the worker died")
+
+        def found() -> dict[str, Any]:
+            time.sleep(2 * FRESH_SECONDS)
+            document: dict[str, Any] = client.get("/api/v1/studies/half").json()
+            return document
+
+        document = found()
+        assert (document["trials"], document["failed"], document["state"]) == (90, 6, "stopped")
+        answer = client.get(path)
+        assert answer.headers["etag"] != nothing.headers["etag"]
+        last, *others = answer.json()["failures"]
+        assert last.pop("failed_at") == document["last_failed"]
+        assert last == {
+            "optimizer": "avagrad", "cell": {"alpha": 10.0, "eps": 1e-8}, "seed": 1, "launch": None,
+            "reason": "the worker died", "lines": "",
+        }  # fmt: skip
+        assert [each["optimizer"] for each in others] == ["adam"] * 5
+        assert others[0]["lines"] == "Traceback\n<b>no</b>"
+        assert len(client.get(path, params={"limit": 2}).json()["failures"]) == 2
+        assert len(client.get(path, params={"optimizer": "adam"}).json()["failures"]) == 5
+        store.append("half", "adam", late)
+        assert found()["failed"] == 1
+        assert [each["optimizer"] for each in client.get(path).json()["failures"]] == ["avagrad"]
+
+
 def test_no_database_is_no_studies(tmp_path: Path) -> None:
     settings = Settings(f"sqlite:///{tmp_path}/none.db", token="x" * 16)
     headers = {"authorization": f"Bearer {settings.token}"}
@@ -62,7 +98,7 @@ def test_no_database_is_no_studies(tmp_path: Path) -> None:
 
 
 def test_an_unknown_study_in_the_stores_words(client: TestClient) -> None:
-    for path in ("", "/trials", "/landscape", "/separability", "/cost"):
+    for path in ("", "/trials", "/failures", "/landscape", "/separability", "/cost"):
         answer = client.get(f"/api/v1/studies/smal{path}")
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"

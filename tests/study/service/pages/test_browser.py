@@ -67,7 +67,7 @@ def address(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @contextmanager
-def serving(store_url: str, state: Path) -> Iterator[str]:
+def serving(store_url: str, state: Path, *options: str) -> Iterator[str]:
     """The address of a service as a process, maybe with a cluster of its own; both are gone afterwards."""
     command = [str(Path(sys.executable).with_name("tunability")), "serve"]
     environment = {
@@ -77,16 +77,21 @@ def serving(store_url: str, state: Path) -> Iterator[str]:
         "TUNABILITY_TOKEN": TOKEN,
     }
     with subprocess.Popen(
-        [*command, "--port", "0"],
+        [*command, "--port", "0", *options],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as service:
         assert service.stdout is not None
-        yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
-        service.terminate()
-    subprocess.run([*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL)
+        try:
+            yield service.stdout.readline().removeprefix("open ").partition("/?")[0]
+        finally:
+            service.terminate()
+            service.wait()
+            subprocess.run(
+                [*command, "--stop-cluster"], env=environment, check=True, stdout=subprocess.DEVNULL
+            )
 
 
 def new_context(browser: Any, **options: Any) -> Any:
@@ -275,6 +280,33 @@ def test_a_landscape_fills_in_while_trials_land(visit: Visit, store_url: str, tr
         store.append("half", "adam", trials(1))
     expect(summary).not_to_contain_text("of 50 trials")
     expect(page.locator('#progress [data-field="trials"]')).to_have_text("95")
+
+
+def test_failures_are_told_and_unfold(visit: Visit, store_url: str, trials: MakeTrials) -> None:
+    space = SearchSpace.from_table({"alpha": [0.1, 1.0, 10.0], "eps": [1e-8, 1.0]})
+    cells = dict(zip(space.names, space.cells().T, strict=True))
+    made = dataclasses.replace(trials(0, slice(space.size)), hyperparameters=cells)
+    with open_store(store_url, create=True) as store:
+        store.declare("failing", {"sgd": {}}, space=space, metric="error", spec={"seeds": 1}, provenance={})
+        page = visit("/studies/failing")
+        expect(page.locator("#failures")).to_be_hidden()
+        cells = made.cells()[:2]
+        store.append_failures(
+            "failing", "sgd", cells, 0, "it ended with exit code 9", "<b>a line</b>\nanother"
+        )
+        folded = page.get_by_text("2 trials failed")
+        expect(folded).to_be_visible()
+        expect(page.locator("#failures details")).to_have_count(0)
+        folded.click()
+        page.get_by_text("sgd, alpha = 0.1, eps = 1e-8, seed 0: it ended with exit code 9").click()
+        expect(page.locator("#failures pre").last).to_have_text("<b>a line</b>\nanother")
+        expect(page.locator("#failures pre").last).to_be_visible()
+        expect(page.locator("#failures pre").first).to_be_hidden()
+        store.append_failures("failing", "sgd", cells[:1], 0, "the worker died")
+        expect(page.locator("#failures summary").nth(1)).to_contain_text("the worker died")
+        store.append("failing", "sgd", made)
+        expect(page.locator("#failures")).to_be_hidden()
+    visit.delete(store_url, "failing")
 
 
 def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTrials) -> None:
@@ -515,3 +547,62 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
 def test_optuna_dashboard_opens(visit: Visit) -> None:
     page = visit("/optuna/")
     expect(page.get_by_text("small/adam")).to_be_visible()
+
+
+def test_a_command_and_a_function_are_described_in_the_form(
+    browser: Any, tmp_path: Path, visit: Visit
+) -> None:
+    closed = visit("/new")
+    expect(closed.locator("#study")).to_contain_text("started with --allow-imports")
+    expect(closed.get_by_role("radio", name="a command")).to_have_count(0)
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import json, sys\nlr, name, seed = float(sys.argv[1]), sys.argv[2], int(sys.argv[3])\n"
+        "if lr == 1: sys.exit('to no avail')\n"
+        "print(json.dumps({'accuracy': 1 - lr - seed / 100}))\n"
+    )
+    url = f"sqlite:///{tmp_path}/tunability.db"
+    with serving(url, tmp_path / "state", "--allow-imports") as address:
+        context = new_context(browser)
+        visit = Visit(context, address)
+        page = visit(f"/new?token={TOKEN}")
+        page.get_by_label("Name", exact=True).fill("boxed")
+        expect(page.get_by_label("Function", exact=True)).to_be_hidden()
+        page.get_by_label("a function of yours").check()
+        expect(page.get_by_label("own axes")).to_be_checked()
+        expect(page.get_by_label("Steps of a training")).to_be_hidden()
+        row = page.get_by_role("group", name="Axis 1")
+        row.get_by_label("Axis", exact=True).fill("lr")
+        row.get_by_label("or the values themselves").fill("0.1 0.5 1")
+        page.get_by_label("Function", exact=True).fill("nobodys:train")
+        page.get_by_label("Metric").fill("accuracy")
+        expect(page.locator("#problem-workload")).to_contain_text("nobodys:train cannot be imported")
+        expect(page.get_by_label("Function", exact=True)).to_have_attribute("aria-invalid", "true")
+        assert page.get_by_role("button", name="Launch").is_disabled()
+        page.get_by_label("a command").check()
+        page.get_by_label("Command", exact=True).fill(
+            f"{sys.executable} {script} {{lr}} {{optimiser}} {{seed}}"
+        )
+        expect(page.locator("#problem")).to_contain_text("the command has a placeholder {optimiser}")
+        page.get_by_label("Command", exact=True).fill(
+            f"{sys.executable} {script} {{lr}} {{optimizer}} {{seed}}"
+        )
+        page.get_by_label("Goal").select_option("maximize")
+        page.locator("#labels").fill("one, two")
+        page.get_by_label("Seeds").fill("1")
+        expect(page.locator("#plan")).to_contain_text("not known yet")
+        expect(page.locator("#problem-workload")).to_be_hidden()
+        expect(page.get_by_label("Study file")).to_have_value(re.compile('goal = "maximize"'))
+        visit.errors.clear()  # of what was refused
+        page.get_by_role("button", name="Launch").click()
+        page.wait_for_url("**/studies/boxed")
+        page.get_by_text("2 trials failed").click()
+        page.get_by_text("one, lr = 1, seed 0: it ended with exit code 1").click()
+        expect(page.locator("#failures pre").filter(visible=True)).to_have_text("to no avail")
+        expect(page.locator(".state")).to_contain_text("failed")
+        context.close()
+        assert visit.errors == []
+    with open_store(url, create=False) as store:
+        table = store.trials("boxed")
+    assert table["optimizer"].tolist() == ["one", "one", "two", "two"]
+    assert table["negated_accuracy"].tolist() == [-0.9, -0.5] * 2
