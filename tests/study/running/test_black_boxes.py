@@ -266,7 +266,8 @@ def test_a_command(tmp_path: Path, url: str, start: Start) -> None:
 
 
 def test_the_example_of_a_torch_script(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)  # where its study file says that it is run
+    monkeypatch.chdir(ROOT)  # where its study file says that it is run, and with which Python
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     given = tomllib.loads((ROOT / "studies" / "torch-script.toml").read_text(encoding="utf-8"))
     workload = given["workload"] | {"command": given["workload"]["command"] + " --epochs 3"}
     space = {"lr": [0.001, 0.1], "weight_decay": [0.0]}
