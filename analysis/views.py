@@ -138,12 +138,12 @@ def hold(landscape: xr.DataArray, view: View) -> xr.DataArray:
         values, words = landscape[name].values, landscape[name].attrs.get("words", ())
         if isinstance(value, str) and not words:
             raise _not_understood(f"{name}={value}")
-        number = value if not isinstance(value, str) else words.index(value) if value in words else math.nan
+        text = value if isinstance(value, str) else f"{value:g}"  # a word may look like a number
+        number = words.index(text) if text in words else math.nan if isinstance(value, str) else value
         places = np.flatnonzero(np.isclose(values, number, rtol=1e-9, atol=0.0))
         if not len(places):
             there = ", ".join(text_at(landscape, name, each) for each in values)
-            came = value if isinstance(value, str) else f"{value:g}"
-            raise ViewError(f"{name} = {came} is not on the grid: it has {there}")
+            raise ViewError(f"{name} = {text} is not on the grid: it has {there}")
         landscape = landscape.isel({name: places})
     return landscape
 

@@ -195,7 +195,7 @@ def early_stopping(count: int, seeds: int) -> None:
     rows = []
     for slope in (0.0, 0.5, 1.0):
         for noise in known.NOISE[1:]:
-            rng, held, widths, shares = np.random.default_rng(6), 0, [], []
+            rng, held, widths, without, shares = np.random.default_rng(6), 0, [], [], []
             for _ in range(count):
                 whole = known.landscape(known.valley(slope, rng.uniform(-1, 1)), noise, seeds, rng)
                 made, share = stop_by_median(whole, rng)
@@ -203,9 +203,18 @@ def early_stopping(count: int, seeds: int) -> None:
                 held += found.low <= slope <= found.high
                 widths.append(found.high - found.low)
                 shares.append(share)
-            cells = f"{np.mean(shares):.0%}", f"{held / count:.1%}", f"{np.median(widths):.4f}"
-            rows.append((f"{slope:g}", f"{noise:g}", *cells))
-    header = ("slope", "noise", "trials stopped", "interval holds it", "median width")
+                trained = ridge(whole).slope
+                without.append(trained.high - trained.low)
+            cells = f"{np.mean(shares):.0%}", f"{held / count:.1%}"
+            rows.append(
+                (
+                    f"{slope:g}",
+                    f"{noise:g}",
+                    *cells,
+                    *(f"{np.median(each):.4f}" for each in (widths, without)),
+                )
+            )
+    header = ("slope", "noise", "trials stopped", "interval holds it", "median width", "without stopping")
     show(f"slopes where trials are stopped early, {seeds} seeds, {count} simulations", header, rows)
 
 

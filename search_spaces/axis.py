@@ -90,8 +90,11 @@ class Axis:
         return self.is_grid and all(value.is_integer() and abs(value) < 2**53 for value in self.values)
 
     def text(self, value: float) -> str:
-        """Return a value for people: the word of an ordered axis, else the number in six digits."""
-        return self.words[int(value)] if self.words else f"{value:g}"
+        """Return a value for people: the word of an ordered axis, else the number in six digits.
+
+        Also of a place that an ordered axis does not have any more.
+        """
+        return self.words[int(value)] if value < len(self.words) else f"{value:g}"
 
     def value_to_index(self, values: ArrayLike) -> IntArray:
         """Return each value's place on the grid, counted from 0.

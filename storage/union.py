@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,19 @@ GROWS = ("name", "seeds", "optimizers", "space", "tuning", "device")
 """Of a spec, what does not decide how its trials are trained."""
 
 
+NO_RECIPE = ("checkpoints", "timeout")
+"""Of a black box, what does not decide its trials."""
+
+
+def _fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a spec, what does."""
+    fixed = {key: value for key, value in spec.items() if key not in (*GROWS, "resources")}
+    workload = fixed.get("workload")
+    if isinstance(workload, dict):
+        fixed["workload"] = {key: value for key, value in workload.items() if key not in NO_RECIPE}
+    return fixed
+
+
 def merged(study: str, there: About, given: About) -> About:
     """What a study is when another is added to it. Raises StoreError where their trials are not comparable."""
     unknown = {
@@ -23,7 +37,7 @@ def merged(study: str, there: About, given: About) -> About:
         (f"{study}/{name}", there.recipes[name], given.recipes[name])
         for name in there.recipes.keys() & given.recipes.keys()
     ]
-    fixed = [{key: value for key, value in each.spec.items() if key not in GROWS} for each in (there, given)]
+    fixed = [_fixed(each.spec) for each in (there, given)]
     pairs += [(study, {"metric": there.metric, **fixed[0]}, {"metric": given.metric, **fixed[1]})]
     for name, stored, added in pairs:
         other = "; ".join(differences(stored, added, unknown=unknown))

@@ -434,11 +434,12 @@ def failures(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """List the trials that failed for good: why, and the last lines that they wrote. `run` tries them again."""
-    from storage.query import write
+    from storage.query import with_words, write
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
-        frame = store.failures(*split_name(study))
+        name, optimizer = split_name(study)
+        frame = with_words(store.failures(name, optimizer), store.space(name))
     if format != "table":
         write(frame, format, None)
     elif frame.empty:

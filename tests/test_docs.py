@@ -39,6 +39,15 @@ def test_the_readmes_study_files_are_allowed() -> None:
     assert parse_spec(whole | tuning).tuning == TuningSpec()  # it shows the defaults
 
 
+def test_the_study_files_of_the_page_on_any_training_code_are_allowed() -> None:
+    page = (ROOT / "docs" / "any-training-code.md").read_text(encoding="utf-8")
+    function, stop, command = (
+        tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    )
+    assert parse_spec(function | {"workload": function["workload"] | stop}).trials == 56
+    assert parse_spec(command).trials == 28
+
+
 def test_the_readme_counts_the_optimizers() -> None:
     assert f"the {len(OPTIMIZERS)} there are" in README
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ class TrialError(Exception):
 Told = TypeVar("Told")
 
 
-def last_of(following: Generator[Told, None, Told]) -> Told:
+def last_of(following: Generator[object, None, Told]) -> Told:
     """What is told in the end, of something that tells how far it is."""
     while True:
         try:
@@ -80,13 +81,21 @@ class Results:
         if len(self._curve) > MOST_POINTS:
             self._every *= 2
             self._curve = dict(list(self._curve.items())[::2])
-        self._last = int(step), metrics[self.metric]
-        self.metrics = dict(metrics)
+        self._last = int(step), metrics
+
+    def so_far(self) -> Results:
+        """The same as if the trial had ended with the point that was told last; there is one."""
+        found = copy.copy(self)
+        found.metrics = dict(self._last[1])
+        return found
 
     @property
     def curve(self) -> dict[int, float]:
         """Step -> metric in the order of steps; the point that was told last is among them."""
-        points = self._curve | (dict([self._last]) if self.told else {})
+        points = self._curve
+        if self.told:
+            step, metrics = self._last
+            points = points | {step: metrics[self.metric]}
         return dict(sorted(points.items()))
 
     def diverged_at(self) -> int:

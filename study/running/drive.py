@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,7 @@ def drive(
         trials = trials_of(study, block, outcome)
         new = store.append(study.name, block.optimizer, trials)
         if outcome.stopped:
-            shutil.rmtree(checkpoints / name_of(block), ignore_errors=True)
+            shutil.rmtree(checkpoints[block.optimizer] / name_of(block), ignore_errors=True)
         if outcome.warning:
             report.warnings.add(outcome.warning)
         on_stored(block, trials, new)
@@ -109,16 +110,21 @@ def stopping_of(study: Study, store: Store) -> Stopping | None:
     return None
 
 
-def checkpoints_of(study: Study, store: Store) -> Path:
-    """A folder for the checkpoints of the study's trials, as it is called on every machine."""
+def checkpoints_of(study: Study, store: Store) -> dict[str, Path]:
+    """A folder for the checkpoints of each optimizer's trials, by their recipe, as it is called on every machine."""
     workload = study.spec.workload
-    given = workload.checkpoints if isinstance(workload, BlackBoxSpec) else None
-    base = (
-        Path(given).absolute() if given else (cache_folder() or Path(tempfile.gettempdir())) / "checkpoints"
-    )
+    if not isinstance(workload, BlackBoxSpec):
+        return {}
+    base = (cache_folder() or Path(tempfile.gettempdir())) / "checkpoints"
+    if workload.checkpoints:
+        base = Path(workload.checkpoints).absolute()
     url = store.database.engine.url
     database = Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else url
-    return base / hashlib.sha256(f"{database},{study.name}".encode()).hexdigest()[:16]
+    return {
+        optimizer: base
+        / hashlib.sha256(f"{database},{study.name},{json.dumps(identity)}".encode()).hexdigest()[:16]
+        for optimizer, identity in study.identities().items()
+    }
 
 
 def trials_of(study: Study, block: Block, outcome: Outcome) -> Trials:

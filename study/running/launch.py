@@ -34,10 +34,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.black_boxes import TrialError
-from study.training.black_box import CHECKPOINTS, may_be_stopped
+from study.training.black_box import may_be_stopped
 from study.training.block import Block, Outcome
 from study.training.program import prepare_process
-from study.training.trainer import Trainer
+from study.training.trainer import NOWHERE, Trainer
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
@@ -62,7 +62,7 @@ class BlockTrainable(tune.Trainable):
         prepare_process()
         self.trainer = Trainer(device=config["device"], checkpoints=config["checkpoints"])
         self.blocks: Sequence[Block] = config["blocks"]
-        self._following: Generator[Outcome, None, Outcome] | None = None
+        self._following: Generator[Callable[[], Outcome], None, Outcome] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._following is not None:  # it was stopped
@@ -97,7 +97,7 @@ class BlockTrainable(tune.Trainable):
         self._following = self._following or self.trainer.follow(block)
         found: Outcome | TrialError
         try:
-            return {"results": [next(self._following)], "done": False}
+            return {"results": [next(self._following)()], "done": False}
         except StopIteration as end:
             found = end.value
         except TrialError as error:
@@ -209,7 +209,7 @@ class Reporter(tune.Callback):
             for block, found in zip(trial.config["blocks"], result["results"], strict=False):
                 if isinstance(found, TrialError):
                     self._on_failure(block, found)
-                elif may_be_stopped(block) and "finished" not in result and found.diverged_at[0] < 0:
+                elif may_be_stopped(block) and "finished" not in result:
                     self._on_outcome(block, replace(found, stopped=True))
                 else:
                     self._on_outcome(block, found)
@@ -294,7 +294,7 @@ def train_blocks(
     on_outcome: Callable[[Block, Outcome], None],
     on_failure: Callable[[Block, TrialError], None],
     hopeless: Callable[[Block, Outcome], bool] | None = None,
-    checkpoints: Path = CHECKPOINTS,
+    checkpoints: Mapping[str, Path] = NOWHERE,
 ) -> None:
     """Train `blocks` on the cluster of `cluster`, `workers` of them at once. A None among them means: ask again later.
 
@@ -302,7 +302,8 @@ def train_blocks(
 
     Every block ends in one call, in this process: `on_outcome`, or `on_failure` with the error when it failed `RETRIES`
     times again. A black box's trial that may be stopped early is when it is `hopeless(block, so far)`; checkpoints are
-    kept in `checkpoints`. An exception of either call ends the run and passes through, as does Ctrl-C.
+    kept in `checkpoints`, a folder for each optimizer. An exception of either call ends the run and passes through, as
+    does Ctrl-C.
     """
     settings = {"device": device, "checkpoints": checkpoints}
     searcher = BlockSearcher(iter(blocks), settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -10,7 +12,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,11 @@ SHORTEST_SECRET = 6
 class BlackBoxes:
     """Trains blocks of one lane. A function's process stays for the next trial.
 
-    Trials find their checkpoints in folders of their own in `checkpoints`, as long as they have not ended.
+    Trials find their checkpoints in folders of their own in their optimizer's of `checkpoints`, as long as they have
+    not ended.
     """
 
-    def __init__(self, checkpoints: Path) -> None:
+    def __init__(self, checkpoints: Mapping[str, Path]) -> None:
         self._checkpoints = checkpoints
         self._made: dict[str, Function | Command] = {}
 
@@ -60,8 +63,11 @@ class BlackBoxes:
         """Train the only lane of `block`. Raises TrialError when it failed as often as it may."""
         return last_of(self.follow(block))
 
-    def follow(self, block: Block) -> Generator[Outcome, None, Outcome]:
-        """The same, with what is known so far after every point of the learning curve. Closed, it ends the trial."""
+    def follow(self, block: Block) -> Generator[Callable[[], Outcome], None, Outcome]:
+        """The same, going on after every point of the learning curve with a function that gives the outcome so far.
+
+        Closed, it ends the trial.
+        """
         given = json.loads(block.recipe.settings)
         spec = spec_of(block.recipe.settings)
         if block.recipe.settings not in self._made:
@@ -69,37 +75,55 @@ class BlackBoxes:
                 spec, Path(given["base"])
             )
         runs = self._made[block.recipe.settings]
-        checkpoints = self._checkpoints / name_of(block)
-        arguments = {
-            "hyperparameters": hyperparameters_of(block, given["words"], given["integers"]),
-            "optimizer": block.recipe.optimizer,
-            "seed": block.seed,
-            "resources": given["resources"],
-            "checkpoints": str(checkpoints),
-        }
-        for attempt in range(1, ATTEMPTS + 1):
-            started = time.perf_counter()
-            following = runs.follow(arguments)
-            try:
-                while True:
-                    so_far = next(following)
-                    yield outcome_of(spec, block, so_far, time.perf_counter() - started)
-            except StopIteration as end:
-                results: Results = end.value
-                break
-            except TrialError as error:
-                if attempt == ATTEMPTS:
-                    raise without_secrets(error, {**os.environ, **spec.environment}) from None
-                if error.folder:
-                    shutil.rmtree(error.folder, ignore_errors=True)  # only the last one's is kept
-            finally:
-                following.close()
-        self.forget(block)
+        with own_folder(self._folder_of(block)) as checkpoints:
+            arguments = {
+                "hyperparameters": hyperparameters_of(block, given["words"], given["integers"]),
+                "optimizer": block.recipe.optimizer,
+                "seed": block.seed,
+                "resources": given["resources"],
+                "checkpoints": str(checkpoints),
+            }
+            for attempt in range(1, ATTEMPTS + 1):
+                started = time.perf_counter()
+                following = runs.follow(arguments)
+                try:
+                    while True:
+                        yield functools.partial(so_far, spec, block, next(following), started)
+                except StopIteration as end:
+                    results: Results = end.value
+                    break
+                except TrialError as error:
+                    if attempt == ATTEMPTS:
+                        raise without_secrets(error, {**os.environ, **spec.environment}) from None
+                    if error.folder:
+                        shutil.rmtree(error.folder, ignore_errors=True)  # only the last one's is kept
+                finally:
+                    following.close()
+            shutil.rmtree(checkpoints, ignore_errors=True)
         return outcome_of(spec, block, results, time.perf_counter() - started)
 
     def forget(self, block: Block) -> None:
-        """Remove the checkpoints of a trial that has ended."""
-        shutil.rmtree(self._checkpoints / name_of(block), ignore_errors=True)
+        """Remove the checkpoints of a trial that was stopped."""
+        shutil.rmtree(self._folder_of(block), ignore_errors=True)
+
+    def _folder_of(self, block: Block) -> Path:
+        return self._checkpoints.get(block.optimizer, CHECKPOINTS) / name_of(block)
+
+
+@contextlib.contextmanager
+def own_folder(path: Path) -> Iterator[Path]:
+    """A path for a folder that nobody else has meanwhile: where another driver has it, a new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_suffix(".lock")
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            with tempfile.TemporaryDirectory(prefix="tunability-") as other:
+                yield Path(other)
+            return
+        yield path
+        lock.unlink(missing_ok=True)
 
 
 def without_secrets(error: TrialError, environment: Mapping[str, str]) -> TrialError:
@@ -135,6 +159,11 @@ def hyperparameters_of(
     given |= {name: int(given[name]) for name in integers}
     given |= {name: texts[given[name]] for name, texts in words.items()}
     return given | dict(block.recipe.options)
+
+
+def so_far(spec: BlackBoxSpec, block: Block, results: Results, started: float) -> Outcome:
+    """What it would be if the trial that started then ended now."""
+    return outcome_of(spec, block, results.so_far(), time.perf_counter() - started)
 
 
 def outcome_of(spec: BlackBoxSpec, block: Block, results: Results, seconds: float) -> Outcome:

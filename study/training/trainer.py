@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from study.training.black_box import CHECKPOINTS, BlackBoxes
+from study.training.black_box import BlackBoxes
 from study.training.block import Block, Outcome
 from study.training.fused import Fused
 from study.training.named import AnyKind
@@ -39,10 +39,14 @@ class Method(Protocol):
 METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne, "black-box": BlackBoxes}
 
 
+NOWHERE: Mapping[str, Path] = {}
+"""No folders for checkpoints: they are among temporary files."""
+
+
 class Trainer:
     """Trains blocks; fused ones are filled up to their own width or else to `lanes`, so that one program serves many.
 
-    Black boxes' trials keep checkpoints in `checkpoints`.
+    Black boxes' trials keep checkpoints in their optimizer's folder of `checkpoints`.
     `compile=False` runs programs operation by operation: about three times as slow a step, but it starts at once.
     """
 
@@ -52,7 +56,7 @@ class Trainer:
         device: str = "cpu",
         *,
         compile: bool = True,
-        checkpoints: Path = CHECKPOINTS,
+        checkpoints: Mapping[str, Path] = NOWHERE,
     ) -> None:
         self.programs = Programs(compile=compile)
         where = torch.device(device)
@@ -63,10 +67,10 @@ class Trainer:
             "black-box": self._black_boxes,
         }
 
-    def follow(self, block: Block) -> Generator[Outcome, None, Outcome]:
-        """Train the trial of a block that may be stopped, telling after each point of its curve what is known so far.
+    def follow(self, block: Block) -> Generator[Callable[[], Outcome], None, Outcome]:
+        """Train the trial of a block that may be stopped, going on after each point of its curve.
 
-        Raises TrialError when it fails.
+        What it gives then tells the outcome so far. Raises TrialError when it fails.
         """
         return self._black_boxes.follow(block)
 

@@ -154,6 +154,11 @@ def test_an_ordered_axis_is_held_at_a_word(cube: xr.DataArray) -> None:
     sized[name] = (name, np.arange(count, dtype=float), {"scale": "linear", "words": words})
     held = shown(sized, View.of_texts(None, [f"{name}=size 1"]))
     np.testing.assert_array_equal(held.values.squeeze(), cube.isel({name: 1}).values)
+    doubled = tuple(str(2**place) for place in range(count))
+    sized[name].attrs["words"] = doubled
+    held = shown(sized, View.of_texts(None, [f"{name}=2"]))  # the word, not the place
+    np.testing.assert_array_equal(held.values.squeeze(), cube.isel({name: 1}).values)
+    sized[name].attrs["words"] = words
     with pytest.raises(AnalysisError, match=f"{name} = huge is not on the grid: it has size 0, size 1"):
         shown(sized, View.of_texts(None, [f"{name}=huge"]))
     with pytest.raises(AnalysisError, match=f"'{name}=size 1' is not understood"):

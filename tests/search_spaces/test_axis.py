@@ -74,6 +74,7 @@ def test_an_ordered_axis_is_a_linear_grid_of_places() -> None:
     assert axis != Axis("size", range(3), scale="linear")
     some = Axis("size", [0, 2], words=axis.words)
     assert [some.text(value) for value in some.values] == ["small", "large"]
+    assert Axis("size", words=["small", "medium"]).text(2.0) == "2"  # of a trial from when it had three
     assert pickle.loads(pickle.dumps(axis)) == axis == dataclasses.replace(axis, name="size")
 
 

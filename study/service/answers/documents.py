@@ -92,7 +92,7 @@ class FailureDocument(TypedDict):
     """A trial that failed for good: why, the last lines that it wrote, and the number of the launch that tried it."""
 
     optimizer: str
-    cell: dict[str, float]
+    cell: dict[str, float | str]
     seed: int
     failed_at: str
     launch: int | None

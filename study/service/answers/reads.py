@@ -351,7 +351,8 @@ def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[st
 
 def failures(store: Store, study: str, optimizer: str | None, limit: int) -> FailureList:
     """Trials that failed for good, the last first."""
-    frame, axes = store.failures(study, optimizer, limit), store.space(study).names
+    space = store.space(study)
+    frame, axes = with_words(store.failures(study, optimizer, limit), space), space.names
     return {
         "study": study,
         "failures": [

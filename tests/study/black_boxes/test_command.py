@@ -48,6 +48,15 @@ def test_what_it_prints_is_its_result(run: Run, tmp_path: Path) -> None:
     assert not list((tmp_path / "made").iterdir())
 
 
+def test_what_it_has_told_so_far_is_that_of_its_last_point() -> None:
+    reader = Reader("loss")
+    assert reader.feed(b'{"step": 1, "loss": 2, "accuracy": 0.5}\n{"event": "saved"}\n')
+    assert reader.results.metrics == {}
+    assert reader.results.so_far().metrics == {"loss": 2.0, "accuracy": 0.5}
+    assert reader.results.so_far().diverged_at() == -1
+    assert not reader.feed(b'{"step": 2, "accuracy": 0.6}\n')
+
+
 def test_words_placeholders_environment_and_folder(run: Run, tmp_path: Path) -> None:
     script = (
         "print(json.dumps({'loss': 1.0})); "

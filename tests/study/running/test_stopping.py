@@ -1,8 +1,11 @@
 """Hopeless trials of black boxes are stopped early, and stored as what they are; killed ones find their checkpoints."""
 
+import contextlib
+import math
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,15 @@ from analysis.landscape import best_cell, stopped_early
 from analysis.stored import stored_landscapes
 from storage.records import STOPPED_AT
 from storage.store import Store, StoreError, open_store
-from study.running.run import run
+from study.running.drive import checkpoints_of, trials_of
+from study.running.plan import plan
+from study.running.run import declare, run
+from study.running.stopping import Stopping
 from study.running.tuning import tune
 from study.spec import SpecError, TuningSpec, parse_spec
+from study.spec.black_box import StopSpec
+from study.training.black_box import own_folder
+from study.training.block import Block, Outcome
 from study.training.resolve import Study, resolve
 
 MODULE = """
@@ -181,3 +190,77 @@ def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint(tmp_path: Path, url
     assert not [*kept.rglob("step")]
     with open_store(url, create=False) as store:
         assert sorted(store.trials("kept")["loss"]) == [1.05, 2.05]
+
+
+def outcome_at(curve: list[float], first: int = 1, **further: float) -> Outcome:
+    """What a trial has told that is at the end of its curve."""
+    steps = np.arange(first, first + len(curve))
+    metrics = {name: np.array([value]) for name, value in further.items()} | {"loss": np.array(curve[-1:])}
+    return Outcome(metrics, steps, np.array([curve]), np.array([-1]), np.array([1.0]))
+
+
+@pytest.fixture
+def stored(
+    url: str,
+) -> Iterator[Callable[[dict[str, Any], list[list[float]]], tuple[Stopping, Sequence[Block]]]]:
+    """Stores trials with these curves; what then stops others, and the blocks that are left."""
+    with contextlib.ExitStack() as opened:
+
+        def make(stop: dict[str, Any], curves: list[list[float]]) -> tuple[Stopping, Sequence[Block]]:
+            store = opened.enter_context(open_store(url, create=True))
+            declared = declare(study(stop), store)
+            for block, curve in zip(plan(declared, store, 1).blocks, curves, strict=False):
+                store.append("early", "a", trials_of(declared, block, outcome_at(curve)))
+            return Stopping(StopSpec(**stop), declared, store), plan(declared, store, 1).blocks
+
+        yield make
+
+
+def test_rungs_of_stored_trials_are_what_they_were_at_their_steps(stored: Any) -> None:
+    stopping, (block, *_) = stored(
+        {"method": "asha", "reduction_factor": 2}, [[5.0, 0.5], [6.0, 0.4], [7.0, 0.3]]
+    )
+    assert not stopping.hopeless(
+        block, outcome_at([4.0])
+    )  # the best at the first step, if not of all that ended
+    assert stopping.hopeless(block, outcome_at([4.0, 3.0]))
+
+
+def test_a_trial_that_is_tried_again_is_judged_by_new_steps_alone(stored: Any) -> None:
+    curves = [[2.0, 1.0, 0.5, 0.2]] * 5
+    stopping, (block, *_) = stored({"method": "median", "warmup_steps": 3}, curves)
+    assert not stopping.hopeless(block, outcome_at([3.0, 2.0]))
+    assert stopping.hopeless(block, outcome_at([3.0, 2.0, 1.5]))
+    assert not stopping.hopeless(block, outcome_at([3.0]))  # its worker died before it was stopped
+    assert stopping.hopeless(block, outcome_at([3.0, 2.0, 1.5, 1.5]))
+
+
+def test_what_is_not_finite_is_not_judged(stored: Any) -> None:
+    stopping, (block, *_) = stored({"method": "median"}, [[2.0, 1.0]] * 5)
+    assert not stopping.hopeless(block, outcome_at([math.inf]))
+    assert not stopping.hopeless(block, outcome_at([math.inf, math.nan]))
+    assert not stopping.hopeless(block, outcome_at([math.inf, math.nan, 0.5]))
+
+
+def test_ended_trials_count_by_their_metric(stored: Any) -> None:
+    stopping, blocks = stored({"method": "median", "startup_trials": 2}, [])
+    for block in blocks[:2]:
+        stopping.ended(block, outcome_at([2.0, 1.0], gradient_norm=math.nan))
+    assert stopping.hopeless(blocks[2], outcome_at([2.0, 1.5]))
+
+
+def test_two_drivers_do_not_share_a_folder_for_checkpoints(tmp_path: Path) -> None:
+    wanted = tmp_path / "checkpoints" / "trial"
+    with own_folder(wanted) as first, own_folder(wanted) as second:
+        assert first == wanted
+        assert second != wanted
+    with own_folder(wanted) as again:
+        assert again == wanted
+    assert not [*wanted.parent.iterdir()]
+
+
+def test_another_recipe_has_other_checkpoints(url: str) -> None:
+    with open_store(url, create=True) as store:
+        before = checkpoints_of(study(STOP), store)
+        assert before == checkpoints_of(study(STOP, seeds=3), store)
+        assert before != checkpoints_of(study({**STOP, "warmup_steps": 4}), store)

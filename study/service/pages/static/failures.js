@@ -38,7 +38,7 @@ export class Failures {
 }
 
 function failureNode({ optimizer, cell, seed, failed_at, reason, lines }) {
-  const at = Object.entries(cell).map(([name, value]) => `${name} = ${axisNumber(value)}`);
+  const at = Object.entries(cell).map(([name, value]) => `${name} = ${typeof value === "number" ? axisNumber(value) : value}`);
   const title = `${[optimizer, ...at, `seed ${seed}`].join(", ")}: ${reason}`;
   const when = make("p", { class: "hint" }, new Date(failed_at).toLocaleString());
   return make("details", {}, make("summary", {}, title), when, lines ? make("pre", { tabindex: "0" }, lines) : "");
