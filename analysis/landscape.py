@@ -96,7 +96,7 @@ def stopped_early(landscape: xr.DataArray) -> xr.DataArray:
     """Which cells (*axes) have trials that were stopped early; of axes that it lacks, all of whose cells have."""
     early: xr.DataArray | None = landscape.attrs.get(STOPPED)
     if early is None:
-        return xr.zeros_like(landscape.isel(seed=0, drop=True), dtype=bool)
+        return landscape.isnull().any("seed") & False
     fixed = [name for name in early.dims if name in landscape.coords and not landscape[name].ndim]
     cells = early.any("seed").sel({name: landscape[name].item() for name in fixed}, drop=True)
     return cells.all([name for name in cells.dims if name not in landscape.dims])

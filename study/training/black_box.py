@@ -46,7 +46,7 @@ class BlackBoxes:
 
     def __init__(self, checkpoints: Mapping[str, Path]) -> None:
         self._checkpoints = checkpoints
-        self._made: dict[str, Function | Command] = {}
+        self.made: dict[str, Function | Command] = {}
 
     @staticmethod
     def takes(kind: AnyKind) -> bool:
@@ -70,11 +70,11 @@ class BlackBoxes:
         """
         given = json.loads(block.recipe.settings)
         spec = spec_of(block.recipe.settings)
-        if block.recipe.settings not in self._made:
-            self._made[block.recipe.settings] = (Function if spec.function else Command)(
+        if block.recipe.settings not in self.made:
+            self.made[block.recipe.settings] = (Function if spec.function else Command)(
                 spec, Path(given["base"])
             )
-        runs = self._made[block.recipe.settings]
+        runs = self.made[block.recipe.settings]
         with own_folder(self._folder_of(block)) as checkpoints:
             arguments = {
                 "hyperparameters": hyperparameters_of(block, given["words"], given["integers"]),

@@ -60,11 +60,11 @@ class Trainer:
     ) -> None:
         self.programs = Programs(compile=compile)
         where = torch.device(device)
-        self._black_boxes = BlackBoxes(checkpoints)
+        self.black_boxes = BlackBoxes(checkpoints)
         self._methods: dict[str, Method] = {
             "fused": Fused(lanes, where, self.programs),
             "one-by-one": OneByOne(where, self.programs),
-            "black-box": self._black_boxes,
+            "black-box": self.black_boxes,
         }
 
     def follow(self, block: Block) -> Generator[Callable[[], Outcome], None, Outcome]:
@@ -72,11 +72,11 @@ class Trainer:
 
         What it gives then tells the outcome so far. Raises TrialError when it fails.
         """
-        return self._black_boxes.follow(block)
+        return self.black_boxes.follow(block)
 
     def forget(self, block: Block) -> None:
         """Remove what is kept of a trial that has been stopped."""
-        self._black_boxes.forget(block)
+        self.black_boxes.forget(block)
 
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`.

@@ -131,18 +131,6 @@ def marked(shown: Any) -> list[Any]:
     return [early.isel(x=i, y=j).coords for i, j in np.argwhere(early.transpose("x", "y").values)]
 
 
-def test_by_successive_halving(tmp_path: Path, url: str) -> None:
-    asha = {"method": "asha", "first_step": 2, "reduction_factor": 2}
-    assert run(study(asha), url, on_progress=quiet).new == 24
-    with open_store(url, create=False) as store:
-        early = stopped_at(store)
-    assert set(early.values()) <= {2, 4, 8}
-    assert len(early) >= 9
-    assert run(study(asha, seeds=3), url, on_progress=quiet).new == 12
-    with open_store(url, create=False) as store:
-        assert stopped_at(store)[3.0, 1.0, 2] == 2  # the rungs of stored trials are known
-
-
 @pytest.mark.parametrize(
     ("stop", "message"),
     [

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from trained_here import train_here
 
 from analysis.separability import judge_all
 from analysis.stored import stored_landscapes
 from storage.copy import copy_study, merge_study
 from storage.store import StoreError, open_store
 from study.running.plan import stored_plan
-from study.running.run import run
 from study.running.tuning import tune
 from study.spec import SpecError, TuningSpec, parse_spec, to_toml
 from study.training.resolve import Study, resolve
@@ -107,11 +107,11 @@ def test_words_are_given_stored_judged_and_shown(tmp_path: Path, url: str, cli: 
 
 
 def test_words_grow_at_the_end_alone(tmp_path: Path, url: str) -> None:
-    assert run(with_sizes("tiny", "small"), url, on_progress=quiet).done == 48
-    report = run(with_sizes("tiny", "small", "medium"), url, on_progress=quiet)
+    assert train_here(with_sizes("tiny", "small"), url).done == 48
+    report = train_here(with_sizes("tiny", "small", "medium"), url)
     assert (report.done, report.new) == (72, 24)
     fewer = with_sizes("tiny", "small")
-    assert run(fewer, url, on_progress=quiet).done == 48
+    assert train_here(fewer, url).done == 48
     with open_store(url, create=False) as store:
         assert store.space("sized").words == {"size": ("tiny", "small")}
     for words in (
@@ -123,12 +123,12 @@ def test_words_grow_at_the_end_alone(tmp_path: Path, url: str) -> None:
         with pytest.raises(
             StoreError, match=r"another recipe \(ordered\.size = .* further words go at the end"
         ) as caught:
-            run(with_sizes(*words), url, on_progress=quiet)
+            train_here(with_sizes(*words), url)
         assert "\n" not in str(caught.value)
     changed = sized(space=SPEC["space"] | {"size": [0, 1, 2]})
     with pytest.raises(StoreError, match=r"another recipe \(ordered"):
-        run(changed, url, on_progress=quiet)
-    report = run(with_sizes("tiny", "small", "medium", "large"), url, on_progress=quiet)
+        train_here(changed, url)
+    report = train_here(with_sizes("tiny", "small", "medium", "large"), url)
     assert (report.done, report.new) == (96, 24)
     # a third choice is a further label
     more = SPEC["space"] | {
@@ -136,13 +136,13 @@ def test_words_grow_at_the_end_alone(tmp_path: Path, url: str) -> None:
         "activation": ["tanh", "relu"],
     }
     assert stored_plan(sized(space=more), url, 2) is not None
-    assert run(sized(space=more), url, on_progress=quiet).new == 0
+    assert train_here(sized(space=more), url).new == 0
 
 
 def test_words_are_copied_and_merged(tmp_path: Path, url: str) -> None:
     other = f"sqlite:///{tmp_path}/other.db"
-    run(with_sizes("tiny", "small"), url, on_progress=quiet)
-    run(with_sizes("tiny", "small", "medium"), other, on_progress=quiet)
+    train_here(with_sizes("tiny", "small"), url)
+    train_here(with_sizes("tiny", "small", "medium"), other)
     with open_store(other, create=True) as source, open_store(url, create=True) as target:
         merge_study(source, target, "sized")
         assert target.space("sized").words == {"size": ("tiny", "small", "medium")}
@@ -152,7 +152,7 @@ def test_words_are_copied_and_merged(tmp_path: Path, url: str) -> None:
             copy_study(target, copied, "sized")
             assert copied.about("sized") == target.about("sized")
     third = f"sqlite:///{tmp_path}/third.db"
-    run(with_sizes("tiny", "medium"), third, on_progress=quiet)
+    train_here(with_sizes("tiny", "medium"), third)
     with (
         open_store(third, create=True) as source,
         open_store(url, create=True) as target,
@@ -172,7 +172,7 @@ def test_integers_and_floats_are_those_of_the_axis(tmp_path: Path, url: str) -> 
         "space": {"depth": [1, 2], "lr": [0.5, 1], "size": {"ordered": ["two words", "{odd}"]}},
         "seeds": 1,
     }
-    assert run(sized(**given), url, on_progress=quiet).done == 8
+    assert train_here(sized(**given), url).done == 8
     assert sorted((tmp_path / "log").read_text().splitlines()) == [
         f"{depth} {lr} {size} 1.0 64"
         for depth in (1, 2)
@@ -180,11 +180,11 @@ def test_integers_and_floats_are_those_of_the_axis(tmp_path: Path, url: str) -> 
         for size in ("two words", "{odd}")
     ]
     grown = given | {"space": given["space"] | {"depth": [1, 2, 3]}}  # type: ignore[operator]
-    assert run(sized(**grown), url, on_progress=quiet).new == 4
+    assert train_here(sized(**grown), url).new == 4
     halves = given | {"space": given["space"] | {"depth": [0.5, 1, 2]}}  # type: ignore[operator]
     said = "sized has trials that were given depth as integers, and all would be floats with these: keep"
     with pytest.raises(StoreError, match=said):
-        run(sized(**halves), url, on_progress=quiet)
+        train_here(sized(**halves), url)
     with pytest.raises(StoreError, match="given lr as floats, and all would be integers"):
         tune(
             "sized",
