@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from trained_here import train_here
 
 from storage.store import StoreError, open_store
 from study.running.forecast import forecast
@@ -204,7 +205,7 @@ def test_maximised_diverging_grown_tuned_and_guarded_by_its_source(tmp_path: Pat
     report = run(study, url, on_progress=quiet)
     assert (report.done, report.failures, report.warnings) == (12, [], set())
     spec |= {"space": {"lr": [0.01, 0.1, 1], "depth": [1, 2, 3]}}
-    report = run(boxed(spec), url, on_progress=quiet)
+    report = train_here(boxed(spec), url)
     assert (report.done, report.new) == (18, 6)
     table = contents(url)
     best = table[(table.lr == 0.1) & (table.depth == 2)]
@@ -236,7 +237,7 @@ def test_tuners_train_what_is_missing_once(tmp_path: Path, url: str) -> None:
     made = tune("boxed", url, tuning, study, on_progress=quiet)
     assert (made.new, made.failures) == (6, [])
     assert made.trained == sum(attempts(tmp_path).values()) == len(attempts(tmp_path))
-    assert run(study, url, on_progress=quiet).done == 12
+    assert train_here(study, url).done == 12
     assert max(attempts(tmp_path).values()) == 1
     assert (
         tune(
@@ -272,8 +273,7 @@ def test_the_example_of_a_torch_script(url: str, monkeypatch: pytest.MonkeyPatch
     workload = given["workload"] | {"command": given["workload"]["command"] + " --epochs 3"}
     space = {"lr": [0.001, 0.1], "weight_decay": [0.0]}
     study = boxed(given | {"workload": workload, "space": space, "seeds": 1})
-    report = run(study, url, on_progress=quiet)
-    assert (report.done, report.failures, report.warnings) == (4, [], set())
+    assert train_here(study, url).done == 4
     with open_store(url, create=False) as store:
         table = store.trials("torch-script")
         _, curve = store.trial("torch-script", "adam", 0)
