@@ -137,7 +137,9 @@ def test_the_middle_of_tied_cells_is_the_best(noise: float) -> None:
     assert found.low <= 0.5 <= found.high
     assert found.high - found.low < 0.2
     plateau = known.landscape(np.where(np.abs(known.ALPHA - known.EPS) < 1.2, 0.1, 0.9))
-    assert ridge(plateau).slope.estimate == pytest.approx(1, abs=0.02)
+    # which of exactly equal windows is taken hangs on rounding: one processor gives 1.000, another 0.966 [0.838, 1.093]
+    assert ridge(plateau).slope.estimate == pytest.approx(1, abs=0.05)
+    assert ridge(plateau).slope.low <= 1 <= ridge(plateau).slope.high
 
 
 def test_cells_that_are_missing_away_from_the_ridge_do_not_matter() -> None:
