@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from search_spaces import SearchSpace
-from storage.insert import CELLS_PER_QUERY
+from storage.insert import CELLS_PER_QUERY, as_stored
 from storage.records import cell_of
 from storage.schema import FAILURES_TABLE, LAUNCH_COLUMN, OWN_TABLE
 
@@ -90,7 +90,7 @@ def replace_failures(
             later = {
                 cell
                 for cell, failed_at in connection.execute(known)
-                if failed_at > _as_stored(of_seed[cell].failed_at)
+                if failed_at > as_stored(of_seed[cell].failed_at)
             }
             wanted = set(some) - later - set(connection.scalars(stored))
             if not wanted:
@@ -103,17 +103,13 @@ def replace_failures(
                     "seed": seed,
                     "reason": tidy(of_seed[cell].reason, 1, REASON_CHARACTERS, password) or "unknown",
                     "lines": tidy(of_seed[cell].lines, LINES_KEPT, LINE_CHARACTERS, password),
-                    "failed_at": _as_stored(of_seed[cell].failed_at),
+                    "failed_at": as_stored(of_seed[cell].failed_at),
                     LAUNCH_COLUMN: of_seed[cell].launch,
                 }
                 for cell in some
                 if cell in wanted
             ]
             connection.execute(insert(table), rows)
-
-
-def _as_stored(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def read_failures(connection: Connection, tables: Mapping[str, Table], study_id: int) -> list[Failure]:

@@ -84,8 +84,8 @@ def _insert_trial_rows(
     first = connection.scalar(select(func.count()).where(table.c.study_id == study_id)) or 0
     shared = {
         "study_id": study_id,
-        "datetime_start": _as_stored(trials.started),
-        "datetime_complete": _as_stored(trials.finished),
+        "datetime_start": as_stored(trials.started),
+        "datetime_complete": as_stored(trials.finished),
     }
     stopped = np.isfinite(trials.metrics.get(STOPPED_AT, np.full(len(trials), np.nan)))
     states = np.where(stopped, "PRUNED", "COMPLETE")[lanes].tolist()
@@ -94,7 +94,8 @@ def _insert_trial_rows(
     return [trial_id for _number, trial_id in sorted(tuple(row) for row in inserted)]
 
 
-def _as_stored(moment: datetime) -> datetime:
+def as_stored(moment: datetime) -> datetime:
+    """A time as Optuna stores it: UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.cost.kept import folder as cache_folder
 from storage.records import STOPPED_AT, Trials, cell_keys
 from storage.store import Store
 from study.black_boxes import TrialError
-from study.running.stopping import Stopping
 from study.spec import BlackBoxSpec
 from study.training.black_box import name_of
 from study.training.block import Block, Outcome
 from study.training.resolve import Study
+
+if TYPE_CHECKING:
+    from study.running.stopping import Stopping
 
 
 @dataclass
@@ -105,9 +107,11 @@ def drive(
 def stopping_of(study: Study, store: Store) -> Stopping | None:
     """What stops hopeless trials early, if the study file asks for it."""
     workload = study.spec.workload
-    if isinstance(workload, BlackBoxSpec) and workload.stop:
-        return Stopping(workload.stop, study, store)
-    return None
+    if not (isinstance(workload, BlackBoxSpec) and workload.stop):
+        return None
+    from study.running.stopping import Stopping  # with Optuna, which takes a while
+
+    return Stopping(workload.stop, study, store)
 
 
 def checkpoints_of(study: Study, store: Store) -> dict[str, Path]:
@@ -115,6 +119,8 @@ def checkpoints_of(study: Study, store: Store) -> dict[str, Path]:
     workload = study.spec.workload
     if not isinstance(workload, BlackBoxSpec):
         return {}
+    from analysis.cost.kept import folder as cache_folder
+
     base = (cache_folder() or Path(tempfile.gettempdir())) / "checkpoints"
     if workload.checkpoints:
         base = Path(workload.checkpoints).absolute()

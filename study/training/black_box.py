@@ -122,8 +122,10 @@ def own_folder(path: Path) -> Iterator[Path]:
             with tempfile.TemporaryDirectory(prefix="tunability-") as other:
                 yield Path(other)
             return
-        yield path
-        lock.unlink(missing_ok=True)
+        try:
+            yield path
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def without_secrets(error: TrialError, environment: Mapping[str, str]) -> TrialError:
