@@ -104,6 +104,13 @@ JudgedAxes = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Only pairs of these, the first one's best value against the second."),
 ]
+LocalOption = Annotated[
+    bool,
+    typer.Option(
+        "--local",
+        help="Train in this process, without a cluster: one core, but a small study is done sooner.",
+    ),
+]
 AtOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -142,6 +149,7 @@ def run(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
     ] = None,
+    local: LocalOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many trials, blocks and minutes it would take.")
     ] = False,
@@ -166,6 +174,7 @@ def run(
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
     from study.training.resolve import load_study
 
+    refuse_both(address, local)
     study = load_study(spec, note)
     if budget is not None and not until_decided:
         raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
@@ -179,7 +188,9 @@ def run(
     most = study.spec.trials if budget is None else budget
     further = seeds_until_decided(study, most) if until_decided else None
     with progress_bar(study.name) as on_progress:
-        report = run_study(study, storage, address, further=further, strict=strict, on_progress=on_progress)
+        report = run_study(
+            study, storage, address, further=further, strict=strict, local=local, on_progress=on_progress
+        )
     with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
         if until_decided and report.done == study.spec.trials:
@@ -188,6 +199,11 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if report.failures:
         raise typer.Exit(FAILED)
+
+
+def refuse_both(address: str | None, local: bool) -> None:
+    if address and local:
+        raise typer.BadParameter("--local trains in this process, --address on a cluster: give one of them")
 
 
 @app.command()
@@ -236,6 +252,7 @@ def tune(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
     ] = None,
+    local: LocalOption = False,
 ) -> None:
     """Measure what tuning costs: run every tuner many times on each optimizer's landscape.
 
@@ -243,6 +260,8 @@ def tune(
     again. Of scattered trials they are replayed on draws of a surrogate, and not stored.
     """
     from storage.store import open_store
+
+    refuse_both(address, local)
     from study.running.tuning import tune as run_tuners
     from study.spec import parse_tuning
     from study.training.resolve import load_study
@@ -283,7 +302,7 @@ def tune(
         most = given_study.spec.trials if extra_budget is None else extra_budget
         further = until_cost_decided(given_study, most)
     with progress_bar(f"tuning {name}") as on_progress:
-        report = run_tuners(name, storage, tuning, given_study, address, on_progress=on_progress)
+        report = run_tuners(name, storage, tuning, given_study, address, local=local, on_progress=on_progress)
     show_troubles(report)
     trained = f", {report.trained:,} trials trained for them" if report.trained else ""
     print(f"\n{name}: {report.new:,} tuning runs made{trained}")
@@ -296,7 +315,9 @@ def tune(
         from study.running.run import run as run_study
 
         with progress_bar(f"deciding {name}") as on_progress:
-            added = run_study(given_study, storage, address, further=further, on_progress=on_progress)
+            added = run_study(
+                given_study, storage, address, further=further, local=local, on_progress=on_progress
+            )
         show_troubles(added)
         if added.interrupted or added.failures:
             print("stopped: the same command goes on")

@@ -6,11 +6,12 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from storage.records import STOPPED_AT, Trials, cell_keys
 from storage.store import Store
@@ -22,6 +23,35 @@ from study.training.resolve import Study
 
 if TYPE_CHECKING:
     from study.running.stopping import Stopping
+
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Place(Protocol):
+    """Where blocks are trained and jobs done; `study.running.launch` says what each of these does."""
+
+    def cluster(
+        self, address: str | None, amounts: Mapping[str, float] = ...
+    ) -> AbstractContextManager[int]: ...
+
+    def train_blocks(
+        self,
+        blocks: Iterable[Block | None],
+        workers: int,
+        device: str,
+        amounts: Mapping[str, float] = ...,
+        *,
+        on_outcome: Callable[[Block, Outcome], None],
+        on_failure: Callable[[Block, TrialError], None],
+        hopeless: Callable[[Block, Outcome], bool] | None = None,
+        checkpoints: Mapping[str, Path] = ...,
+    ) -> None: ...
+
+    def map_jobs(
+        self, function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+    ) -> Iterator[tuple[Job, Result]]: ...
 
 
 @dataclass
@@ -47,15 +77,15 @@ def drive(
     report: Report,
     ask: Callable[[int], Sequence[Block]],
     on_stored: Callable[[Block, Trials, int], None],
+    *,
+    local: bool = False,
 ) -> None:
-    """Train what `ask` gives until it gives nothing while nothing is in training.
+    """Train what `ask` gives until it gives nothing while nothing is in training: on the cluster, or in this process.
 
     `ask(blocks in training)` is called at first, when its blocks are handed out, and after every block. Outcomes are
     stored, then told by `on_stored(block, trials, new trials)`; failures are stored, too, and go into the report, as do
     warnings.
     """
-    from study.running import launch
-
     in_flight = 0
     stopping, checkpoints = stopping_of(study, store), checkpoints_of(study, store)
 
@@ -92,7 +122,7 @@ def drive(
         cells = cell_keys(block.cells)
         store.append_failures(study.name, block.optimizer, cells, block.seed, error.headline, error.lines)
 
-    launch.train_blocks(
+    place(local).train_blocks(
         blocks(),
         workers,
         study.spec.device,
@@ -102,6 +132,17 @@ def drive(
         hopeless=stopping.hopeless if stopping else None,
         checkpoints=checkpoints,
     )
+
+
+def place(local: bool) -> Place:
+    """Where blocks are trained: in this process, or on a Ray cluster."""
+    if local:
+        from study.running import local as here
+
+        return here
+    from study.running import launch  # with Ray, which takes a while
+
+    return launch
 
 
 def stopping_of(study: Study, store: Store) -> Stopping | None:

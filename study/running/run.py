@@ -19,7 +19,7 @@ from study.running.choices import (
     with_timed,
     with_untimed,
 )
-from study.running.drive import Report, drive
+from study.running.drive import Report, drive, place
 from study.running.plan import plan, stored_plan
 from study.running.provenance import other_versions, provenance
 from study.spec import StudySpec
@@ -36,9 +36,12 @@ def run(
     *,
     further: Further | None = None,
     strict: bool = False,
+    local: bool = False,
     on_progress: Callable[[int, int], None],
 ) -> Report:
     """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
+
+    With `local` in this process, one block after another, without a cluster: a small study is done sooner.
 
     Then, again and again, the blocks of further seeds that `further(store, workers)` gives, until it gives none.
 
@@ -46,8 +49,6 @@ def run(
     Ctrl-C are told in the report; what was stored stays. Raises StoreError when the database cannot be used or has
     trials of an optimizer by another recipe, LaunchError when the cluster cannot be reached; nothing is written then.
     """
-    from study.running import launch
-
     todo = stored_plan(study, storage, 1)
     note = None
     with contextlib.suppress(MissingDatabaseError), open_store(storage, create=False) as store:
@@ -57,13 +58,14 @@ def run(
     if todo and not todo.blocks and not (further and further_blocks(further, storage)):
         show(study, storage)
         return Report(study.spec.trials)
-    here = study.is_black_box or (address is None and study.spec.device == "cpu")
+    here = study.is_black_box or local or (address is None and study.spec.device == "cpu")
     study = with_stored(study, storage)
     if here:
         study = with_timed(study)  # first, for it may refuse
-    with launch.cluster(address, study.spec.amounts) as workers, open_store(storage, create=True) as store:
+    where = place(local)
+    with where.cluster(address, study.spec.amounts) as workers, open_store(storage, create=True) as store:
         if not here and not are_settled(study):
-            ((_, choices),) = launch.map_jobs(time_there, [(study.spec, dict(study.choices))], 1)
+            ((_, choices),) = where.map_jobs(time_there, [(study.spec, dict(study.choices))], 1)
             study = replace(study, choices=choices)
         study = declare(study, store)
         todo = plan(study, store, workers)
@@ -71,7 +73,7 @@ def run(
         if note:
             report.warnings.add(note)
         total = study.spec.trials
-        planned: Sequence[Block] | None = todo.blocks or None
+        planned: Sequence[Block] | None = staggered(todo.blocks, workers) or None
         on_progress(report.done, total)
 
         def ask(in_flight: int) -> Sequence[Block]:
@@ -93,12 +95,24 @@ def run(
 
         started = time.perf_counter()
         try:
-            drive(study, store, workers, report, ask, stored)
+            drive(study, store, workers, report, ask, stored, local=local)
         except KeyboardInterrupt:
             report.interrupted = True
         report.elapsed = time.perf_counter() - started
         report.done = plan(study, store, workers).stored  # another driver may have stored some of them
     return report
+
+
+def staggered(blocks: Sequence[Block], workers: int) -> Sequence[Block]:
+    """The blocks, with as many different optimizers first as there are workers: each compiles another program.
+
+    Then they find one another's in the compiler's cache.
+    """
+    first: dict[str, int] = {}
+    for index, block in enumerate(blocks):
+        first.setdefault(block.optimizer, index)
+    ahead = list(first.values())[:workers]
+    return [blocks[i] for i in ahead] + [block for i, block in enumerate(blocks) if i not in ahead]
 
 
 def further_blocks(further: Further, storage: str) -> Sequence[Block]:

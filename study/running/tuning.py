@@ -23,7 +23,7 @@ from storage.records import Trials, TuningRun
 from storage.runs import check_same
 from storage.store import Store, open_store
 from study.running.choices import settled, with_stored
-from study.running.drive import Report, drive
+from study.running.drive import Report, drive, place
 from study.running.plan import cut, stored_plan
 from study.running.run import declare
 from study.spec import TuningSpec
@@ -84,27 +84,28 @@ def tune(
     study: Study | None = None,
     address: str | None = None,
     *,
+    local: bool = False,
     on_progress: Callable[[int, int], None],
 ) -> TuningReport:
     """Make and store every tuning run that is not stored yet.
 
-    With a study file, cells that are missing in the store are trained; without, the landscapes must be complete.
+    With a study file, cells that are missing in the store are trained; without, the landscapes must be complete. With
+    `local` all of it is done in this process, without a cluster.
     `on_progress(runs made, runs to make)` is called as they finish. Raises TuningError when a landscape lacks cells,
     StoreError when a stored run is not what its tuner and seed give, and both it and LaunchError as `run` does.
     """
-    from study.running import launch
-
+    where = place(local)
     fresh = study is not None and stored_plan(study, storage, 1) is None
     if study is not None:
         # else timing here says nothing
-        here = study.is_black_box or (address is None and study.spec.device == "cpu")
+        here = study.is_black_box or local or (address is None and study.spec.device == "cpu")
         study = settled(study, storage) if here else with_stored(study, storage)
     else:
         open_store(storage, create=False).close()  # raises when there is none
-    amounts = study.spec.amounts if study else launch.A_CORE
+    amounts = study.spec.amounts if study else {"CPU": 1.0}  # for replays
     with contextlib.ExitStack() as stack:
         # a new database is made when the cluster has answered
-        workers = stack.enter_context(launch.cluster(address, amounts)) if fresh else 0
+        workers = stack.enter_context(where.cluster(address, amounts)) if fresh else 0
         store = stack.enter_context(open_store(storage, create=True))
         if study is not None:
             study = declare(study, store)
@@ -122,7 +123,7 @@ def tune(
         on_progress(0, total)
         if total == 0:
             return report
-        workers = workers or stack.enter_context(launch.cluster(address, amounts))
+        workers = workers or stack.enter_context(where.cluster(address, amounts))
         started = time.perf_counter()
 
         def keep(optimizer: str, runs: Sequence[TuningRun]) -> None:
@@ -133,7 +134,7 @@ def tune(
         live = {each: keys for each, keys in todo.items() if keys and np.isnan(landscapes[each]).any()}
         try:
             if live and study is not None:
-                train_and_tune(study, store, landscapes, live, tuning, workers, keep, report)
+                train_and_tune(study, store, landscapes, live, tuning, workers, keep, report, local)
             jobs = [
                 Job(each, space, landscapes[each], tuner, chosen, tuning)
                 for each, keys in todo.items()
@@ -142,7 +143,7 @@ def tune(
             ]
             # slow ones first, so that none of them is left alone at the end
             jobs.sort(key=lambda job: ([*SLOW_TUNERS, job.tuner]).index(job.tuner))
-            for job, runs in launch.map_jobs(replay, jobs, workers):
+            for job, runs in where.map_jobs(replay, jobs, workers):
                 keep(job.optimizer, runs)
         except KeyboardInterrupt:
             report.interrupted = True
@@ -215,6 +216,7 @@ def train_and_tune(
     workers: int,
     keep: Callable[[str, Sequence[TuningRun]], None],
     report: TuningReport,
+    local: bool,
 ) -> None:
     """Go on with all runs of the given optimizers at once, training the cells they ask for, with all seeds."""
     space, seeds = study.spec.space, study.spec.seeds
@@ -258,4 +260,4 @@ def train_and_tune(
         cells = space.flat_index(space.value_to_index(values))
         landscapes[block.optimizer][cells, block.seed] = trials.value
 
-    drive(study, store, workers, report, ask, stored)
+    drive(study, store, workers, report, ask, stored, local=local)

@@ -106,6 +106,12 @@ class BlackBoxes:
         """Remove the checkpoints of a trial that was stopped."""
         shutil.rmtree(self._folder_of(block), ignore_errors=True)
 
+    def close(self) -> None:
+        """End the processes of functions."""
+        for made in self.made.values():
+            if isinstance(made, Function):
+                made.end()
+
     def _folder_of(self, block: Block) -> Path:
         return self._checkpoints.get(block.optimizer, CHECKPOINTS) / name_of(block)
 

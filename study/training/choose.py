@@ -1,8 +1,8 @@
 """Which method trains an optimizer of a study fastest, found by timing steps.
 
-Fusing pays where overhead rules and loses where arithmetic does. So a plain step is timed and compared with what its
-products alone would take, which is done in a second. Only where arithmetic rules, and the study is long enough to earn
-it back, compiled programs are timed. Studies that are done in seconds are not timed at all.
+Fusing pays where overhead rules and loses where arithmetic does. So a plain step is timed, nothing of it compiled, and
+compared with what its products alone would take, which is done in seconds. Only where arithmetic rules, and the study
+is long enough to earn it back, compiled programs are timed. Studies that are done in seconds are not timed at all.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ COMPILE_FLOPS = 2.5e11
 """Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""
 COMPILE_SECONDS = 15.0
 """What tracing and compiling a method's programs takes, about."""
-OVERHEAD_RULES = 0.25
-"""Share of this machine's matrix rate below which a plain step is mostly overhead: small nets reach 0.03 to 0.15."""
+OVERHEAD_RULES = 0.2
+"""Share of this machine's matrix rate below which a plain step is mostly overhead: small nets reach 0.01 to 0.10, a
+Transformer block, an LSTM and a Wide ResNet 0.3 to 0.6."""
 CLEAR = 2.0
 """How many times slower than alone fused lanes may be uncompiled, if compiling is to turn that round."""
 EARNS_BACK = 4.0
@@ -70,12 +71,15 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     known_to_fuse = start.method == "fused" and not is_foreign(study, optimizer)
     if known_to_fuse and not start.compile:
         return start
-    timer = Timer(study, optimizer)
-    eager, note = able(study, optimizer, timer)
+    rough = Timer(study, optimizer, compile=False)
+    eager, note = able(study, optimizer, rough)
     if not start.compile:
         return start if start.method == "fused" and not note else eager[-1]
-    if eager[0].method == "fused" and (len(eager) == 1 or overhead_rules(timer, *eager)):
+    if eager[0].method == "fused" and (len(eager) == 1 or overhead_rules(rough, *eager)):
         return replace(eager[0], compile=True, seconds=None)
+    timer = Timer(study, optimizer)
+    if eager[-1].method == "one-by-one":  # its update is compiled in any case
+        eager[-1] = replace(timer.choice("one-by-one", False, eager[-1].lanes), note=note)
     whole = min(map(seconds_of, eager)) * study.trials_each / (os.cpu_count() or 1)
     wanted = [replace(each, compile=True) for each in eager]
     if whole >= EARNS_BACK * COMPILE_SECONDS * (len(wanted) + 2):
@@ -130,12 +134,12 @@ def seconds_of(choice: Choice) -> float:
 
 
 class Timer:
-    """Times choices for an optimizer of a study on this machine."""
+    """Times choices for an optimizer of a study on this machine; with `compile=False` as if there were no compiler."""
 
-    def __init__(self, study: Study, optimizer: StudyOptimizer) -> None:
+    def __init__(self, study: Study, optimizer: StudyOptimizer, *, compile: bool = True) -> None:
         self._study, self._optimizer = study, optimizer
         self._device = torch.device(study.spec.device)
-        self._programs = Programs()
+        self._programs = Programs(compile=compile)
         # a CPU's own time of this thread, the only one: what else runs here has no part in it
         self._clock = time.thread_time if self._device.type == "cpu" else time.perf_counter
 

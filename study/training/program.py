@@ -44,6 +44,18 @@ def prepare_process() -> None:
 
 
 @contextlib.contextmanager
+def prepared_process() -> Iterator[None]:
+    """The same for a while, as far as it can be taken back, in a process that does other things, too."""
+    threads = torch.get_num_threads()
+    prepare_process()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
+@contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """A core a block: with more threads a matrix product is cut otherwise for some lanes, and last bits differ."""
     before = torch.get_num_threads()

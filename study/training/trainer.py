@@ -78,6 +78,10 @@ class Trainer:
         """Remove what is kept of a trial that has been stopped."""
         self.black_boxes.forget(block)
 
+    def close(self) -> None:
+        """End the processes of black boxes."""
+        self.black_boxes.close()
+
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`.
 

@@ -91,7 +91,7 @@ def test_a_short_study_does_not_earn_back_timing_compiled_programs(monkeypatch: 
     asked = times(monkeypatch, {("fused", False): 1.2, ("one-by-one", False): 1.0}, share=0.6)
     choice = choose(small(), small().optimizers[0])
     assert (choice.method, choice.compile) == ("one-by-one", False)
-    assert len(asked) == 2
+    assert not any(compile for _, compile, _ in asked)
 
 
 def test_where_operations_are_not_counted_time_tells(monkeypatch: pytest.MonkeyPatch) -> None:
