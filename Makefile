@@ -7,7 +7,7 @@ TESTS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench docs clean
 
 demo: .venv/installed
 	mkdir -p demo
@@ -25,7 +25,7 @@ demo: .venv/installed
 	$(BIN)/tunability separability $(STUDY) --storage sqlite:///demo/tunability.db
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --quiet $(TESTS)
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --durations 20 $(TESTS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -44,8 +44,12 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/service.py
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	@echo "open build/docs/start.html"
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -54,4 +58,8 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(INSTALL) --editable '.[docs]'
 	touch $@

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.curves import draw_curves
 from analysis.errors import AnalysisError
-from analysis.heatmap import draw_heatmaps, draw_pairs
+from analysis.heatmap import draw_heatmaps, draw_on, draw_pairs
 from analysis.landscape import axis_names, best_cell, mean_over_seeds
 from analysis.metric_scale import MetricScale
 
@@ -45,6 +46,25 @@ def landscape_figure(landscapes: Mapping[str, xr.DataArray]) -> Figure:
     scale = _one_scale(list(panels.values()))
     one = len(axis_names(next(iter(panels.values())))) == 1
     return draw_curves(panels, scale) if one else draw_heatmaps(panels, scale)
+
+
+def landscape_on(ax: Axes, landscapes: Mapping[str, xr.DataArray]) -> None:
+    """Draw the only landscape, over two axes, into axes of the caller's, with a colour bar beside it.
+
+    Raises:
+        AnalysisError: there are several, it varies along another number of axes, or as `landscape_figure`.
+    """
+    if len(landscapes) != 1:
+        raise AnalysisError(
+            f"one panel takes one landscape, and these are {len(landscapes)}: name one, as STUDY/OPTIMIZER"
+        )
+    ((name, values),) = landscapes.items()
+    panel = _drawable(name, values)
+    if len(axis_names(panel)) != 2:
+        raise AnalysisError(
+            f"the landscape of {name!r} varies along one axis: draw it as a figure of its own"
+        )
+    draw_on(ax, name, panel, _one_scale([panel]))
 
 
 def pairs_figure(matrices: Mapping[str, Mapping[tuple[str, str], xr.DataArray]]) -> Figure:

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -63,6 +63,16 @@ def draw_heatmaps(panels: Mapping[str, xr.DataArray], scale: MetricScale) -> Fig
     return figure
 
 
+def draw_on(ax: Axes, name: str, panel: xr.DataArray, scale: MetricScale) -> None:
+    """Draw one panel of `draw_heatmaps` into given axes, with a colour bar of its own."""
+    mesh = _panel(ax, name, panel, scale)
+    figure = ax.figure
+    _bar(figure, mesh, [ax], averaged_metric([panel], scale), scale)
+    handles = _legend_handles([panel], *(symbol(axis) for axis in axis_names(panel)))
+    if handles:
+        ax.legend(handles=handles, loc="best", fontsize="small")
+
+
 def draw_pairs(matrices: Mapping[str, Mapping[tuple[str, str], xr.DataArray]], scale: MetricScale) -> Figure:
     """Draw a matrix of panels for each optimizer, below one another: rows are first axes, columns second ones.
 
@@ -94,7 +104,7 @@ def draw_pairs(matrices: Mapping[str, Mapping[tuple[str, str], xr.DataArray]], s
 
 
 def _bar(
-    figure: Figure,
+    figure: Figure | SubFigure,
     mesh: QuadMesh,
     used: Sequence[Axes],
     label: str,

@@ -31,6 +31,8 @@ class View:
     Attributes:
         axes: the first is drawn upwards, the second to the right; the first two that vary if none are named.
         at: further axes and the values they are held at; those neither here nor in `axes` are at their best.
+
+    Raises ViewError when an axis occurs twice.
     """
 
     axes: tuple[str, ...] = ()
@@ -40,16 +42,16 @@ class View:
     def of_texts(cls, axes: str | None, at: Sequence[str]) -> View:
         """From ``alpha,eps`` and texts ``beta1=0.9``, of an ordered axis ``size=small``.
 
-        Raises:
-            ViewError: a text is something else, or an axis occurs twice.
+        Raises ViewError when a text is something else.
         """
         names = tuple(name.strip() for name in axes.split(",")) if axes else ()
-        held = tuple(_held(text) for text in at)
-        every = [*names, *(name for name, _ in held)]
+        return cls(names, tuple(_held(text) for text in at))
+
+    def __post_init__(self) -> None:
+        every = [*self.axes, *(name for name, _ in self.at)]
         twice = [name for place, name in enumerate(every) if name in every[:place]]
         if twice:
             raise ViewError(f"the axis {twice[0]!r} is given twice: show it, or hold it at one value")
-        return cls(names, held)
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -176,6 +176,21 @@ def _steps(texts: Sequence[str | None]) -> "Series[Any]":
     return pd.Series([None if text is None else int(float(text)) for text in texts], dtype="Int64")
 
 
+def format_of(out: Path | None) -> Format:
+    """How a file is written, by its name; to standard output a table.
+
+    Raises StoreError when the name says nothing.
+    """
+    known: dict[str, Format] = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+    if out is None:
+        return "table"
+    if out.suffix.lower() not in known:
+        raise StoreError(
+            f"{out.name!r} does not say how to write it: end it in {', '.join(known)}, or give --format"
+        )
+    return known[out.suffix.lower()]
+
+
 def write(frame: "DataFrame", format: Format, out: Path | None) -> None:
     """Write a table to a file, or to standard output if `out` is None.
 

@@ -428,22 +428,64 @@ def studies(storage: Storage = DEFAULT_STORAGE) -> None:
 
 @app.command()
 def trials(
-    study: StudyName,
+    study: StudyNames,
     where: Where = None,
-    format: Annotated[Format, typer.Option(help="How to write them.")] = "table",
+    per_cell: Annotated[
+        bool,
+        typer.Option(
+            "--per-cell", help="A row a cell: the metric's mean over seeds, its spread, how many seeds."
+        ),
+    ] = False,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DISTANCE", help="With --per-cell: only cells so near to their optimizer's best."
+        ),
+    ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves",
+            help="A row a point of these trials' learning curves; --sort and --limit choose the trials.",
+        ),
+    ] = False,
+    sort: Annotated[
+        str | None, typer.Option(metavar="[-]COLUMN", help="In this order; with a minus the largest first.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=0, metavar="ROWS", help="Only the first ones.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these, comma-separated; all by default.")
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(
+            help="How to write them; by default as the file's name says, else a table.", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write there, not to the terminal.")
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Write the stored trials of a study: hyperparameters, seed, final metrics, divergence."""
-    from storage.query import with_words, write
+    """Write stored trials: hyperparameters, seed, final metrics, divergence, seconds; or their cells or curves."""
+    from storage.arranged import asked_curves, asked_trials
+    from storage.query import format_of, write
     from storage.store import open_store
 
+    written = format or format_of(out)
+    if curves and (per_cell or within is not None):
+        raise typer.BadParameter("--curves are of trials, --per-cell and --within of cells: give one of them")
+    chosen = split_names(columns) if columns else None
     with open_store(storage, create=False) as store:
-        name, optimizer = split_name(study)
-        frame = with_words(store.trials(name, optimizer, where=where), store.space(name))
-    write(frame, format, out)
+        if curves:
+            frame = asked_curves(store, study, where, sort=sort, limit=limit, columns=chosen)
+        else:
+            frame = asked_trials(
+                store, study, where, per_cell=per_cell, within=within, sort=sort, limit=limit, columns=chosen
+            )
+    if frame.empty:
+        note(f"no trial of {', '.join(study)} {'is so' if where else 'is stored'}")
+    write(frame, written, out)
 
 
 @app.command()

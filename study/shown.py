@@ -398,14 +398,16 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Any]:
-    """A callback for `study.running.run.run` that draws a bar with the time left; quiet when not a terminal."""
+def progress_bar(title: str, show: bool = True) -> Iterator[Any]:
+    """A callback for `study.running.run.run` that draws a bar with the time left, in a terminal or a notebook."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, disable=not (show and (console.is_terminal or console.is_jupyter))
+    ) as bar:
         task = bar.add_task(f"{title}: starting the workers", total=None)
 
         def advance(done: int, total: int) -> None:

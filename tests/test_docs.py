@@ -5,14 +5,28 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 
+import tunability as tb
 from study.cli import app
 from study.optimizers import OPTIMIZERS
 from study.spec import StudySpec, TuningSpec, WorkloadSpec, parse_spec
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path: path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+EVERY = "\n".join(PAGES.values())
+
+
+def page(name: str) -> str:
+    return PAGES[ROOT / "docs" / name]
+
+
+def study_files(name: str) -> list[dict[str, Any]]:
+    return [tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", page(name), re.DOTALL)]
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -20,49 +34,75 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [found for name, child in inner.items() for found in commands(child, (*path, name))] or [path]
 
 
-def test_every_command_is_in_the_readme() -> None:
+def test_every_command_is_shown() -> None:
     paths = commands(typer.main.get_command(app))
     assert ("plot", "landscape") in paths
     for path in paths:
-        assert f"tunability {' '.join(path)}" in README, path
+        assert f"tunability {' '.join(path)}" in EVERY, path
 
 
-def test_the_readmes_study_files_are_allowed() -> None:
-    whole, tables, space, own, black, tuning = (
-        tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    )
+def test_the_study_files_shown_are_allowed() -> None:
+    whole, tables, space = study_files("study-file.md")
     assert parse_spec(whole).trials == 2646
     assert parse_spec(whole | tables).workload.clip_norm == 1.0
     assert parse_spec(whole | space).space.shape == (2, 21)
+    (own,) = study_files("own-model.md")
     assert parse_spec(whole | own).workload.settings == {"width": 128}
-    assert parse_spec(whole | black).space.shape == (8, 8, 3)
+    (tuning,) = study_files("reading.md")
     assert parse_spec(whole | tuning).tuning == TuningSpec()  # it shows the defaults
+    (first,) = study_files("start.md")
+    assert parse_spec(first).trials == 594
+    for optimizers in study_files("own-optimizer.md"):
+        assert parse_spec(whole | optimizers).optimizers
 
 
 def test_the_study_files_of_the_page_on_any_training_code_are_allowed() -> None:
-    page = (ROOT / "docs" / "any-training-code.md").read_text(encoding="utf-8")
-    function, stop, command = (
-        tomllib.loads(text) for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    )
+    function, stop, command, black = study_files("any-training-code.md")
     assert parse_spec(function | {"workload": function["workload"] | stop}).trials == 56
     assert parse_spec(command).trials == 28
+    assert parse_spec({"name": "x", "seeds": 1} | black).space.shape == (8, 8, 3)
 
 
-def test_the_readme_counts_the_optimizers() -> None:
-    assert f"the {len(OPTIMIZERS)} there are" in README
+def test_the_rule_that_is_shown_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = re.findall(r"```python\n# my_rule.py\n(.*?)```", page("own-optimizer.md"), re.DOTALL)
+    (tmp_path / "my_rule.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = {
+        "name": "own",
+        "workload": {"name": "digits-mlp", "steps": 100},
+        "optimizers": ["my_rule:RULE"],
+        "space": {"lr": [0.001, 0.01], "beta": [0.0, 0.9]},
+        "seeds": 1,
+    }
+    url = f"sqlite:///{tmp_path}/t.db"
+    assert tb.run(spec, url, local=True).failures == []
+    with tb.open(url) as database:
+        assert database.trials("own")["validation_error"].min() < 0.15
 
 
-def test_every_key_of_the_study_file_is_in_the_readme() -> None:
+def test_the_optimizers_are_counted() -> None:
+    assert f"the {len(OPTIMIZERS)} there are" in page("study-file.md")
+
+
+def test_every_key_of_the_study_file_is_explained() -> None:
     for key in [*StudySpec.model_fields, *WorkloadSpec.model_fields, *TuningSpec.model_fields]:
-        assert re.search(rf"\b{key}\b", README), key
+        assert re.search(rf"\b{key}\b", EVERY), key
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
+def test_every_make_target_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"make (demo|test|check|bench|\w+(?=`))", README):
+    for target in re.findall(r"make (demo|test|check|bench|docs|\w+(?=`))", EVERY):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_links_in_the_readme_exist() -> None:
-    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_links_exist() -> None:
+    for path, text in PAGES.items():
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)", text):
+            made = target.startswith("reference/")  # when the site is built
+            assert made or (path.parent / target).exists(), (path.name, target)
+
+
+def test_every_page_is_in_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name in site, path

@@ -14,13 +14,12 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from trained_here import train_here
+from trained_here import quiet, train_here
 
 from storage.store import StoreError, open_store
 from study.running.forecast import forecast
 from study.running.launch import LaunchError, cluster
 from study.running.plan import stored_plan
-from study.running.run import run
 from study.running.tuning import tune
 from study.spec import SpecError, TuningSpec, parse_spec
 from study.training.resolve import Study, resolve
@@ -79,10 +78,6 @@ def write_toml(tmp_path: Path, spec: dict[str, Any]) -> Path:
     path = tmp_path / "boxed.toml"
     path.write_text(to_toml(spec))
     return path
-
-
-def quiet(done: int, total: int) -> None:
-    pass
 
 
 def contents(url: str) -> pd.DataFrame:
@@ -202,8 +197,8 @@ def test_maximised_diverging_grown_tuned_and_guarded_by_its_source(tmp_path: Pat
     spec = SPEC | {"workload": workload, "optimizers": ["mine"]}
     study = boxed(spec)
     assert forecast(study, url, 2)[2] is None
-    report = run(study, url, on_progress=quiet)
-    assert (report.done, report.failures, report.warnings) == (12, [], set())
+    report = train_here(study, url)
+    assert (report.done, report.warnings) == (12, set())
     spec |= {"space": {"lr": [0.01, 0.1, 1], "depth": [1, 2, 3]}}
     report = train_here(boxed(spec), url)
     assert (report.done, report.new) == (18, 6)
@@ -228,7 +223,7 @@ def test_maximised_diverging_grown_tuned_and_guarded_by_its_source(tmp_path: Pat
     assert plan.blocks == ()
     (tmp_path / "data").write_text("2")
     with pytest.raises(StoreError, match=r"stored .* with another recipe \(sources\.data = "):
-        run(boxed(spec), url, on_progress=quiet)
+        train_here(boxed(spec), url)
 
 
 def test_tuners_train_what_is_missing_once(tmp_path: Path, url: str) -> None:
@@ -241,7 +236,11 @@ def test_tuners_train_what_is_missing_once(tmp_path: Path, url: str) -> None:
     assert max(attempts(tmp_path).values()) == 1
     assert (
         tune(
-            "boxed", url, TuningSpec(tuners=("random", "gld"), trials=6, replicates=3), on_progress=quiet
+            "boxed",
+            url,
+            TuningSpec(tuners=("random", "gld"), trials=6, replicates=3),
+            local=True,
+            on_progress=quiet,
         ).new
         == 3
     )

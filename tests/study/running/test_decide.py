@@ -8,6 +8,7 @@ from pathlib import Path
 import known_landscapes as known
 import numpy as np
 import pytest
+from trained_here import quiet
 
 from analysis.landscape import landscape
 from analysis.ridge import ridge
@@ -130,7 +131,7 @@ def test_seeds_are_added_in_the_cells_that_matter(tmp_path: Path, cli: Cli) -> N
     code, _, err = cli("run", path, "--budget", "60", "--storage", url)
     assert code == 2
     assert "--until-decided" in err
-    assert cli("run", path, "--storage", url)[0] == 0
+    assert cli("run", path, "--local", "--storage", url)[0] == 0
     code, out, err = cli("run", path, "--until-decided", "--budget", "200", "--storage", url)
     assert code == 0, err
     assert "small: 364 of 364 trials stored" in out
@@ -147,7 +148,7 @@ def test_seeds_are_added_in_the_cells_that_matter(tmp_path: Path, cli: Cli) -> N
             assert (cells < 0.8 * spec.spec.space.size).all()
             assert sorted(cells.index) == list(range(2, 2 + len(cells)))
         assert until_decided(spec, extra)(store, 1) == []
-    again = run(spec, url, further=until_decided(spec, extra), on_progress=lambda *_: None)
+    again = run(spec, url, further=until_decided(spec, extra), local=True, on_progress=quiet)
     assert (again.new, again.extra, again.done) == (0, 0, 364)
     code, out, _ = cli("separability", "small", "--format", "json", "--storage", url)
     assert code == 0
@@ -179,7 +180,7 @@ def test_seeds_are_added_until_it_is_decided_which_is_cheaper(tmp_path: Path, cl
     ):
         code, _, err = cli("tune", *arguments, "--storage", url)
         assert (code, message in err) == (2, True)
-    code, out, err = cli("tune", path, "--until-decided", "--budget", "60", "--storage", url)
+    code, out, err = cli("tune", path, "--until-decided", "--budget", "60", "--local", "--storage", url)
     assert code == 0, err
     told = re.search(r"seeds added to compare: (\d+) trials, (\d+) of them now, of at most 60", out)
     assert told
@@ -191,7 +192,7 @@ def test_seeds_are_added_until_it_is_decided_which_is_cheaper(tmp_path: Path, cl
     with open_store(url, create=False) as store:
         assert stored_extra(spec, store) == extra <= 60
         assert until_cost_decided(spec, extra)(store, 1) == []
-    code, out, _ = cli("tune", path, "--until-decided", "--budget", "60", "--storage", url)
+    code, out, _ = cli("tune", path, "--until-decided", "--budget", "60", "--local", "--storage", url)
     assert f"seeds added to compare: {extra} trials, 0 of them now" in out
 
 

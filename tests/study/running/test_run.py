@@ -16,11 +16,12 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from trained_here import quiet, train_here
 
 from storage.attributes import PROVENANCE, find_attribute, set_attributes
 from storage.schema import OWN_TABLE
 from storage.store import StoreError, open_store
-from study.running import launch
+from study.running import launch, local
 from study.running.choices import METHODS, with_untimed
 from study.running.drive import trials_of
 from study.running.plan import lanes_per_block, plan, stored_plan
@@ -38,10 +39,6 @@ SLOW = {"steps": 600, "lanes": 2}
 
 WriteStudy = Callable[..., Path]
 Start = Callable[..., subprocess.Popen[str]]
-
-
-def quiet(done: int, total: int) -> None:
-    pass
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -138,7 +135,7 @@ def test_killed_and_resumed_is_as_if_undisturbed(
     assert set(before["state"]) == {"COMPLETE"}
     assert len(before) % 2 == 0, "half a block was stored"
     finish(start("run", spec, "--storage", f"sqlite:///{killed}"))
-    finish(start("run", spec, "--storage", f"sqlite:///{undisturbed}"))
+    train_here(load_study(spec), f"sqlite:///{undisturbed}")
     pd.testing.assert_frame_equal(contents(killed), contents(undisturbed))
 
 
@@ -155,7 +152,7 @@ def test_grown_in_every_direction_is_as_if_made_at_once(
         .replace("[0.001, 0.01, 0.1, 1]", "[0.01, 1]")
     )
     more.write_text(text.replace('["adam", "avagrad"]', '["avagrad"]').replace("seeds = 2", "seeds = 1"))
-    finish(start("run", part, "--storage", f"sqlite:///{grown}"))
+    train_here(load_study(part), f"sqlite:///{grown}")
     before = contents(grown, optimizers=("adam",))
     assert len(before) == 6
     drivers = [start("run", file, "--storage", f"sqlite:///{grown}") for file in (whole, more)]
@@ -164,9 +161,9 @@ def test_grown_in_every_direction_is_as_if_made_at_once(
     drivers[0].communicate(timeout=120)
     finish(drivers[1])
     # what the second driver's file names is shown; nothing is lost
-    out = finish(start("run", whole, "--storage", f"sqlite:///{grown}"))
+    out = finish(start("run", whole, "--local", "--storage", f"sqlite:///{grown}"))
     assert f"{TRIALS} of {TRIALS} trials stored" in out
-    finish(start("run", whole, "--storage", f"sqlite:///{at_once}"))
+    train_here(load_study(whole), f"sqlite:///{at_once}")
     pd.testing.assert_frame_equal(contents(grown), contents(at_once))
     # with less, less is shown
     out = finish(start("run", part, "--storage", f"sqlite:///{grown}"))
@@ -183,8 +180,7 @@ def test_the_same_optimizer_twice_under_labels(tmp_path: Path, write_study: Writ
     labelled = '"adam", { name = "adam", label = "adam-slow", beta1 = 0.99 }'
     study = load_study(write_study(old='"adam", "avagrad"', new=labelled))
     url = f"sqlite:///{tmp_path}/t.db"
-    report = run(study, url, on_progress=quiet)
-    assert (report.done, report.failures) == (TRIALS, [])
+    assert train_here(study, url).done == TRIALS
     with open_store(url, create=False) as store:
         assert store.optimizers("small") == ["adam", "adam-slow"]
         settings = {name: recipe["settings"]["beta1"] for name, recipe in store.recipes("small").items()}
@@ -211,7 +207,7 @@ def test_trials_of_other_versions_are_told_and_refused_when_strict(
     )
     with pytest.raises(StoreError, match=message):
         run(study, url, strict=True, on_progress=quiet)
-    report = run(study, url, on_progress=quiet)
+    report = train_here(study, url)
     assert report.done == TRIALS
     assert any(re.match(message, warning) for warning in report.warnings)
 
@@ -257,6 +253,10 @@ def test_a_running_cluster(tmp_path: Path, write_study: WriteStudy, start: Start
     assert ray_head.process.poll() is None, "joining a cluster must not end it"
 
 
+def full(block: Block, outcome: Outcome) -> None:
+    raise StoreError("the disk is full")
+
+
 def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
     good = [
         Block(Recipe("digits-mlp", "adam", steps=20, compile=False), seed, {"lr": np.array([0.01, 0.1])})
@@ -274,10 +274,26 @@ def test_a_block_that_fails_for_good_is_reported_and_the_rest_goes_on() -> None:
             on_outcome=lambda block, outcome: outcomes.setdefault(block.seed, outcome) and None,
             on_failure=lambda block, error: failures.append((block.seed, error.headline)),
         )
+        with pytest.raises(StoreError, match="the disk is full"):  # not as Ray Tune's own error
+            launch.train_blocks(good, workers, "cpu", on_outcome=full, on_failure=print)
     assert sorted(outcomes) == [0, 1, 2]
     ((seed, error),) = failures
     assert seed == 7
     assert error == "ValueError: lr = -1.0 is not allowed: give a number of at least 0"
+
+    # in this process just so
+    here: dict[int, Outcome] = {}
+    local.train_blocks(
+        [good[0], bad, *good[1:]],
+        1,
+        "cpu",
+        on_outcome=lambda block, outcome: here.setdefault(block.seed, outcome) and None,
+        on_failure=lambda block, error: failures.append((block.seed, error.headline)),
+    )
+    assert failures == [(7, error)] * 2
+    assert sorted(here) == [0, 1, 2]
+    for seed, outcome in here.items():
+        np.testing.assert_array_equal(outcome.curve, outcomes[seed].curve)
 
 
 def declare(spec: Study, url: str, **changed: object) -> None:
@@ -374,18 +390,6 @@ def test_an_optimizer_deleted_through_optuna_is_trained_again(
     assert todo.trials == TRIALS
 
 
-def test_an_error_of_the_store_ends_the_run_as_itself() -> None:
-    def full(block: Block, outcome: Outcome) -> None:
-        raise StoreError("the disk is full")
-
-    blocks = [
-        Block(Recipe("digits-mlp", "adam", steps=20, compile=False), seed, {"lr": np.array([0.01, 0.1])})
-        for seed in range(3)
-    ]
-    with launch.cluster(None) as workers, pytest.raises(StoreError, match="the disk is full"):
-        launch.train_blocks(blocks, workers, "cpu", on_outcome=full, on_failure=print)
-
-
 def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
     tmp_path: Path, write_study: WriteStudy
 ) -> None:
@@ -402,12 +406,12 @@ def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
 def test_two_compiled_runs_give_the_same_bits(
     tmp_path: Path, write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through Ray, where every worker compiles or finds in the cache what another compiled."""
+    """In this process and through Ray, where workers find in the compiler's cache what another process compiled."""
     monkeypatch.setattr("study.training.choose.COMPILE_FLOPS", 0)
     spec = load_study(write_study(lanes=6, old='"adam", "avagrad"', new='"adam"'))
     tables = []
-    for name in ("one", "two"):
-        report = run(spec, f"sqlite:///{tmp_path}/{name}.db", on_progress=quiet)
+    for name, here in (("one", True), ("two", False)):
+        report = run(spec, f"sqlite:///{tmp_path}/{name}.db", local=here, on_progress=quiet)
         assert (report.done, report.warnings, report.failures) == (TRIALS // 2, set(), [])
         tables.append(contents(tmp_path / f"{name}.db", optimizers=("adam",)))
     pd.testing.assert_frame_equal(*tables)

@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 import psutil
 import pytest
+from trained_here import quiet, train_here
 
 from analysis.landscape import best_cell, stopped_early
 from analysis.stored import stored_landscapes
@@ -52,10 +53,6 @@ def slow(hyperparameters, optimizer, seed, checkpoints):
         yield step, {"loss": hyperparameters["x"] + 1 / step}
 """
 STOP = {"method": "median", "warmup_steps": 3}
-
-
-def quiet(done: int, total: int) -> None:
-    pass
 
 
 @pytest.fixture
@@ -117,6 +114,12 @@ def test_by_the_median_and_stored_as_stopped(tmp_path: Path, url: str) -> None:
     assert set(attempts(tmp_path).values()) <= set(range(3, 11))
     with pytest.raises(StoreError, match="stop"):
         run(study({**STOP, "warmup_steps": 4}), url, on_progress=quiet)
+    here = url.replace("t.db", "here.db")
+    assert train_here(study(STOP), here).new == 24
+    with open_store(here, create=False) as store:
+        early = stopped_at(store)
+    assert min(early.values()) == 3
+    assert (0.0, 0.0, 0) not in early
 
 
 def marked(shown: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
+from trained_here import quiet, train_here
 
 from analysis.errors import AnalysisError
 from analysis.suboptimality import TrialsToTarget, compare, incumbent_suboptimality
@@ -18,7 +19,6 @@ from search_spaces import SearchSpace, get_space
 from storage.records import TuningRun
 from storage.store import StoreError, open_store
 from study.running import launch
-from study.running.run import run
 from study.running.tuning import Search, TuningError, missing_runs, tune
 from study.spec import TuningSpec
 from study.training.resolve import Study, load_study
@@ -122,10 +122,6 @@ def test_seeds_are_drawn_once_for_a_run_and_differ_between_runs() -> None:
     assert not np.array_equal(drawn[0], drawn[1])
 
 
-def quiet(done: int, total: int) -> None:
-    """No progress to show."""
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
     """A small study, run to its end."""
@@ -136,8 +132,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
         "space = { alpha = [0.001, 0.01, 0.1, 1], eps = [1e-8, 1e-4, 1] }\nseeds = 2\nlanes = 12\n"
     )
     spec = load_study(path)
-    report = run(spec, f"sqlite:///{folder}/t.db", on_progress=quiet)
-    assert report.done == 48
+    assert train_here(spec, f"sqlite:///{folder}/t.db").done == 48
     return spec, folder / "t.db"
 
 
@@ -148,9 +143,11 @@ def database(finished: tuple[Study, Path], tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/t.db"
 
 
-def tune_quietly(url: str, tuning: TuningSpec, spec: Study | None = None) -> tuple[int, int]:
+def tune_quietly(
+    url: str, tuning: TuningSpec, spec: Study | None = None, local: bool = True
+) -> tuple[int, int]:
     """Runs made and trials trained."""
-    report = tune("small", url, tuning, spec, on_progress=quiet)
+    report = tune("small", url, tuning, spec, local=local, on_progress=quiet)
     assert not report.failures
     return report.done, report.trained
 
@@ -286,12 +283,15 @@ def test_live_tuning_trains_what_is_missing_and_equals_the_replay(
     spec = finished[0]
     few = QUICK.model_copy(update={"trials": 3, "replicates": 1})
     live = f"sqlite:///{tmp_path}/live.db"
-    made, trained = tune_quietly(live, few, spec)
+    made, trained = tune_quietly(live, few, spec, local=False)
     assert made == 4
     assert 0 < trained < 48
     tune_quietly(database, few)
     assert all_runs(live) == all_runs(database)
     assert tune_quietly(live, few, spec) == (0, 0)
+    here = f"sqlite:///{tmp_path}/here.db"
+    assert tune_quietly(here, few, spec) == (made, trained)
+    assert all_runs(here) == all_runs(live)
     with open_store(live, create=False) as store, open_store(database, create=False) as other:
         ours, theirs = (loss_table(each, "small", "adam") for each in (store, other))
         assert "adam: relative to the best of" in stored_curves(store, "small").attrs["incomplete"]

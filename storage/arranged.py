@@ -1,0 +1,133 @@
+"""Tables of trials as they are asked for: cells instead of trials, in an order, some of the columns, the first rows."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from storage.curves import learning_curves
+from storage.errors import StoreError
+from storage.query import with_words
+from storage.store import Store
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def asked_trials(
+    store: Store,
+    studies: Sequence[str],
+    where: str | None = None,
+    *,
+    per_cell: bool = False,
+    within: float | None = None,
+    sort: str | None = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> "DataFrame":
+    """The trials of studies (STUDY or STUDY/OPTIMIZER), of several with a column `study`; or their cells.
+
+    Words stand where axes are of words. Raises StoreError for an unknown column, `within` without `per_cell`, or a
+    number below 0, and what `Store.trials` raises.
+    """
+    import pandas as pd
+
+    if within is not None and not per_cell:
+        raise StoreError("within is of means over seeds: ask for a row a cell, per_cell")
+    if limit is not None and limit < 0:
+        raise StoreError(f"the limit is a number of rows, at least 0: {limit} is not")
+    parts = []
+    for name in studies:
+        study, _, optimizer = name.partition("/")
+        space, metric = store.space(study), store.metric(study)
+        part = with_words(store.trials(study, optimizer or None, where), space)
+        if per_cell:
+            part = cells_of(part, space.names, metric)
+            part = part if within is None else within_best(part, metric, within)
+        if len(studies) > 1:
+            part.insert(0, "study", study)
+        parts.append(part)
+    return arranged(pd.concat(parts, ignore_index=True), sort, limit, columns)
+
+
+def asked_curves(
+    store: Store,
+    studies: Sequence[str],
+    where: str | None = None,
+    *,
+    sort: str | None = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> "DataFrame":
+    """The learning curves of these trials, a row a point, as `storage.curves.learning_curves` has them.
+
+    `sort` and `limit` choose among the trials.
+    """
+    import pandas as pd
+
+    several = len(studies) > 1
+    found = {}
+    for name in studies:
+        study, _, optimizer = name.partition("/")
+        found[name] = store.trials(study, optimizer or None, where)
+    whole = pd.concat(found, names=["asked"]).reset_index("asked")
+    whole = arranged(whole, sort, limit)
+    parts = []
+    for name in studies:
+        study = name.partition("/")[0]
+        own = whole[whole["asked"] == name]
+        part = with_words(learning_curves(store, study, own), store.space(study))
+        if several:
+            part.insert(0, "study", study)
+        parts.append(part)
+    return arranged(pd.concat(parts, ignore_index=True), columns=columns)
+
+
+def cells_of(trials: "DataFrame", axes: Sequence[str], metric: str) -> "DataFrame":
+    """One row a cell: the metric's mean and standard deviation (n - 1) over its seeds, their number, diverged ones.
+
+    Columns: optimizer, the axes, the metric, `spread`, `seeds`, `diverged`. Ordered as the trials are.
+    """
+    keys = ["optimizer", *axes]
+    cells = trials.groupby(keys, sort=False, dropna=False, as_index=False)
+    return cells.agg(
+        **{
+            metric: (metric, "mean"),
+            "spread": (metric, "std"),
+            "seeds": ("seed", "nunique"),
+            "diverged": ("diverged_at", "count"),
+        }
+    )
+
+
+def within_best(cells: "DataFrame", metric: str, tolerance: float) -> "DataFrame":
+    """Those rows whose metric is at most `tolerance` above the least of their optimizer."""
+    if not tolerance >= 0:
+        raise StoreError(f"within is a distance from the best, at least 0: {tolerance:g} is not")
+    return cells[cells[metric] <= cells.groupby("optimizer")[metric].transform("min") + tolerance]
+
+
+def arranged(
+    frame: "DataFrame",
+    sort: str | None = None,
+    limit: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> "DataFrame":
+    """The table in the order of a column, or against it (`-column`), missing values last; its first rows; some columns.
+
+    Raises StoreError when there is no such column.
+    """
+    if sort is not None:
+        name = sort.removeprefix("-")
+        require(frame, [name])
+        frame = frame.sort_values(name, ascending=not sort.startswith("-"), kind="stable")
+    if limit is not None:
+        frame = frame.head(limit)
+    if columns is not None:
+        require(frame, columns)
+        frame = frame[list(columns)]
+    return frame.reset_index(drop=True)
+
+
+def require(frame: "DataFrame", columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in frame:
+            raise StoreError(f"there is no column {name!r}: there are {', '.join(frame.columns)}")
