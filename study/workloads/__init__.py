@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from study.workloads.draws import Draws
+from study.workloads.image_models import densenet, resnet_cifar, resnet_four_stages, resnext, wrn
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
 from study.workloads.own import digits_cnn, digits_cnn_bn, digits_mlp, mnist_cnn_bn, mnist_mlp
 from study.workloads.workload import Batch, Carry, Params, Phase, Workload
@@ -15,6 +16,11 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "digits-cnn-bn": digits_cnn_bn,
     "mnist-mlp": mnist_mlp,
     "mnist-cnn-bn": mnist_cnn_bn,
+    "wrn": wrn,
+    "resnet-cifar": resnet_cifar,
+    "resnet": resnet_four_stages,
+    "resnext": resnext,
+    "densenet": densenet,
 }
 """Name in a study file -> factory; further keys of the study file's workload are its arguments."""
 
