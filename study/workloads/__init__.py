@@ -8,6 +8,7 @@ from study.workloads.draws import Draws
 from study.workloads.image_models import densenet, resnet_cifar, resnet_four_stages, resnext, wrn
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
 from study.workloads.own import digits_cnn, digits_cnn_bn, digits_mlp, mnist_cnn_bn, mnist_mlp
+from study.workloads.synthetic import avagrad_stochastic, noisy_quadratic, rastrigin, rosenbrock
 from study.workloads.workload import Batch, Carry, Params, Phase, Workload
 
 WORKLOADS: dict[str, Callable[..., Workload]] = {
@@ -21,6 +22,10 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "resnet": resnet_four_stages,
     "resnext": resnext,
     "densenet": densenet,
+    "avagrad-equation-11": avagrad_stochastic,
+    "rastrigin": rastrigin,
+    "rosenbrock": rosenbrock,
+    "noisy-quadratic": noisy_quadratic,
 }
 """Name in a study file -> factory; further keys of the study file's workload are its arguments."""
 

@@ -22,6 +22,7 @@ from study.training.named import workload_named
 from study.training.trainer import Trainer
 from study.workloads import ModuleWorkload
 from study.workloads.draws import seeded
+from study.workloads.synthetic import quadratic_form
 
 SIZES: dict[str, dict[str, Any]] = {
     "wrn": {"augment": True},
@@ -29,11 +30,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "resnet": {"width": 4},
     "resnext": {"width": 4, "groups": 2},
     "densenet": {"blocks": [1, 1], "growth": 4},
+    "avagrad-equation-11": {},
+    "rastrigin": {},
+    "rosenbrock": {},
+    "noisy-quadratic": {"rotation": 30.0},
 }
 RATES = np.array([0.002, 0.01, 1e300])
 """Of Adam; the last one diverges."""
 EPS, STEPS, SEED = 1e-3, 8, 3
 IMAGES = [name for name in SIZES if name in ("wrn", "resnet-cifar", "resnet", "resnext", "densenet")]
+FUNCTIONS = ["avagrad-equation-11", "rastrigin", "rosenbrock", "noisy-quadratic"]
 CPU = torch.device("cpu")
 
 
@@ -42,10 +48,12 @@ def trainer() -> Trainer:
     return Trainer(3, compile=False)
 
 
-def train(name: str, lanes: Sequence[int] = range(3), method: str = "fused") -> Outcome:
+def train(
+    name: str, lanes: Sequence[int] = range(3), method: str = "fused", optimizer: str = "adam"
+) -> Outcome:
     settings = json.dumps(SIZES[name], sort_keys=True)
     recipe = Recipe(
-        name, "adam", steps=STEPS, dtype="float64", settings=settings, method=method, compile=False
+        name, optimizer, steps=STEPS, dtype="float64", settings=settings, method=method, compile=False
     )
     given = {"lr": RATES[list(lanes)], "eps": np.full(len(lanes), EPS)}
     return trainer().train(Block(recipe, SEED, given))
@@ -98,6 +106,61 @@ def test_it_is_a_plain_loop_over_the_module(name: str) -> None:
             assert outcome.metrics["train_loss"][lane] == pytest.approx(losses[-1], rel=1e-9)
 
 
+def function_by_hand(name: str, optimizer: torch.optim.Optimizer, w: torch.Tensor) -> None:
+    """Steps of a loop over the formulas; equation (11) is projected after each."""
+    workload = workload_named(name, json.dumps(SIZES[name], sort_keys=True))
+    for (sample,) in itertools.islice(workload.batches(SEED), STEPS):
+        if name == "avagrad-equation-11":
+            loss = 999 * w[0] ** 2 / 2 if sample.item() else -w[0]
+        elif name == "rastrigin":
+            loss = 20 + sum(x**2 - 10 * torch.cos(2 * math.pi * x) for x in w)
+        elif name == "rosenbrock":
+            loss = (1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2
+        else:
+            loss = w @ quadratic_form(10, 100, 30) @ w / 2 + w @ sample.double()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if name == "avagrad-equation-11":
+            with torch.no_grad():
+                w.clamp_(0, 1)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_it_is_a_plain_loop_over_the_function(name: str) -> None:
+    workload = workload_named(name, json.dumps(SIZES[name], sort_keys=True))
+    ways = [
+        whole(name),
+        train(name, [0, 1], "one-by-one"),
+        train(name, [0, 1], "one-by-one", "torch.optim:Adam"),
+    ]
+    for lane in (0, 1):
+        w = workload.init(SEED)[0]["w"].double().requires_grad_()
+        function_by_hand(name, OPTIMIZERS["adam"]([w], lr=RATES[lane], eps=EPS), w)
+        sums, _ = workload.evaluate({"w": w.detach()}, workload.init(SEED)[1], (torch.zeros(1),))
+        for metric, value in sums.items():
+            if metric != "mean_squared_gradient":  # of the steps, not of where they end
+                for outcome in ways:
+                    assert outcome.metrics[metric][lane] == pytest.approx(value.item(), rel=1e-9), metric
+
+
+def test_projected_steps_stay_where_they_are_allowed() -> None:
+    """However large they are, by every method; so nothing of equation (11) diverges."""
+    for method, optimizer in (("fused", "adam"), ("one-by-one", "adam"), ("one-by-one", "torch.optim:Adam")):
+        outcome = train("avagrad-equation-11", [2], method, optimizer)
+        assert outcome.metrics["w"][0] in (0.0, 1.0)
+        assert outcome.diverged_at[0] == -1
+
+
+@pytest.mark.parametrize("name", FUNCTIONS[1:])
+def test_more_steps_lead_nearer_to_the_minimum(name: str) -> None:
+    settings = json.dumps(SIZES[name], sort_keys=True)
+    recipe = Recipe(name, "adam", steps=200, settings=settings, clip_norm=1.0, compile=False)
+    curve = trainer().train(Block(recipe, 0, {"lr": np.array([0.01, 0.02, 0.03])})).curve
+    assert (curve[:, -1] < curve[:, 0]).all()
+    assert (curve[:, -1] < workload_named(name, settings).worst).all()
+
+
 @pytest.mark.parametrize("name", SIZES)
 def test_bits_do_not_depend_on_the_block_and_divergence_is_noticed(name: str) -> None:
     every = whole(name)
@@ -108,13 +171,15 @@ def test_bits_do_not_depend_on_the_block_and_divergence_is_noticed(name: str) ->
         for metric, values in every.metrics.items():
             np.testing.assert_array_equal(part.metrics[metric], values[lanes], err_msg=metric)
     assert every.diverged_at[:2].tolist() == [-1, -1]
+    if name == "avagrad-equation-11":
+        return  # projected, it cannot
     assert 0 < every.diverged_at[2] <= STEPS
     workload = workload_named(name, json.dumps(SIZES[name], sort_keys=True))
     assert every.curve[2, -1] == workload.worst
     assert math.isfinite(workload.worst)
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [name for name in SIZES if name not in FUNCTIONS])
 def test_the_loss_falls(name: str) -> None:
     """Trained for some more steps, one by one."""
     settings = json.dumps(SIZES[name], sort_keys=True)

@@ -10,6 +10,10 @@ from torch import Tensor
 from study.workloads import WORKLOADS, Workload
 from study.workloads.check import check_workload
 
+DETERMINISTIC = ("rastrigin", "rosenbrock")
+RARE = {"avagrad-equation-11": 3000}
+"""Batches among which some differ."""
+
 
 @functools.cache
 def made(name: str) -> Workload:
@@ -29,8 +33,8 @@ def test_a_seed_decides_weights_split_and_order(name: str) -> None:
 
     def everything(seed: int) -> Tensor:
         parts = [*workload.init(seed)[0].values(), *itertools.chain(*workload.evaluation(seed, "validation"))]
-        parts += itertools.chain.from_iterable(itertools.islice(workload.batches(seed), 3))
+        parts += itertools.chain.from_iterable(itertools.islice(workload.batches(seed), RARE.get(name, 3)))
         return torch.cat([part.flatten().float() for part in parts])
 
     assert torch.equal(everything(1), everything(1))
-    assert not torch.equal(everything(1), everything(2))
+    assert torch.equal(everything(1), everything(2)) == (name in DETERMINISTIC)
