@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from study.workloads.draws import Draws
 from study.workloads.image_models import densenet, resnet_cifar, resnet_four_stages, resnext, wrn
+from study.workloads.language import char_lstm
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
 from study.workloads.own import digits_cnn, digits_cnn_bn, digits_mlp, mnist_cnn_bn, mnist_mlp
 from study.workloads.synthetic import avagrad_stochastic, noisy_quadratic, rastrigin, rosenbrock
@@ -26,6 +27,7 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "rastrigin": rastrigin,
     "rosenbrock": rosenbrock,
     "noisy-quadratic": noisy_quadratic,
+    "char-lstm": char_lstm,
 }
 """Name in a study file -> factory; further keys of the study file's workload are its arguments."""
 
