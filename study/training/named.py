@@ -31,6 +31,8 @@ from study.workloads.check import check_workload
 
 Kind = Rule | TorchClass
 AnyKind = Kind | Label
+PLACE = ("data", "subset")
+"""Arguments of our workloads that say where data are. What they are is in the data's hash."""
 
 
 def optimizer_named(name: str, *, allow_imports: bool = True) -> Kind:
@@ -60,6 +62,11 @@ def workload_named(name: str, settings: str = "{}", *, allow_imports: bool = Tru
         imported(name, allow=allow_imports)
     else:
         known("workload", name, WORKLOADS)
+        data = json.loads(settings).get("data")
+        if isinstance(data, str) and os.sep in data and not allow_imports:
+            raise ValueError(
+                f"data = {data[:100]!r} is a folder: these are allowed by tunability serve --allow-imports"
+            )
     return _made(name, settings)
 
 
@@ -161,14 +168,18 @@ def check_arguments(name: str, factory: Callable[..., Any], given: Mapping[str, 
 
 
 def complete_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a workload's factory, as JSON types or as texts: those given, and its defaults."""
+    """The arguments of a workload's factory, as JSON types or as texts: those given, and its defaults.
+
+    Without the places of our own workloads' data, which may be moved.
+    """
     found = imported(name) if ":" in name else WORKLOADS[name]
     defaults = {}
     if not isinstance(found, Workload) and callable(found):
         with contextlib.suppress(TypeError, ValueError):  # a callable that does not tell
             parameters = inspect.signature(found).parameters.values()
             defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    return {key: as_json(value) for key, value in {**defaults, **given}.items()}
+    places = () if ":" in name else PLACE
+    return {key: as_json(value) for key, value in {**defaults, **given}.items() if key not in places}
 
 
 def known(kind: str, name: object, names: Mapping[str, object]) -> str:

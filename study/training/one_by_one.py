@@ -123,6 +123,7 @@ class RuleRun(ProgramRun):
                 move = update_function(self._rule, self._recipe)
                 self._updates[index] = self._programs.get(("update", index, self._key), move, *given)
             new, state = self._updates[index](*given)
+            new = phase.project(new) if phase.project else new
             params = {**params, **new}
             states.append(state)
             total = total + loss
@@ -176,6 +177,7 @@ class TorchRun:
                 optimizer.step(functools.partial(loss_alone, gradients))
             else:
                 optimizer.step()
+            self._project(index)
             self.carry, total = carry, total + loss
             if not math.isfinite(loss):
                 self._diverged_at, self.stopped = number, True
@@ -225,6 +227,12 @@ class TorchRun:
                 if weight.grad is not None:
                     weight.grad = weight.grad.add(weight, alpha=decay.value)
         return loss.item(), carry
+
+    def _project(self, index: int) -> None:
+        phase = self.workload.phases[index]
+        if phase.project:
+            for name, allowed in phase.project(parts(self.params, phase)[0]).items():
+                self.params[name].copy_(allowed)
 
     def _decay(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
         decay = self._recipe.weight_decay

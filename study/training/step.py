@@ -53,6 +53,7 @@ def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[[T
                 phase, rule, old, rest, carry, shared, given(drawn)
             )
             new, state = move(grads, state, old, trial.hyperparameters, shared.step, shared.rate, hessian)
+            new = phase.project(new) if phase.project else new
             params, carry = in_order({**rest, **new}, params), in_order(new_carry, carry)
             states.append(state)
             stops = ~loss.isfinite() & (diverged_at < 0)

@@ -41,9 +41,10 @@ class ModuleWorkload:
         )
 
     Optional: `test`, data evaluated at the end, whose metrics have `test_` for `validation_` in their names;
+    `prepare(batch)`, a function of every batch before anything else, such as pixels stored as bytes made numbers;
     `augment(batch, draws)`, a function of a training batch (inputs and targets) and `Draws`; `goal = "maximize"`, which
     stores the first metric's negative; `worst`, what a diverged trial gets, by default the metric's attribute `worst`
-    or else its value of the untrained model of seed 0; `about`, a line for people.
+    or else its value of the untrained model of seed 0; `about`, a line for people; `data_sha256`, where it is known.
 
     The first metric is the one that is minimised; the loss is measured too, as `validation_loss`. The module sees
     `train()` while it trains and `eval()` while it is evaluated. Buffers (BatchNorm's statistics, a recurrent net's
@@ -63,10 +64,12 @@ class ModuleWorkload:
         batch: int,
         *,
         test: Data | None = None,
+        prepare: Callable[[Batch], Batch] | None = None,
         augment: Callable[[Batch, Draws], Batch] | None = None,
         goal: Literal["minimize", "maximize"] = "minimize",
         worst: float | None = None,
         about: str = "a module of your own",
+        data_sha256: str | None = None,
     ) -> None:
         if goal not in ("minimize", "maximize"):
             raise WorkloadError(f"goal = {goal!r} is not allowed: give minimize or maximize")
@@ -79,7 +82,9 @@ class ModuleWorkload:
         self._loss = loss
         self._sign = -1.0 if goal == "maximize" else 1.0
         self._metrics = {**metrics} if "validation_loss" in metrics else {**metrics, "validation_loss": loss}
+        self._prepare = prepare
         self._augment = augment
+        self._known_hash = data_sha256
         self._train = read_data("train", train)
         self._share = validation if isinstance(validation, float) else None
         self._validation = None if isinstance(validation, float) else read_data("validation", validation)
@@ -121,13 +126,14 @@ class ModuleWorkload:
     def loss(self, params: Params, carry: Carry, batch: Batch, draws: Draws) -> tuple[Tensor, Carry]:
         """The training loss of a batch and the next carry: the first and only phase."""
         tensors = params | {name: w if name in self._frozen else w.clone() for name, w in carry.items()}
+        batch = self._prepared(batch, params)
         with draws.intercepted():
             *inputs, targets = self._augment(batch, draws) if self._augment else batch
             loss = self._loss(self._outputs(self._training, tensors, inputs), targets)
         return loss, {name: tensors[name] for name in carry}
 
     def evaluate(self, params: Params, carry: Carry, batch: Batch) -> tuple[dict[str, Tensor], int]:
-        *inputs, targets = batch
+        *inputs, targets = self._prepared(batch, params)
         tensors = params | {name: w if name in self._frozen else w.clone() for name, w in carry.items()}
         outputs = self._outputs(self._evaluating, tensors, inputs)
         count = len(targets)
@@ -136,7 +142,7 @@ class ModuleWorkload:
         return sums, count
 
     def data_hash(self) -> str:
-        return self._hash
+        return self._known_hash or self._hash
 
     @functools.cached_property
     def _hash(self) -> str:
@@ -166,6 +172,13 @@ class ModuleWorkload:
         order = torch.randperm(items, generator=generator(seed, SPLIT))
         held_out, kept = order.tensor_split([round(self._share * items)])
         return kept, held_out
+
+    def _prepared(self, batch: Batch, params: Params) -> Batch:
+        if self._prepare is None:
+            return batch
+        dtype = next(iter(params.values())).dtype
+        prepared = self._prepare(batch)
+        return tuple(part.to(dtype) if part.is_floating_point() else part for part in prepared)
 
     def _trains(self, name: str) -> bool:
         return name in self._trained

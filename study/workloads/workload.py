@@ -28,11 +28,13 @@ class Phase:
     """One of the losses that a step minimises one after another, as a GAN's two.
 
     `loss(params, carry, batch, draws)` gives a scalar and the next carry. Parameters whose name `trains` says no to
-    stay as they are; each phase has optimizer state of its own.
+    stay as they are; each phase has optimizer state of its own. After each update `project` puts those that it trains
+    where they are allowed to be, as in projected gradient descent.
     """
 
     loss: Loss
     trains: Callable[[str], bool] = everything
+    project: Callable[[Params], Params] | None = None
 
 
 @runtime_checkable

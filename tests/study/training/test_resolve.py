@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from official_files import images, write_cifar_binary
 
 from study.optimizers import OPTIMIZERS
 from study.running.choices import with_untimed
-from study.spec import Schedule, SpecError, StudySpec, WeightDecay, parse_spec
+from study.spec import Schedule, SpecError, StudySpec, WeightDecay, WorkloadSpec, parse_spec
 from study.training.block import Choice, Recipe
 from study.training.resolve import Study, load_study, resolve
 
@@ -188,11 +189,61 @@ def test_everything_a_study_file_may_say() -> None:
     assert [each["lr"].tolist() for each in names] == [[0.1, 5.0], [pytest.approx(0.02), 1.0], [0.0002, 0.01]]
 
 
-def test_the_example_studies_are_allowed() -> None:
+def test_the_example_studies_are_allowed(tmp_path: Path) -> None:
     paths = sorted((Path(__file__).parents[3] / "studies").glob("*.toml"))
     assert paths
+    files = {"data_batch_1.bin": images(300), "test_batch.bin": images(10)}
+    data = {"data": str(write_cifar_binary(tmp_path, files)), "subset": True, "depth": 10, "width": 1}
     for path in paths:
-        load_study(path)
+        if "\ndata = " not in (text := path.read_text(encoding="utf-8")):
+            load_study(path)
+            continue
+        given = tomllib.loads(text)
+        resolve(parse_spec(given | {"workload": given["workload"] | data}))
+
+
+def test_the_recipe_of_avagrad_on_cifar_is_the_papers() -> None:
+    """Rate x0.2 after epochs 60, 120 and 160 of 200, each of 45,000 images in batches of 128."""
+    path = Path(__file__).parents[3] / "studies" / "avagrad-wrn-28-4.toml"
+    workload = parse_spec(tomllib.loads(path.read_text(encoding="utf-8"))).workload
+    assert isinstance(workload, WorkloadSpec)
+    epoch = 45_000 // 128
+    assert workload.steps == 200 * epoch
+    rates = workload.schedule.multipliers(workload.steps)
+    for epochs, before, after in ((60, 1, 0.2), (120, 0.2, 0.04), (160, 0.04, 0.008)):
+        assert rates[epochs * epoch - 1] == pytest.approx(before)
+        assert rates[epochs * epoch] == pytest.approx(after)
+    assert workload.weight_decay == WeightDecay(value=5e-4)
+    assert workload.settings["batch"] == 128
+
+
+def test_where_data_lie_is_no_part_of_a_recipe_but_what_they_are_is(tmp_path: Path) -> None:
+    def identity(folder: str, seed: int) -> object:
+        files = {"data_batch_1.bin": images(80, seed=seed), "test_batch.bin": images(10)}
+        place = str(write_cifar_binary(tmp_path / folder, files))
+        workload = {"name": "wrn", "data": place, "subset": True, "batch": 8, "average": 4}
+        given = {
+            "name": "s",
+            "workload": workload,
+            "optimizers": ["adam"],
+            "space": {"lr": [0.1]},
+            "seeds": 1,
+        }
+        study = resolve(parse_spec(given))
+        choices = {"adam": Choice("fused", False, 2)}
+        return Study(study.spec, study.workload, study.optimizers, choices).identities()
+
+    assert identity("one", 0) == identity("other", 0) != identity("third", 1)
+
+
+def test_without_leave_no_folder_is_read() -> None:
+    workload = {"name": "wrn", "data": "/etc", "batch": 8}
+    given = {"name": "s", "workload": workload, "optimizers": ["adam"], "space": {"lr": [0.1]}, "seeds": 1}
+    with pytest.raises(
+        SpecError, match="data = '/etc' is a folder: these are allowed by tunability serve --allow"
+    ):
+        resolve(parse_spec(given), allow_imports=False)
+    resolve(parse_spec(given | {"workload": "wrn"}), allow_imports=False)
 
 
 def test_without_leave_nothing_is_imported() -> None:

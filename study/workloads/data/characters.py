@@ -1,0 +1,88 @@
+"""Texts as characters: Python's own help topics, or Penn Treebank's files (Mikolov et al., 2012) from a folder.
+
+`topics`: what `help()` says about Python's language, English prose of some 465,000 characters (`pydoc_data.topics`). It
+differs between releases of Python; a study records its hash.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from study.workloads.module import WorkloadError
+
+FILES = (
+    ("train.txt", "valid.txt", "test.txt"),
+    ("ptb.char.train.txt", "ptb.char.valid.txt", "ptb.char.test.txt"),
+)
+LAYOUT = (
+    "Penn Treebank by characters: train.txt, valid.txt and test.txt, or ptb.char.train.txt and so on, a line a "
+    "sentence, characters apart by spaces, _ for a space"
+)
+END = "<eos>"
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Symbols (n,), int64, numbered from 0 in alphabetical order over all splits."""
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor | None
+    symbols: int
+    sha256: str
+
+
+@functools.lru_cache(maxsize=4)
+def characters(data: str, held_out: float = 0.02) -> Characters:
+    """A text by name, "topics", whose last share `held_out` is the validation split; or a folder's files.
+
+    Raises WorkloadError, one line, with the expected layout when a file is missing or damaged.
+    """
+    if data == "topics":
+        from pydoc_data.topics import topics
+
+        text = "\n".join(topics[name] for name in sorted(topics))
+        cut = round(len(text) * (1 - held_out))
+        return numbered(list(text[:cut]), list(text[cut:]), None)
+    folder = Path(data)
+    if not folder.is_absolute() or not folder.is_dir():
+        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or topics")
+    names = next((each for each in FILES if any((folder / name).is_file() for name in each)), None)
+    if names is None:
+        raise WorkloadError(f"data = {data!r} holds no text that is known: expected is {LAYOUT}")
+    train, validation, test = (read(folder / name) for name in names)
+    return numbered(train, validation, test)
+
+
+def read(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise WorkloadError(f"{path} is missing: expected is {LAYOUT}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkloadError(f"{path} cannot be read ({error}): expected is {LAYOUT}") from error
+    found = [symbol for line in text.splitlines() for symbol in (*line.split(), END)]
+    long = next((symbol for symbol in found if len(symbol) > 1 and symbol[0] != "<"), None)
+    if long is not None or not found:
+        why = "it is empty" if long is None else f"{long[:20]!r} is no single character"
+        raise WorkloadError(f"{path} is damaged ({why}): expected is {LAYOUT}")
+    return found
+
+
+def numbered(train: Sequence[str], validation: Sequence[str], test: Sequence[str] | None) -> Characters:
+    parts = [train, validation, *([test] if test is not None else [])]
+    number = {symbol: i for i, symbol in enumerate(sorted({symbol for part in parts for symbol in part}))}
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update("\0".join(part).encode() + b"\1")
+    tensors = [torch.tensor([number[symbol] for symbol in part]) for part in parts]
+    return Characters(
+        tensors[0], tensors[1], tensors[2] if test is not None else None, len(number), digest.hexdigest()
+    )
