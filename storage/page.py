@@ -22,13 +22,16 @@ from sqlalchemy import (
 )
 
 from search_spaces import nearest_name
-from storage.errors import PageError
+from storage.errors import BadValueError, PageError
 from storage.optuna_api import curve_value
 from storage.query import as_frame
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+LARGEST_ID = 2**31 - 1
+"""Of a trial, as Optuna's columns hold it on PostgreSQL."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +266,8 @@ def _decoded(cursor: str, order: list[Any], length: int) -> list[Any]:
         raise _foreign_cursor()
     if any(isinstance(each, int) and not abs(each) < 2**63 for each in place):
         raise _foreign_cursor()
+    if isinstance(place[1], int) and not 0 <= place[1] <= LARGEST_ID:
+        raise BadValueError(f"the cursor names trial {place[1]}: give the one of the page before")
     return place
 
 
