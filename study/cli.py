@@ -416,13 +416,18 @@ def trials(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the stored trials of a study: hyperparameters, seed, final metrics, divergence."""
-    from storage.query import with_words, write
+    from storage.export import write_pieces
+    from storage.query import with_words
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
         name, optimizer = split_name(study)
-        frame = with_words(store.trials(name, optimizer, where=where), store.space(name))
-    write(frame, format, out)
+        space = store.space(name)
+        write_pieces(
+            lambda: (with_words(each, space) for each in store.trial_pages(name, optimizer, where)),
+            format,
+            out,
+        )
 
 
 @app.command()
@@ -434,7 +439,8 @@ def failures(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """List the trials that failed for good: why, and the last lines that they wrote. `run` tries them again."""
-    from storage.query import with_words, write
+    from storage.export import write
+    from storage.query import with_words
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
