@@ -601,6 +601,27 @@ def delete(
 
 
 @app.command()
+def doctor(
+    storage: Storage = DEFAULT_STORAGE,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put right what can be in the database; else nothing is written.")
+    ] = False,
+) -> None:
+    """Tell whether this machine and the database are fit for studies, and what is wrong with them."""
+    from rich.markup import escape
+
+    from study.doctor import diagnose_machine, diagnose_storage
+
+    found = [*diagnose_machine(), *diagnose_storage(storage, repair=repair)]
+    show_table(("check", "state", "found"), [(each.check, each.state, escape(each.detail)) for each in found])
+    broken = [each for each in found if each.state == "broken"]
+    if any(each.repairable for each in broken):
+        note("--repair puts right what is wrong in the database")
+    if broken:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def serve(
     storage: Storage = DEFAULT_STORAGE,
     address: Annotated[
