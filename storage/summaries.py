@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, and_, case, func, select
+from sqlalchemy import Connection, Select, Table, and_, case, func, select
 
 from search_spaces import SearchSpace
 from storage.attributes import IDENTITY, METRIC, OPTIMIZERS, SPEC, any_declared
@@ -67,11 +68,32 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
     """Return the version of each study, from one statement, in the order of their declaration."""
     if not any_declared(connection, tables):
         return {}
-    studies, attributes = tables["studies"], tables["study_user_attributes"]
-    runs, counts = tables[RUNS_TABLE], tables[COUNTS_TABLE]
+    names = ("studies", "study_user_attributes", RUNS_TABLE, COUNTS_TABLE)
+    rows = connection.execute(_versions_of(*(tables[name] for name in names)))
+    found: dict[str, dict[str, tuple[str, int, int, int]]] = {}
+    named: dict[str, str] = {}
+    for name, made, optimizers, last, count, budget in rows:
+        study, _, optimizer = name.partition("/")
+        found.setdefault(study, {})[optimizer] = (made or "", last, count, int(budget))
+        named.setdefault(study, optimizers)  # that of the first, as `shown_studies` has it
+    versions = {}
+    for study, optimizers in named.items():
+        shown = [found[study][each] for each in json.loads(optimizers) if each in found[study]]
+        versions[study] = Version(
+            tuple(each[0] for each in shown),
+            tuple(each[1] for each in shown),
+            sum(each[2] for each in shown),
+            sum(each[3] for each in shown),
+        )
+    return versions
+
+
+@lru_cache(maxsize=8)
+def _versions_of(studies: Table, attributes: Table, runs: Table, counts: Table) -> Select[Any]:
+    """The statement of `read_versions`, which is asked every second: making it takes longer than answering it."""
     spec, identity, listed = (attributes.alias() for _ in range(3))
     here = runs.c.study_id == studies.c.study_id
-    rows = connection.execute(
+    return (
         select(
             studies.c.study_name,
             identity.c.value_json,
@@ -90,22 +112,6 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
         .outerjoin(counts, counts.c.study_id == studies.c.study_id)
         .order_by(studies.c.study_id)
     )
-    found: dict[str, dict[str, tuple[str, int, int, int]]] = {}
-    named: dict[str, str] = {}
-    for name, made, optimizers, last, count, budget in rows:
-        study, _, optimizer = name.partition("/")
-        found.setdefault(study, {})[optimizer] = (made or "", last, count, int(budget))
-        named.setdefault(study, optimizers)  # that of the first, as `shown_studies` has it
-    versions = {}
-    for study, optimizers in named.items():
-        shown = [found[study][each] for each in json.loads(optimizers) if each in found[study]]
-        versions[study] = Version(
-            tuple(each[0] for each in shown),
-            tuple(each[1] for each in shown),
-            sum(each[2] for each in shown),
-            sum(each[3] for each in shown),
-        )
-    return versions
 
 
 def summarize(
