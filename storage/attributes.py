@@ -91,6 +91,26 @@ def declared_studies(connection: Connection, tables: Mapping[str, Table]) -> dic
     return declared
 
 
+def any_declared(connection: Connection, tables: Mapping[str, Table]) -> bool:
+    """Whether there is a study of ours; an Optuna database without one may lack our tables."""
+    attributes = tables["study_user_attributes"]
+    found = select(attributes.c.study_id).where(attributes.c.key == SPEC).limit(1)
+    return connection.scalar(found) is not None
+
+
+def declared_id(
+    connection: Connection, tables: Mapping[str, Table], study: str, optimizer: str
+) -> int | None:
+    """Return the Optuna study id of a study's optimizer, or None where it is not declared."""
+    studies, attributes = tables["studies"], tables["study_user_attributes"]
+    found: int | None = connection.scalar(
+        select(studies.c.study_id)
+        .join(attributes, attributes.c.study_id == studies.c.study_id)
+        .where(studies.c.study_name == f"{study}/{optimizer}", attributes.c.key == SPEC)
+    )
+    return found
+
+
 def shown_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, int]]:
     """Return the Optuna study id of each study and optimizer that its file names, in its order.
 

@@ -28,11 +28,12 @@ from storage.attributes import (
     find_attribute,
     read_about,
 )
+from storage.counts import Counts, forget_counts, read_counts
 from storage.database import Database
 from storage.declare import check_free, delete_left, delete_orphans, differences, set_declared
 from storage.errors import OtherStudyError, StoreError, one_line_errors
 from storage.failures import Failure, read_failures, replace_failures
-from storage.fingerprint import Fingerprint, fingerprint
+from storage.fingerprint import Fingerprint, fingerprint, stored_in
 from storage.insert import insert_trials
 from storage.optuna_api import create_studies
 from storage.read import read_pages
@@ -144,17 +145,20 @@ def _transfer(
     """Add to the target, which is `there`, what it lacks to be `wanted`; `keep` its trials that have other values."""
     target.database.require_writable()
     given = given or wanted
-    ours = {name: source.stored(study, name) for name in given.recipes}
-    theirs = {
-        name: target.stored(study, name) & cells
-        if there and name in there.recipes
-        else set[tuple[str, int]]()
-        for name, cells in ours.items()
-    }
-    common = {name: fingerprint(source, study, name, cells) for name, cells in theirs.items()}
-    kept = tuple(
-        name for name, cells in theirs.items() if fingerprint(target, study, name, cells) != common[name]
-    )
+    ours: dict[str, Counts] = {}
+    with source.database.reading() as connection:
+        for name in given.recipes:
+            study_id = source.study_id(connection, study, name)
+            ours[name] = read_counts(connection, source.database.tables, study_id)
+    common: dict[str, tuple[Fingerprint, Fingerprint]] = {}
+    for name, counts in ours.items():
+        common[name] = Fingerprint(), Fingerprint()
+        if there and name in there.recipes:
+            common[name] = (
+                fingerprint(source, study, name, stored_in(target, study, name), counts.last_trial),
+                fingerprint(target, study, name, stored_in(source, study, name, counts.last_trial)),
+            )
+    kept = tuple(name for name, (here, other) in common.items() if here != other)
     if kept and not keep:
         raise OtherStudyError(
             f"{study}/{kept[0]} has trials in {target.database.name} with other values than in "
@@ -162,11 +166,11 @@ def _transfer(
         )
     launches, runs = _declare(source, target, study, there, wanted)
     tables = target.database.tables
-    done, total, new = 0, sum(map(len, ours.values())), 0
+    done, total, new = 0, sum(each.trials for each in ours.values()), 0
     on_progress(done, total)
     for name in given.recipes:
         with source.database.reading() as connection:
-            study_id = declared_studies(connection, source.database.tables)[study][name]
+            study_id = source.study_id(connection, study, name)
         for page in read_pages(source.database, study_id, name):
             with target.database.writing() as connection:
                 here = target.locked(connection, study, name)
@@ -177,16 +181,18 @@ def _transfer(
             done += sum(map(len, page))
             on_progress(done, total)
     found = Fingerprint()
-    for name, cells in ours.items():
-        added = cells - theirs[name]
-        sent, arrived = (fingerprint(store, study, name, added) for store in (source, target))
-        if sent != arrived:
+    for name, counts in ours.items():
+        sent = fingerprint(source, study, name, upto=counts.last_trial)
+        arrived = fingerprint(target, study, name, stored_in(source, study, name, counts.last_trial))
+        expected = sent - common[name][0] + common[name][1]
+        if arrived != expected:
             raise StoreError(
                 f"{study}/{name} was copied, but what is read from {target.database.name} is not what it was: "
-                f"{arrived} there, {sent} in {source.database.name}; delete the copy and make another"
+                f"{arrived} there, {expected} in {source.database.name}; delete the copy and make another"
             )
-        found += common[name] + sent
-    return Copied(found, new, runs, foreign_trials(source, study), sum(map(len, theirs.values())), kept)
+        found += sent
+    before = sum(here.trials for here, _ in common.values())
+    return Copied(found, new, runs, foreign_trials(source, study), before, kept)
 
 
 def _declare(
@@ -222,7 +228,9 @@ def _declare(
         if read_about(connection, tables, study) != there or not wanted.recipes.keys() <= ids.keys():
             raise StoreError(f"{study} was changed in {database.name} meanwhile: try again")
         # SQLite gives the id of a deleted study to the next one
-        delete_left(connection, tables, [ids[name] for name in names])
+        fresh = [ids[name] for name in names]
+        delete_left(connection, tables, fresh)
+        forget_counts(connection, tables, fresh)
         stored = {
             name: find_attribute(connection, tables, ids[name], PROVENANCE) or [] for name in wanted.recipes
         }

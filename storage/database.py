@@ -57,11 +57,13 @@ class Database:
             raise StoreError(f"{self.name} was opened for reading only: open it with create=True to write")
 
 
-def open_database(url: str, *, create: bool) -> Database:
+def open_database(url: str, *, create: bool, migrating: bool = True) -> Database:
     """Open the Optuna database at a URL, `create` for writing (made if it is missing), else for reading only.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``.
+        create: for writing.
+        migrating: whether one of an earlier version is brought up to date; else its tables may be others.
 
     Raises:
         StoreError: the URL is wrong, the database cannot be reached, read or (with `create`) written, or it
@@ -80,7 +82,7 @@ def open_database(url: str, *, create: bool) -> Database:
             with engine.connect() as connection:
                 check_schema(connection, name)
                 tables = reflect_tables(connection)
-                old = not create and needs_migration(connection, tables)
+                old = not create and migrating and needs_migration(connection, tables)
             if old:
                 _migrate_for_reading(engine, tables, name)
     except BaseException:

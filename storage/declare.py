@@ -24,6 +24,7 @@ from storage.attributes import (
     find_attribute,
     set_attributes,
 )
+from storage.counts import forget_counts
 from storage.database import Database
 from storage.delete import delete_studies
 from storage.errors import OtherStudyError, StoreError, one_line_errors
@@ -31,7 +32,7 @@ from storage.failures import drop_failures
 from storage.optuna_api import create_studies, set_metric_name
 from storage.records import OWN_COLUMNS
 from storage.runs import read_extents
-from storage.schema import FAILURES_TABLE, OWN_TABLE, RUNS_TABLE, lock_all
+from storage.schema import COUNTS_TABLE, FAILURES_TABLE, OWN_TABLE, RUNS_TABLE, lock_all
 from storage.sqlite_file import BUSY_TIMEOUT
 
 ORDERED = "ordered"
@@ -100,7 +101,8 @@ def check_free(connection: Connection, database: Database, names: Collection[str
     studies, trials = database.tables["studies"], database.tables["trials"]
     # Without trials it is what an interrupted declaration leaves.
     taken = select(studies.c.study_name).where(
-        studies.c.study_name.in_(names), studies.c.study_id.in_(select(trials.c.study_id))
+        studies.c.study_name.in_(names),
+        select(trials.c.trial_id).where(trials.c.study_id == studies.c.study_id).exists(),
     )
     for name in connection.scalars(taken):
         raise OtherStudyError(
@@ -282,6 +284,7 @@ def _make(
     fresh = [*new.values(), *change.renewed]
     if fresh:  # SQLite gives the id of a deleted study to the next one, and does not delete its runs
         delete_left(connection, tables, fresh)
+        forget_counts(connection, tables, fresh)
     seeds = declaration.spec.get("seeds")
     for study_id in change.same:
         asked = seeds if isinstance(seeds, int) else None
@@ -324,12 +327,16 @@ def set_declared(
 
 
 def delete_orphans(connection: Connection, tables: Mapping[str, Table]) -> None:
-    """Delete our rows whose trials are gone, before SQLite gives their ids to new trials."""
-    own, trials = tables[OWN_TABLE], tables["trials"]
-    trial = select(trials.c.trial_id).where(
-        trials.c.trial_id == own.c.trial_id, trials.c.study_id == own.c.study_id
-    )
-    connection.execute(delete(own).where(~trial.exists()))
+    """Delete our rows of studies that are gone, before SQLite gives their ids to new ones.
+
+    Optuna deletes whole studies, and leaves SQLite's foreign keys off.
+    """
+    counts, studies = tables[COUNTS_TABLE], tables["studies"]
+    there = select(studies.c.study_id).where(studies.c.study_id == counts.c.study_id)
+    gone = connection.scalars(select(counts.c.study_id).where(~there.exists())).all()
+    if gone:
+        forget_counts(connection, tables, gone)
+        delete_left(connection, tables, gone)
 
 
 def delete_left(connection: Connection, tables: Mapping[str, Table], study_ids: Collection[int]) -> None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 # What to do about the commonest complaints of SQLite and of PostgreSQL's drivers.
 REMEDIES = {
@@ -35,11 +35,19 @@ class PageError(StoreError):
     """An order or a cursor that is not the list's."""
 
 
+class BadValueError(StoreError):
+    """A text or a number that databases cannot hold, so nothing that is stored has it."""
+
+
 @contextmanager
 def one_line_errors(name: str) -> Iterator[None]:
     """Raise errors of the database as StoreError, `name` first, with what to do about the common ones."""
     try:
         yield
+    except (DataError, UnicodeEncodeError, OverflowError) as error:
+        # Before it is sent, or by PostgreSQL: out of range, NUL. What was asked is wrong, and the database is well.
+        problem = str(error.orig if isinstance(error, DataError) else error).strip().splitlines()[0]
+        raise BadValueError(f"{name}: a value cannot be stored nor looked for: {problem}") from error
     except (DBAPIError, sqlite3.Error) as error:
         original = error.orig if isinstance(error, DBAPIError) else error
         lines = str(original).strip().splitlines() or [type(original).__name__]

@@ -53,6 +53,11 @@ class FailureCount:
     trials: int = 0
     last: datetime | None = None
 
+    def __add__(self, other: FailureCount) -> FailureCount:
+        """Of both together."""
+        last = max((each.last for each in (self, other) if each.last is not None), default=None)
+        return FailureCount(self.trials + other.trials, last)
+
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """A text without these secrets, and without the passwords of URLs."""
@@ -138,13 +143,11 @@ def drop_failures(
             )
 
 
-def count_failures(
-    connection: Connection, tables: Mapping[str, Table], study_ids: Sequence[int]
-) -> FailureCount:
-    """Count the failures of a study's optimizers."""
+def failures_by_study(connection: Connection, tables: Mapping[str, Table]) -> dict[int, FailureCount]:
+    """Count the failures of each Optuna study that has any."""
     table = tables[FAILURES_TABLE]
-    counted = select(func.count(), func.max(table.c.failed_at)).where(table.c.study_id.in_(study_ids))
-    return FailureCount(*connection.execute(counted).one())
+    counted = select(table.c.study_id, func.count(), func.max(table.c.failed_at)).group_by(table.c.study_id)
+    return {row[0]: FailureCount(row[1], row[2]) for row in connection.execute(counted)}
 
 
 def failures_frame(

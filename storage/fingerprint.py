@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from sqlalchemy import bindparam, select
 
 from storage.records import Trials
+from storage.schema import OWN_TABLE, own_trials
 from storage.store import Store
 
-Cells = Collection[tuple[str, int]]
+Among = Callable[[Trials], list[bool]]
+"""Which trials of a batch are meant."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,44 @@ class Fingerprint:
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint(self.trials + other.trials, (self.checksum + other.checksum) % 2**64)
 
+    def __sub__(self, other: Fingerprint) -> Fingerprint:
+        """Of those that the other one, which is of some of them, is not of."""
+        return Fingerprint(self.trials - other.trials, (self.checksum - other.checksum) % 2**64)
 
-def fingerprint(store: Store, study: str, optimizer: str, among: Cells) -> Fingerprint:
-    """The number and the checksum of an optimizer's trials in some cells, as `cell_key` writes them, and seeds."""
-    total = Fingerprint()
-    if among:
-        for trials in store.read(study, optimizer):
-            for key, number in zip(
-                ((cell, trials.seed) for cell in trials.cells()), _hashes(trials), strict=True
-            ):
-                if key in among:
-                    total += Fingerprint(1, number)
-    return total
+
+def fingerprint(
+    store: Store, study: str, optimizer: str, among: Among | None = None, upto: int | None = None
+) -> Fingerprint:
+    """The number and the checksum of an optimizer's trials, of those `among` some, with trial ids up to `upto`."""
+    trials = checksum = 0
+    for batch in store.read(study, optimizer, upto):
+        chosen = among(batch) if among else [True] * len(batch)
+        trials += sum(chosen)
+        checksum += sum(number for number, wanted in zip(_hashes(batch), chosen, strict=True) if wanted)
+    return Fingerprint(trials, checksum % 2**64)
+
+
+def stored_in(store: Store, study: str, optimizer: str, upto: int | None = None) -> Among:
+    """Tells which of the trials of a batch have a cell and seed that a store has of an optimizer, up to a trial id."""
+    own = store.database.tables[OWN_TABLE]
+    with store.database.reading() as connection:
+        study_id = store.study_id(connection, study, optimizer)
+    cells = own.c.cell.in_(bindparam("cells", expanding=True))
+    query = (
+        select(own.c.cell)
+        .select_from(own_trials(store.database.tables))
+        .where(own.c.study_id == study_id, own.c.seed == bindparam("seed"), cells)
+    )
+    if upto is not None:
+        query = query.where(own.c.trial_id <= upto)
+
+    def among(trials: Trials) -> list[bool]:
+        keys = trials.cells()
+        with store.database.reading() as connection:
+            found = set(connection.scalars(query, {"cells": keys, "seed": trials.seed}))
+        return [key in found for key in keys]
+
+    return among
 
 
 def _hashes(trials: Trials) -> list[int]:

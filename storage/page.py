@@ -22,13 +22,16 @@ from sqlalchemy import (
 )
 
 from search_spaces import nearest_name
-from storage.errors import PageError
+from storage.errors import BadValueError, PageError
 from storage.optuna_api import curve_value
 from storage.query import as_frame
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+LARGEST_ID = 2**31 - 1
+"""Of a trial, as Optuna's columns hold it on PostgreSQL."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,11 @@ def _rows(
     shown: Mapping[str, ColumnElement[Any]],
     ids: Sequence[int],
 ) -> "DataFrame":
-    studies, trials = tables["studies"], tables["trials"]
+    own, studies, trials = tables[OWN_TABLE], tables["studies"], tables["trials"]
     source = own_trials(tables).join(studies, studies.c.study_id == trials.c.study_id)
     wide = select(trials.c.trial_id, _optimizer(tables, request), *shown.values()).select_from(source)
-    rows = {row[0]: tuple(row[1:]) for row in connection.execute(wide.where(trials.c.trial_id.in_(ids)))}
+    among = (own.c.study_id.in_(request.study_ids.values()), own.c.trial_id.in_(ids))  # as the index has them
+    rows = {row[0]: tuple(row[1:]) for row in connection.execute(wide.where(*among))}
     return as_frame(["optimizer", *shown], [rows[each] for each in ids if each in rows])
 
 
@@ -184,7 +188,7 @@ def _by_optimizer(
     numbers: Mapping[str, ColumnElement[Any]],
 ) -> tuple[list[int], str | None]:
     """The ids of a page in the order of optimizer and number; each optimizer is read along an index."""
-    trials = tables["trials"]
+    own = tables[OWN_TABLE]
     names, order = sorted(request.study_ids, reverse=request.descending), ["optimizer", request.descending]
     last, after = names[0], 0
     if request.cursor is not None:
@@ -195,14 +199,14 @@ def _by_optimizer(
     found: list[tuple[str, int]] = []
     for name in names[names.index(last) :]:
         query = (
-            select(trials.c.trial_id)
+            select(own.c.trial_id)
             .select_from(own_trials(tables))
             .where(
-                trials.c.study_id == request.study_ids[name],
-                trials.c.trial_id > (after if name == last else 0),
+                own.c.study_id == request.study_ids[name],
+                own.c.trial_id > (after if name == last else 0),
                 *condition,
             )
-            .order_by(trials.c.trial_id)
+            .order_by(own.c.trial_id)
             .limit(request.limit + 1 - len(found))  # one more, to know whether there are more
         )
         found += [(name, each) for each in connection.scalars(query)]
@@ -221,11 +225,11 @@ def _by_column(
     key: ColumnElement[Any],
 ) -> tuple[list[int], str | None]:
     """The ids of a page in the order of a column, missing values last, trials as they arrived where it ties."""
-    trials = tables["trials"]
+    own, trials = tables[OWN_TABLE], tables["trials"]
     query = (
         select(trials.c.trial_id, key.label("sort_key"))
         .select_from(own_trials(tables))
-        .where(trials.c.study_id.in_(request.study_ids.values()), *_condition(tables, request, numbers))
+        .where(own.c.study_id.in_(request.study_ids.values()), *_condition(tables, request, numbers))
     )
     order = [request.sort, request.descending]
     if request.cursor is not None:
@@ -263,6 +267,8 @@ def _decoded(cursor: str, order: list[Any], length: int) -> list[Any]:
         raise _foreign_cursor()
     if any(isinstance(each, int) and not abs(each) < 2**63 for each in place):
         raise _foreign_cursor()
+    if isinstance(place[1], int) and not 0 <= place[1] <= LARGEST_ID:
+        raise BadValueError(f"the cursor names trial {place[1]}: give the one of the page before")
     return place
 
 

@@ -1,24 +1,35 @@
-"""Trials as a table: one wide SELECT with a filter, and the files it can be written to."""
+"""Trials as a table: one wide SELECT with a filter."""
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Double, String, Table, and_, cast, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    String,
+    Table,
+    and_,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.sql import FromClause
 
 from search_spaces import SearchSpace
-from storage.errors import StoreError
-from storage.records import OWN_COLUMNS, STOPPED_AT, cell_of
+from storage.counts import read_counts
+from storage.database import Database
+from storage.records import STOPPED_AT, cell_of
 from storage.schema import LAUNCH_COLUMN, OWN_TABLE, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-Format = Literal["table", "csv", "json", "parquet"]
+ROWS_AT_ONCE = 5_000
+"""Trials of a table when they are read piece by piece."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,37 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
     Raises:
         storage.where.WhereError: the filter cannot be read.
     """
+    wide, names = _wide(connection, tables, selection)
+    rows = sorted((tuple(row[1:]) for row in connection.execute(wide)), key=lambda row: row[:2])
+    return as_frame(names, rows)
+
+
+def trial_pages(database: Database, selection: Selection) -> Iterator["DataFrame"]:
+    """Yield the selected trials, as `read_trials` has them, at most `ROWS_AT_ONCE` at a time; at least one table.
+
+    Optimizers come in the order of `selection.study_ids`. Each table is read in a transaction of its own, so that who
+    writes does not wait; trials that are stored meanwhile may come too. Raises as `read_trials`.
+    """
+    own, tables, given = database.tables[OWN_TABLE], database.tables, False
+    for study_id in selection.study_ids:
+        last = 0
+        while True:
+            with database.reading() as connection:
+                wide, names = _wide(connection, tables, selection)
+                following = wide.where(own.c.study_id == study_id, own.c.trial_id > last)
+                rows = connection.execute(following.order_by(own.c.trial_id).limit(ROWS_AT_ONCE)).all()
+            if rows or not given:
+                yield as_frame(names, [tuple(row[1:]) for row in rows])
+            given = True
+            if len(rows) < ROWS_AT_ONCE:
+                break
+            last = rows[-1][0]
+
+
+def _wide(
+    connection: Connection, tables: Mapping[str, Table], selection: Selection
+) -> tuple[Select[Any], list[str]]:
+    """A statement for trial id, optimizer and the columns of `read_trials`, and the names of all but the first."""
     own, trials, values = tables[OWN_TABLE], tables["trials"], tables["trial_values"].alias()
     source: FromClause = (
         own_trials(tables)
@@ -76,14 +118,15 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
     numbers[LAUNCH_COLUMN] = own.c.launch  # to select by, not to show
     optimizer = func.substr(tables["studies"].c.study_name, len(selection.study) + 2, type_=String())
     wide = (
-        select(optimizer, *shown.values()).select_from(source).where(own.c.study_id.in_(selection.study_ids))
+        select(own.c.trial_id, optimizer, *shown.values())
+        .select_from(source)
+        .where(own.c.study_id.in_(selection.study_ids))
     )
     if selection.where is not None:
         from storage.where import parse_where
 
         wide = wide.where(parse_where(selection.where, numbers, {"optimizer": optimizer}, selection.words))
-    rows = sorted((tuple(row) for row in connection.execute(wide)), key=lambda row: row[:2])
-    return as_frame(["optimizer", *shown], rows)
+    return wide, ["optimizer", *shown]
 
 
 def read_values(
@@ -131,17 +174,10 @@ def read_values(
 
 
 def further_metrics(
-    connection: Connection, tables: Mapping[str, Table], study_ids: Sequence[int], after: int = 0
+    connection: Connection, tables: Mapping[str, Table], study_ids: Sequence[int]
 ) -> list[str]:
-    """Return the names of the metrics beside the study's own, of trials with an id above `after`."""
-    own, attributes = tables[OWN_TABLE], tables["trial_user_attributes"]
-    keys = (
-        select(attributes.c.key)
-        .distinct()
-        .select_from(own_trials(tables).join(attributes, attributes.c.trial_id == own.c.trial_id))
-        .where(own.c.study_id.in_(study_ids), own.c.trial_id > after)
-    )
-    return sorted(set(connection.scalars(keys)) - set(OWN_COLUMNS))
+    """Return the names of the metrics beside the study's own, in order."""
+    return sorted({name for each in study_ids for name in read_counts(connection, tables, each).metrics})
 
 
 def as_frame(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> "DataFrame":
@@ -174,59 +210,3 @@ def _steps(texts: Sequence[str | None]) -> "Series[Any]":
     import pandas as pd
 
     return pd.Series([None if text is None else int(float(text)) for text in texts], dtype="Int64")
-
-
-def format_of(out: Path | None) -> Format:
-    """How a file is written, by its name; to standard output a table.
-
-    Raises StoreError when the name says nothing.
-    """
-    known: dict[str, Format] = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
-    if out is None:
-        return "table"
-    if out.suffix.lower() not in known:
-        raise StoreError(
-            f"{out.name!r} does not say how to write it: end it in {', '.join(known)}, or give --format"
-        )
-    return known[out.suffix.lower()]
-
-
-def write(frame: "DataFrame", format: Format, out: Path | None) -> None:
-    """Write a table to a file, or to standard output if `out` is None.
-
-    In csv, json (a list of objects) and parquet, numbers read back exactly; `table` is for people and rounds
-    to six digits. Missing values are empty in csv, null in json and parquet, ``-`` in a table.
-
-    Raises:
-        StoreError: the format is unknown, the file cannot be written, or parquet would go to a terminal.
-    """
-    if format not in get_args(Format):
-        raise StoreError(f"unknown format {format!r}: use one of {', '.join(get_args(Format))}")
-    if out is None and format == "parquet" and sys.stdout.isatty():
-        raise StoreError("parquet is not for a terminal: name a file, or redirect the output")
-    content = _encoded(frame, format)
-    if out is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {out} ({error.strerror}): give a file in a folder that exists and may be written"
-        ) from error
-
-
-def _encoded(frame: "DataFrame", format: Format) -> bytes:
-    if format == "parquet":
-        return frame.to_parquet(index=False)
-    if format == "csv":
-        return frame.to_csv(index=False, lineterminator="\n").encode()
-    if format == "json":
-        # DataFrame.to_json keeps 15 digits at most.
-        objects = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        lines = ",\n".join(json.dumps(entry, default=str) for entry in objects)
-        return f"[\n{lines}\n]\n".encode() if objects else b"[]\n"
-    shown = frame.astype(object).where(frame.notna(), "-")
-    return (shown.to_string(index=False, float_format="{:.6g}".format) + "\n").encode()

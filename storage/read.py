@@ -21,8 +21,12 @@ AT_ONCE = 1_000
 Curve = tuple[tuple[int, ...], list[float]]
 
 
-def read_pages(database: Database, study_id: int, optimizer: str) -> Iterator[list[Trials]]:
+def read_pages(
+    database: Database, study_id: int, optimizer: str, upto: int | None = None
+) -> Iterator[list[Trials]]:
     """Yield the trials of an optimizer in the order in which they were stored, at most `AT_ONCE` at a time.
+
+    With `upto`, those with a trial id up to it.
 
     Each list has batches of one seed, launch, time and equal curve steps. Trials that are stored meanwhile come too.
     """
@@ -31,7 +35,7 @@ def read_pages(database: Database, study_id: int, optimizer: str) -> Iterator[li
     last = 0
     while True:
         with database.reading() as connection:
-            rows = _rows(connection, database.tables, study_id, last)
+            rows = _rows(connection, database.tables, study_id, last, upto)
             if not rows:
                 return
             last = rows[-1].trial_id
@@ -58,7 +62,9 @@ class _Row(NamedTuple):
     value: float
 
 
-def _rows(connection: Connection, tables: Mapping[str, Table], study_id: int, after: int) -> list[_Row]:
+def _rows(
+    connection: Connection, tables: Mapping[str, Table], study_id: int, after: int, upto: int | None
+) -> list[_Row]:
     own, trials, values = tables[OWN_TABLE], tables["trials"], tables["trial_values"]
     columns = (own.c.trial_id, own.c.cell, own.c.seed, own.c.launch)
     times = (trials.c.datetime_start, trials.c.datetime_complete)
@@ -66,6 +72,8 @@ def _rows(connection: Connection, tables: Mapping[str, Table], study_id: int, af
         values, and_(values.c.trial_id == trials.c.trial_id, values.c.objective == 0)
     )
     found = select(*columns, *times, values.c.value).select_from(source).where(own.c.study_id == study_id)
+    if upto is not None:
+        found = found.where(own.c.trial_id <= upto)
     page = found.where(own.c.trial_id > after).order_by(own.c.trial_id).limit(AT_ONCE)
     return [_Row(*row) for row in connection.execute(page)]
 

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Connection,
     DateTime,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -39,10 +40,11 @@ OPTUNA_TABLES = (
 OWN_TABLE = "tunability_trials"
 RUNS_TABLE = "tunability_runs"
 FAILURES_TABLE = "tunability_failures"
+COUNTS_TABLE = "tunability_counts"
 LAUNCH_COLUMN = "launch"
 VERSION_TABLE = "tunability_schema"
-OWN_TABLES = (OWN_TABLE, RUNS_TABLE, FAILURES_TABLE, VERSION_TABLE)
-VERSION = 3
+OWN_TABLES = (OWN_TABLE, RUNS_TABLE, FAILURES_TABLE, COUNTS_TABLE, VERSION_TABLE)
+VERSION = 4
 """Of our own tables and attributes; see `storage.migrations`."""
 # Any fixed number will do, as long as every process that creates tables or declares studies takes the same.
 LOCK_OF_ALL = 5_701_846_322
@@ -91,7 +93,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column(
             LAUNCH_COLUMN, Integer
         ),  # of the study's provenance; none of what somebody else's copy brought
-        Index("ix_tunability_trials_trial_id", "trial_id"),  # pages are read in the order of trials
+        Index("ix_tunability_trials_order", "study_id", "trial_id"),  # pages are read in the order of trials
     )
     Table(
         RUNS_TABLE,
@@ -131,6 +133,23 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Index(
             "ix_tunability_failures_failed_at", "study_id", "failed_at"
         ),  # counts and the last of each study
+    )
+    Table(
+        COUNTS_TABLE,  # what storage.counts says
+        metadata,
+        Column(
+            "study_id",
+            Integer,
+            ForeignKey("studies.study_id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        Column("trials", Integer, nullable=False),
+        Column("diverged", Integer, nullable=False),
+        Column("best", Double),
+        Column("last_finished", DateTime),  # UTC
+        Column("last_trial", Integer, nullable=False),
+        Column("metrics", Text, nullable=False),
     )
     Table(VERSION_TABLE, metadata, Column("version", Integer, primary_key=True, autoincrement=False))
     return metadata.tables

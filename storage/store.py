@@ -15,6 +15,7 @@ from storage.attributes import (
     SPACE,
     About,
     attribute,
+    declared_id,
     declared_studies,
     read_about,
     shown_studies,
@@ -29,11 +30,11 @@ from storage.declare import (
 )
 from storage.delete import delete_studies
 from storage.errors import StoreError, UnknownStudyError
-from storage.failures import Failure, FailureCount, count_failures, failures_frame, replace_failures
+from storage.failures import Failure, FailureCount, failures_by_study, failures_frame, replace_failures
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
 from storage.page import PageRequest, read_curve, read_one, read_page
-from storage.query import Selection, further_metrics, read_trials, read_values
+from storage.query import Selection, further_metrics, read_trials, read_values, trial_pages
 from storage.read import read_pages
 from storage.records import Trials, TuningRun
 from storage.rename import rename_study
@@ -214,9 +215,11 @@ class Store:
         """Return how many trials of each study failed. Cheap, however many trials there are."""
         tables = self.database.tables
         with self.database.reading() as connection:
+            shown = shown_studies(connection, tables)
+            failed = failures_by_study(connection, tables) if shown else {}
             return {
-                study: count_failures(connection, tables, list(ids.values()))
-                for study, ids in shown_studies(connection, tables).items()
+                study: sum((failed[each] for each in ids.values() if each in failed), FailureCount())
+                for study, ids in shown.items()
             }
 
     def stored(self, study: str, optimizer: str) -> set[tuple[str, int]]:
@@ -228,8 +231,10 @@ class Store:
             rows = connection.execute(there.where(own.c.study_id == study_id))
             return {(cell, seed) for cell, seed in rows}
 
-    def read(self, study: str, optimizer: str | None = None) -> Iterator[Trials]:
+    def read(self, study: str, optimizer: str | None = None, upto: int | None = None) -> Iterator[Trials]:
         """Yield the stored trials of a study, or of one optimizer, as they went in, a bounded number at a time.
+
+        With `upto`, those with a trial id up to it.
 
         In the order in which they were stored, batches of one seed, launch, time and curve steps. A further metric that
         some trials of a batch lack is NaN there. Trials that somebody else added through Optuna are left out.
@@ -237,7 +242,7 @@ class Store:
         for name in self.optimizers(study) if optimizer is None else [optimizer]:
             with self.database.reading() as connection:
                 study_id = self._study_id(connection, study, name, hidden=True)
-            for page in read_pages(self.database, study_id, name):
+            for page in read_pages(self.database, study_id, name, upto):
                 yield from page
 
     def trials(self, study: str, optimizer: str | None = None, where: str | None = None) -> "DataFrame":
@@ -249,17 +254,32 @@ class Store:
         Raises:
             storage.where.WhereError: the filter cannot be read.
         """
-        tables = self.database.tables
         with self.database.reading() as connection:
-            if optimizer is None:
-                study_ids = list(self._optimizers(connection, study).values())
-            else:
-                study_ids = [self._study_id(connection, study, optimizer)]
-            space = SearchSpace.from_table(attribute(connection, tables, study_ids[0], SPACE))
-            metric = attribute(connection, tables, study_ids[0], METRIC)
-            return read_trials(
-                connection, tables, Selection(study, study_ids, space.names, space.words, metric, where)
-            )
+            selection = self._selection(connection, study, optimizer, where)
+            return read_trials(connection, self.database.tables, selection)
+
+    def trial_pages(
+        self, study: str, optimizer: str | None = None, where: str | None = None
+    ) -> Iterator["DataFrame"]:
+        """Yield what `trials` returns as tables of a bounded size, at least one, which has no rows if there are none.
+
+        Raises:
+            storage.where.WhereError: the filter cannot be read.
+        """
+        with self.database.reading() as connection:
+            selection = self._selection(connection, study, optimizer, where)
+        yield from trial_pages(self.database, selection)
+
+    def _selection(
+        self, connection: Connection, study: str, optimizer: str | None, where: str | None
+    ) -> Selection:
+        tables, ids = self.database.tables, self._optimizers(connection, study)
+        if optimizer is not None:
+            ids = {optimizer: self._study_id(connection, study, optimizer)}
+        study_ids = [ids[name] for name in sorted(ids)]
+        space = SearchSpace.from_table(attribute(connection, tables, study_ids[0], SPACE))
+        metric = attribute(connection, tables, study_ids[0], METRIC)
+        return Selection(study, study_ids, space.names, space.words, metric, where)
 
     def append_runs(self, study: str, optimizer: str, runs: Sequence[TuningRun]) -> int:
         """Store tuning runs in one transaction; return how many were new, or longer than the stored ones.
@@ -307,11 +327,11 @@ class Store:
             )
             return read_page(connection, self.database.tables, asked)
 
-    def metrics(self, study: str, after: int = 0) -> list[str]:
-        """Return the further metrics of a study's trials, or of those with a trial id above `after`."""
+    def metrics(self, study: str) -> list[str]:
+        """Return the further metrics of a study's trials."""
         with self.database.reading() as connection:
             ids = list(self._optimizers(connection, study).values())
-            return further_metrics(connection, self.database.tables, ids, after)
+            return further_metrics(connection, self.database.tables, ids)
 
     def trial(
         self, study: str, optimizer: str, number: int, metrics: Sequence[str] | None = None
@@ -482,7 +502,15 @@ class Store:
             raise UnknownStudyError(f"{study}/{optimizer} was deleted meanwhile: run the study again")
         return study_id
 
+    def study_id(self, connection: Connection, study: str, optimizer: str) -> int:
+        """Return the Optuna study id of an optimizer, also of one that the study's file does not name any longer."""
+        return self._study_id(connection, study, optimizer, hidden=True)
+
     def _study_id(self, connection: Connection, study: str, optimizer: str, *, hidden: bool = False) -> int:
+        if hidden and "/" not in study:  # asked for every block, however many studies there are
+            found = declared_id(connection, self.database.tables, study, optimizer)
+            if found is not None:
+                return found
         optimizers = self._optimizers(connection, study)
         if hidden:  # another driver may have declared the study without it
             optimizers = declared_studies(connection, self.database.tables)[study]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, and_, case, func, select
+from sqlalchemy import Connection, Select, Table, and_, case, func, select
 
 from search_spaces import SearchSpace
-from storage.attributes import IDENTITY, METRIC, attribute, declared_studies, shown_studies
-from storage.failures import count_failures
-from storage.schema import OWN_TABLE, RUNS_TABLE, own_trials
+from storage.attributes import IDENTITY, METRIC, OPTIMIZERS, SPEC, any_declared
+from storage.failures import failures_by_study
+from storage.schema import COUNTS_TABLE, OWN_TABLE, RUNS_TABLE, own_trials
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,7 +26,7 @@ class Version:
 
     Attributes:
         identities: of each optimizer, made up when it was declared; ids alone are used again by SQLite.
-        last_trials: the largest trial id of each, 0 without trials.
+        last_trials: the largest id of a trial of ours of each, 0 without trials.
         runs: how many tuning runs there are.
         budget: the sum of their budgets.
     """
@@ -63,21 +65,53 @@ class Summary:
 
 
 def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[str, Version]:
-    """Return the version of each study."""
-    trials, runs = tables["trials"], tables[RUNS_TABLE]
-    last = select(trials.c.trial_id).order_by(trials.c.trial_id.desc()).limit(1)
-    tuned = select(func.count(), func.coalesce(func.sum(runs.c.budget), 0))
-    attributes = tables["study_user_attributes"]
-    made = select(attributes.c.study_id, attributes.c.value_json).where(attributes.c.key == IDENTITY)
-    identities = {row.study_id: row.value_json for row in connection.execute(made)}
+    """Return the version of each study, from one statement, in the order of their declaration."""
+    if not any_declared(connection, tables):
+        return {}
+    names = ("studies", "study_user_attributes", RUNS_TABLE, COUNTS_TABLE)
+    rows = connection.execute(_versions_of(*(tables[name] for name in names)))
+    found: dict[str, dict[str, tuple[str, int, int, int]]] = {}
+    named: dict[str, str] = {}
+    for name, made, optimizers, last, count, budget in rows:
+        study, _, optimizer = name.partition("/")
+        found.setdefault(study, {})[optimizer] = (made or "", last, count, int(budget))
+        named.setdefault(study, optimizers)  # that of the first, as `shown_studies` has it
     versions = {}
-    for study, optimizers in shown_studies(connection, tables).items():
-        ids = tuple(optimizers.values())
-        lasts = tuple(connection.scalar(last.where(trials.c.study_id == each)) or 0 for each in ids)
-        of_study = tuned.where(runs.c.study_id.in_(ids))
-        count, budget = connection.execute(of_study).one()
-        versions[study] = Version(tuple(identities.get(each, "") for each in ids), lasts, count, int(budget))
+    for study, optimizers in named.items():
+        shown = [found[study][each] for each in json.loads(optimizers) if each in found[study]]
+        versions[study] = Version(
+            tuple(each[0] for each in shown),
+            tuple(each[1] for each in shown),
+            sum(each[2] for each in shown),
+            sum(each[3] for each in shown),
+        )
     return versions
+
+
+@lru_cache(maxsize=8)
+def _versions_of(studies: Table, attributes: Table, runs: Table, counts: Table) -> Select[Any]:
+    """The statement of `read_versions`, which is asked every second: making it takes longer than answering it."""
+    spec, identity, listed = (attributes.alias() for _ in range(3))
+    here = runs.c.study_id == studies.c.study_id
+    return (
+        select(
+            studies.c.study_name,
+            identity.c.value_json,
+            listed.c.value_json,
+            func.coalesce(counts.c.last_trial, 0),
+            select(func.count()).where(here).correlate(studies).scalar_subquery(),
+            select(func.coalesce(func.sum(runs.c.budget), 0))
+            .where(here)
+            .correlate(studies)
+            .scalar_subquery(),
+        )
+        .select_from(studies)
+        .join(spec, and_(spec.c.study_id == studies.c.study_id, spec.c.key == SPEC))
+        .join(listed, and_(listed.c.study_id == studies.c.study_id, listed.c.key == OPTIMIZERS))
+        .outerjoin(identity, and_(identity.c.study_id == studies.c.study_id, identity.c.key == IDENTITY))
+        .outerjoin(counts, counts.c.study_id == studies.c.study_id)
+        .order_by(studies.c.study_id)
+    )
 
 
 def summarize(
@@ -128,16 +162,29 @@ def read_studies(connection: Connection, tables: Mapping[str, Table]) -> DataFra
     """Return a row for each study and optimizer, see `Store.studies`."""
     import pandas as pd
 
+    studies, attributes, counts = tables["studies"], tables["study_user_attributes"], tables[COUNTS_TABLE]
+    spec, metric = attributes.alias(), attributes.alias()
+    ours = any_declared(connection, tables)
+    query = (
+        select(studies.c.study_id, studies.c.study_name, metric.c.value_json, counts)
+        .select_from(studies)
+        .join(spec, and_(spec.c.study_id == studies.c.study_id, spec.c.key == SPEC))
+        .join(metric, and_(metric.c.study_id == studies.c.study_id, metric.c.key == METRIC))
+        .outerjoin(counts, counts.c.study_id == studies.c.study_id)
+    )
+    found = connection.execute(query).all() if ours else []
+    failed = failures_by_study(connection, tables) if ours else {}
     rows = sorted(
         (
-            study,
-            optimizer,
-            attribute(connection, tables, study_id, METRIC),
-            *astuple(summarize(connection, tables, study_id)),
-            count_failures(connection, tables, [study_id]).trials,
+            *(each.study_name.partition("/")[::2]),
+            json.loads(each.value_json),
+            each.trials or 0,
+            each.diverged or 0,
+            each.best,
+            each.last_finished,
+            failed[each[0]].trials if each[0] in failed else 0,
         )
-        for study, optimizers in declared_studies(connection, tables).items()
-        for optimizer, study_id in optimizers.items()
+        for each in found
     )
     types = {
         "study": "str",

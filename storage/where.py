@@ -15,6 +15,8 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
 from sqlalchemy import BigInteger, ColumnElement, Double, String, and_, literal, not_, or_
 
 from search_spaces import nearest_name
+from storage.characters import unstorable
+from storage.errors import BadValueError
 
 GRAMMAR = r"""
 ?start: either
@@ -58,6 +60,10 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 EXAMPLE = "write for example alpha < 0.1 and seed in (0, 1)"
 # Deeper nesting would exhaust Python's stack while SQLAlchemy writes the SQL.
 DEEPEST = 40
+MOST_CHARACTERS = 20_000
+"""Of a filter, which are read in a tenth of a second."""
+MOST_CONDITIONS = 800
+"""SQLite refuses expressions that are more than 1,000 deep, and a row of conditions is as deep as it is long."""
 
 Condition = ColumnElement[bool]
 
@@ -83,8 +89,15 @@ def parse_where(
         words: of numbers that are places of words, the words, which may stand for them.
 
     Raises:
-        WhereError: the text cannot be read, a field is unknown, or a value is of the wrong kind.
+        WhereError: the text is too long or cannot be read, a field is unknown, or a value is of the wrong kind.
+        BadValueError: it has a character that no database keeps.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise WhereError(
+            f"the filter has {len(text):,} characters: give at most {MOST_CHARACTERS:,}, for example with in (…)"
+        )
+    if (problem := unstorable(text)) is not None:
+        raise BadValueError(f"the filter has {problem}")
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
@@ -94,6 +107,10 @@ def parse_where(
         raise WhereError(f"the filter {came} at {_marked(text, place)}: {EXAMPLE}") from None
     if _depth(tree) > DEEPEST:
         raise WhereError(f"the filter nests conditions more than {DEEPEST} deep: write it with fewer levels")
+    if sum(1 for _ in tree.iter_subtrees()) > MOST_CONDITIONS:
+        raise WhereError(
+            f"the filter has more than {MOST_CONDITIONS} conditions: say it with fewer, for example with in (…)"
+        )
     try:
         condition: Condition = _ToSql(text, numbers, texts, words).transform(tree)
     except VisitError as error:
@@ -204,7 +221,8 @@ class _ToSql(Transformer[Token, Condition]):
             )
         if value.type != "NUMBER":
             raise self._error(value, f"{_bare(field)} is a number: compare it with a number, such as 1e-3")
-        if value.lstrip("+-").isdigit() and abs(int(value)) < 2**63:
+        digits = value.lstrip("+-")
+        if digits.isdigit() and len(digits) < 4_000 and abs(int(value)) < 2**63:  # Python reads 4,300 at most
             return literal(int(value), BigInteger())
         # Each with its type: in a list, SQLAlchemy would send PostgreSQL 0.5 as an integer beside an integer.
         return literal(float(value), Double())

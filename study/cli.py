@@ -468,8 +468,9 @@ def trials(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write stored trials: hyperparameters, seed, final metrics, divergence, seconds; or their cells or curves."""
-    from storage.arranged import asked_curves, asked_trials
-    from storage.query import format_of, write
+    from storage.arranged import arranged, asked_curves, asked_trials
+    from storage.export import format_of, write, write_pieces
+    from storage.query import with_words
     from storage.store import open_store
 
     written = format or format_of(out)
@@ -479,10 +480,22 @@ def trials(
     with open_store(storage, create=False) as store:
         if curves:
             frame = asked_curves(store, study, where, sort=sort, limit=limit, columns=chosen)
-        else:
+        elif per_cell or within is not None or sort or limit is not None or len(study) > 1:
             frame = asked_trials(
                 store, study, where, per_cell=per_cell, within=within, sort=sort, limit=limit, columns=chosen
             )
+        else:  # as many as there are, a piece at a time
+            name, optimizer = split_name(study[0])
+            space = store.space(name)
+            write_pieces(
+                lambda: (
+                    arranged(with_words(each, space), columns=chosen)
+                    for each in store.trial_pages(name, optimizer, where)
+                ),
+                written,
+                out,
+            )
+            return
     if frame.empty:
         note(f"no trial of {', '.join(study)} {'is so' if where else 'is stored'}")
     write(frame, written, out)
@@ -497,7 +510,8 @@ def failures(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """List the trials that failed for good: why, and the last lines that they wrote. `run` tries them again."""
-    from storage.query import with_words, write
+    from storage.export import write
+    from storage.query import with_words
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
@@ -655,6 +669,27 @@ def delete(
             raise typer.Exit(BAD_INPUT)
         store.delete(study)
     print(f"deleted {what}")
+
+
+@app.command()
+def doctor(
+    storage: Storage = DEFAULT_STORAGE,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put right what can be in the database; else nothing is written.")
+    ] = False,
+) -> None:
+    """Tell whether this machine and the database are fit for studies, and what is wrong with them."""
+    from rich.markup import escape
+
+    from study.doctor import diagnose_machine, diagnose_storage
+
+    found = [*diagnose_machine(), *diagnose_storage(storage, repair=repair)]
+    show_table(("check", "state", "found"), [(each.check, each.state, escape(each.detail)) for each in found])
+    broken = [each for each in found if each.state == "broken"]
+    if any(each.repairable for each in broken):
+        note("--repair puts right what is wrong in the database")
+    if broken:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

@@ -249,7 +249,7 @@ def show_cost_decision(study: Study, store: Store, report: Report, budget: int) 
 def show_studies(store: Store) -> None:
     """A row for each study and optimizer; instead of the best value, that nothing trained; failed trials if any."""
     from analysis.trained import nothing_trained
-    from storage.query import write
+    from storage.export import write
 
     frame = store.studies()
     best = [

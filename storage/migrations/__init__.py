@@ -1,7 +1,7 @@
 """Databases of earlier versions, and studies that Optuna has copied, are brought to today's form in one transaction.
 
 Version 1 had no number: its runs were flat indices, a study had one spec without defaults, and one launch. Version 2
-kept no failures.
+kept no failures, version 3 no counts.
 """
 
 import json
@@ -26,6 +26,7 @@ from storage.attributes import (
     find_attribute,
     set_attributes,
 )
+from storage.counts import count_trials, write_counts
 from storage.errors import StoreError
 from storage.migrations.recipes import recipe_of_1
 from storage.records import cell_key
@@ -58,6 +59,8 @@ def migrate(connection: Connection, tables: Mapping[str, Table]) -> None:
         for declared in declared_studies(connection, tables).values():
             for optimizer, study_id in declared.items():
                 _complete(connection, tables, optimizer, study_id, list(declared))
+                write_counts(connection, tables, study_id, count_trials(connection, tables, study_id))
+        connection.execute(text("DROP INDEX IF EXISTS ix_tunability_trials_trial_id"))
         connection.execute(insert(tables[VERSION_TABLE]).values(version=VERSION))
     for study_id in _copies(connection, tables):
         _adopt(connection, tables, study_id)
@@ -192,4 +195,5 @@ def _adopt(connection: Connection, tables: Mapping[str, Table], study_id: int) -
                 )
     if rows:
         connection.execute(insert(own), list(rows.values()))
+    write_counts(connection, tables, study_id, count_trials(connection, tables, study_id))
     set_attributes(connection, tables, study_id, {IDENTITY: secrets.token_hex(8)})

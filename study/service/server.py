@@ -18,6 +18,7 @@ import uvicorn
 
 from storage.errors import MissingDatabaseError, StoreError
 from study.service.app import Service, create_app
+from study.service.guard.connections import Connection
 from study.service.jobs.cluster import ClusterError
 from study.service.jobs.jobs import Jobs
 from study.service.settings import ServiceError, Settings
@@ -76,6 +77,7 @@ def serve(storage: str, host: str, port: int, **options: Any) -> None:
         os.nice(NICER)
         config = uvicorn.Config(
             app,
+            http=Connection,
             log_config=logs(),
             log_level="info",
             server_header=False,

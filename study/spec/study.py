@@ -11,6 +11,7 @@ from search_spaces import nearest_name
 from study.spec.black_box import OF_A_TRIAL, BlackBoxSpec, ResourcesSpec, is_black_box
 from study.spec.choices import split_choices
 from study.spec.optimizer import OptimizerSpec
+from study.spec.plain import first_problem
 from study.spec.schedules import Schedule, WeightDecay
 from study.spec.space import Space, not_a_number
 from study.spec.strict import Strict
@@ -130,6 +131,9 @@ def parse_spec(given: Mapping[str, Any], source: str = "study", tell: Tell = sil
     Optimizers of a black box are split by the choices that its space has, and `tell` is called with a line about it.
     Raises SpecError naming `source` and key.
     """
+    if (unfit := first_problem(given)) is not None:
+        place, detail = unfit
+        raise SpecError(f"{source}: {place} {detail}", [{"location": place, "detail": detail}])
     try:
         given, said = split_choices(given)
     except ValueError as error:

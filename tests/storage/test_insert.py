@@ -20,6 +20,19 @@ from storage.store import Store, StoreError, open_store
 Declare = Callable[..., None]
 Plain = Callable[[str], optuna.storages.RDBStorage]
 WRITER = Path(__file__).with_name("writer.py")
+
+
+def before_inserts(patch: pytest.MonkeyPatch, tell: Callable[[str], None]) -> None:
+    """Call it with a table's name before trials are inserted into it."""
+    insert_rows = storage.insert.insert_rows
+
+    def told(connection: Any, table: Any, *rest: Any) -> None:
+        tell(table.name)
+        insert_rows(connection, table, *rest)
+
+    patch.setattr("storage.insert.insert_rows", told)
+
+
 ROOT = Path(storage.__file__).parents[1]
 
 
@@ -83,17 +96,28 @@ def test_of_two_specs_declared_at_once_one_gets_the_trials(store: Store, url: st
 
 @pytest.mark.parametrize("winner", ["trials", "declaration"])
 def test_a_first_trial_and_another_declaration_wait_for_each_other(
-    store: Store, url: str, declare: Declare, batch: Callable[..., Trials], winner: str
+    store: Store,
+    url: str,
+    declare: Declare,
+    batch: Callable[..., Trials],
+    winner: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever has the study's lock first wins, and the other is refused."""
     declare(store)
     inside, go_on = threading.Event(), threading.Event()
 
-    def stop(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        insert = "tunability_trials" if winner == "trials" else "study_user_attributes"
-        if statement.startswith(f"INSERT INTO {insert}") and not inside.is_set():
+    def stop(table: str) -> None:
+        awaited = "tunability_trials" if winner == "trials" else "study_user_attributes"
+        if table == awaited and not inside.is_set():
             inside.set()
             assert go_on.wait(60)
+
+    def before_attributes(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO study_user_attributes"):
+            stop("study_user_attributes")
+
+    before_inserts(monkeypatch, stop)
 
     with open_store(url, create=True) as other, ThreadPoolExecutor(2) as pool:
         works = [
@@ -101,7 +125,7 @@ def test_a_first_trial_and_another_declaration_wait_for_each_other(
             lambda: declare(other, spec={"steps": 800}),
         ]
         first, second = works if winner == "trials" else works[::-1]
-        event.listen((store if winner == "trials" else other).database.engine, "before_cursor_execute", stop)
+        event.listen(other.database.engine, "before_cursor_execute", before_attributes)
         ahead = pool.submit(first)
         assert inside.wait(60)
         behind = pool.submit(second)
@@ -141,17 +165,17 @@ def test_a_killed_writer_leaves_nothing_half_done(
 
 @pytest.mark.parametrize("table", ["trials", "trial_params", "trial_user_attributes"])
 def test_a_failed_append_leaves_nothing_half_done(
-    store: Store, declare: Declare, batch: Callable[..., Trials], table: str
+    store: Store, declare: Declare, batch: Callable[..., Trials], table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if f"INSERT INTO {table} " in statement:
+    def fail(name: str) -> None:
+        if name == table:
             raise KeyboardInterrupt
 
     declare(store)
-    event.listen(store.database.engine, "before_cursor_execute", fail)
-    with pytest.raises(KeyboardInterrupt):
-        store.append("digits", "adam", batch())
-    event.remove(store.database.engine, "before_cursor_execute", fail)
+    with monkeypatch.context() as patch:
+        before_inserts(patch, fail)
+        with pytest.raises(KeyboardInterrupt):
+            store.append("digits", "adam", batch())
     assert store.stored("digits", "adam") == set()
     assert store.append("digits", "adam", batch()) == 12
     assert store.trials("digits")["number"].to_list() == list(range(12))

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.errors import StoreError
+from storage.records import Trials
 from storage.store import Store, open_store
 from study.running.plan import stored_plan
 from study.spec import parse_spec
@@ -127,7 +129,7 @@ def test_a_database_of_a_later_version_is_refused(old: str) -> None:
     with open_store(old, create=True) as store, store.database.writing() as connection:
         connection.execute(text("UPDATE tunability_schema SET version = 99"))
     for create in (False, True):
-        with pytest.raises(StoreError, match=r"is of version 99, and this program knows 3: upgrade"):
+        with pytest.raises(StoreError, match=r"is of version 99, and this program knows 4: upgrade"):
             open_store(old, create=create)
 
 
@@ -155,3 +157,29 @@ def test_what_optuna_copied_is_recognised(
     with open_store(copied, create=True) as there:
         declare(there)
         assert there.append("digits", "adam", batch(seed=1)) == 7  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_version_3_gets_counts_and_goes_on(tmp_path: Path, create: bool) -> None:
+    url = f"sqlite:///{shutil.copy(OLD.with_name('version-3.db'), tmp_path / 'old.db')}"
+    with open_store(url, create=create) as store:
+        found = store.studies()
+        assert found["trials"].tolist() == [6, 9]
+        assert found["diverged"].tolist() == [0, 1]
+        assert found["failed"].tolist() == [1, 0]
+        for optimizer, best in zip(("adam", "sgd"), found["best"], strict=True):
+            trials = store.trials("old", optimizer)
+            assert trials[trials["diverged_at"].isna()][store.metric("old")].min() == best
+        assert store.metrics("old") == ["extra_loss", "train_loss", "validation_loss"]
+        version = store.versions()["old"]
+        assert version.last_trials == (6, 15)
+    with open_store(url, create=True) as store:
+        space = store.space("old")
+        cells, now = space.cells(), datetime(2026, 2, 3, tzinfo=UTC)
+        none, two = np.zeros((len(cells), 0)), np.full(len(cells), 2.0)
+        columns = dict(zip(space.names, cells.T, strict=True))
+        never = np.full(len(cells), -1)
+        more = Trials(columns, 3, two, {}, none[0].astype(np.int64), none, never, two, now, now)
+        assert store.append("old", "adam", more) == len(cells)
+        assert store.trials("old", "adam")["number"].tolist() == list(range(6 + len(cells)))
+        assert store.studies()["trials"].tolist() == [6 + len(cells), 9]

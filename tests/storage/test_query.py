@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import storage
-from storage.query import write
+from storage.export import write, write_pieces
 from storage.records import Trials
 from storage.store import Store, open_store
 from storage.where import WhereError
@@ -166,6 +167,35 @@ def test_parquet_goes_to_a_pipe_but_not_to_a_terminal(
     assert capfdbinary.readouterr().out == b""
 
 
+@pytest.mark.parametrize("format", ["csv", "json", "parquet", "table"])
+def test_pieces_make_the_same_file(
+    filled: Store, tmp_path: Path, format: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.query.ROWS_AT_ONCE", 5)
+    for where in (None, "seed = 1", "seed = 99"):
+        frame = filled.trials("digits", where=where)
+        pieces = list(filled.trial_pages("digits", where=where))
+        assert len(pieces) == max(1, sum(-(-each // 5) for each in frame["optimizer"].value_counts()))
+        pd.testing.assert_frame_equal(
+            pd.concat(pieces, ignore_index=True)[: len(frame)], frame, check_exact=True
+        )
+        write(frame, format, tmp_path / "whole")
+        write_pieces(
+            lambda where=where: filled.trial_pages("digits", where=where), format, tmp_path / "pieces"
+        )
+        if format == "parquet":
+            found = pd.read_parquet(tmp_path / "pieces")
+            pd.testing.assert_frame_equal(found, frame, check_exact=True)
+        else:
+            assert (tmp_path / "pieces").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_wrong_filter_makes_no_file(filled: Store, tmp_path: Path) -> None:
+    with pytest.raises(WhereError):
+        write_pieces(lambda: filled.trial_pages("digits", where="nothing = 1"), "csv", tmp_path / "t.csv")
+    assert not (tmp_path / "t.csv").exists()
+
+
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown format 'xml': use one of table, csv, json, parquet"):
         write(awkward_frame(), "xml", None)  # type: ignore[arg-type]
@@ -182,7 +212,7 @@ def test_reading_needs_neither_optuna_nor_torch_nor_ray(url: str, declare: Decla
         declare(store)
         store.append("digits", "adam", batch())
     script = (
-        "import sys; from storage.store import open_store; from storage.query import write;"
+        "import sys; from storage.store import open_store; from storage.export import write;"
         "assert 'pandas' not in sys.modules and 'lark' not in sys.modules;"
         "store = open_store(sys.argv[1], create=False);"
         "write(store.trials('digits', where='seed = 0'), 'csv', None); store.studies(); store.close();"

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -7,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, ColumnElement, Double, String, column
 
+from storage.errors import BadValueError
+from storage.page import _encoded
 from storage.records import Trials
 from storage.store import Store, open_store
 from storage.where import WhereError, parse_where
@@ -109,7 +112,34 @@ def test_a_long_filter_is_quoted_around_the_mistake() -> None:
     with pytest.raises(WhereError) as caught:
         parse_where(text, NUMBERS, TEXTS, WORDS)
     assert len(str(caught.value)) < 250
-    assert len(sql(" or ".join(["seed = 0"] * 2000))[1]) == 2000
+    assert len(sql(" or ".join(["seed = 0"] * 700))[1]) == 700
+    assert len(sql(f"seed in ({', '.join(['0'] * 6000)})")[1]) == 6000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" and ".join(["alpha < 1"] * 20_000), "the filter has 279,995 characters: give at most 20,000"),
+        (" and ".join(["alpha < 1"] * 801), "the filter has more than 800 conditions"),
+        ("seed in (" + ",".join(["0"] * 9_000) + ") and " + "x" * 20_000, "characters"),
+    ],
+)
+def test_what_no_database_reads_is_refused_at_once(text: str, message: str) -> None:
+    with pytest.raises(WhereError) as caught:
+        parse_where(text, NUMBERS, TEXTS, WORDS)
+    assert message in str(caught.value)
+
+
+def test_numbers_of_very_many_digits_are_as_large_as_any() -> None:
+    assert sql("seed < " + "9" * 4_400)[1] == [float("inf")]
+
+
+@pytest.mark.parametrize(("letter", "name"), [("\0", "U+0000"), ("\ud800", "U+D800"), ("\udcff", "U+DCFF")])
+def test_characters_that_no_database_keeps(letter: str, name: str) -> None:
+    with pytest.raises(
+        BadValueError, match=f"the filter has the character {re.escape(name)}, which no database"
+    ):
+        parse_where(f"optimizer = 'a{letter}'", NUMBERS, TEXTS, WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +255,21 @@ def test_a_filter_selects_what_pandas_selects(filled: Store, chosen: Filter) -> 
     nullable = everything.astype({name: "Float64" for name in everything.columns if name != "optimizer"})
     expected = everything[mask(nullable).fillna(False).to_numpy(dtype=bool)].reset_index(drop=True)
     pd.testing.assert_frame_equal(filled.trials("digits", where=text), expected)
+
+
+def test_the_longest_filters_can_be_answered(filled: Store) -> None:
+    many = " or ".join(["seed = 9", "alpha > 0"] * 390)
+    assert len(filled.trials("digits", where=many)) == 48
+    assert len(filled.page("digits", where=f"seed in ({', '.join(['0'] * 6_000)})", limit=100)[0]) == 24
+
+
+def test_values_beyond_the_database_are_the_asker_s_mistake(filled: Store) -> None:
+    for call in (
+        lambda: filled.trial("digits", "adam", 2**70),
+        lambda: filled.about("digits\ud800"),
+        lambda: filled.page("digits", cursor=_encoded(["optimizer", False], ["adam", 2**31])),
+        lambda: filled.page("digits", sort="seed", cursor=_encoded(["seed", False], [1, 2**40])),
+    ):
+        with pytest.raises(BadValueError) as caught:
+            call()
+        assert "\n" not in str(caught.value)

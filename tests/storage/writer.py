@@ -2,13 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import event
 
+import storage.insert
 from search_spaces import SearchSpace
 from storage.records import Trials
 from storage.store import Store, StoreError, open_store
@@ -77,13 +78,24 @@ def wait_for(gate: Path) -> None:
 def hang(store: Store, marker: Path) -> None:
     """Append a batch and stop for good in the middle of the transaction."""
 
-    def stop(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "INSERT INTO trial_intermediate_values" in statement:
+    def stop(table: str) -> None:
+        if table == "trial_intermediate_values":
             marker.touch()
             time.sleep(600)
 
-    event.listen(store.database.engine, "before_cursor_execute", stop)
+    before_inserts(stop)
     store.append("digits", "adam", trials_of(store, 0, slice(None)))
+
+
+def before_inserts(tell: Callable[[str], None]) -> None:
+    """Call it with a table's name before rows are inserted into it."""
+    insert_rows = storage.insert.insert_rows
+
+    def told(connection: Any, table: Any, *rest: Any) -> None:
+        tell(table.name)
+        insert_rows(connection, table, *rest)
+
+    storage.insert.insert_rows = told
 
 
 def copy(store: Store, marker: Path, target: str) -> None:
@@ -94,15 +106,15 @@ def copy(store: Store, marker: Path, target: str) -> None:
     storage.read.AT_ONCE = 5
     seen = 0
 
-    def stop(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def stop(table: str) -> None:
         nonlocal seen
-        seen += "INSERT INTO trial_user_attributes" in statement
+        seen += table == "trial_user_attributes"
         if seen == 3:
             marker.touch()
             time.sleep(600)
 
     with open_store(target, create=True) as there:
-        event.listen(there.database.engine, "before_cursor_execute", stop)
+        before_inserts(stop)
         copy_study(store, there, "digits")
 
 

@@ -66,7 +66,7 @@ class Reads:
         self._storage = storage
         self._store: Store | None = None
         self._snapshot = Shared(lambda: anyio.to_thread.run_sync(self._read_snapshot), FRESH_SECONDS)
-        self._metrics: dict[str, tuple[Version, frozenset[str]]] = {}
+        self._metrics: dict[str, tuple[Version, list[str]]] = {}
         self.cache = Cache()
 
     def store(self) -> Store:
@@ -116,16 +116,13 @@ class Reads:
         return await self.cache.get((study, version, key), compute, one_at_a_time=one_at_a_time)
 
     async def metrics(self, study: str) -> list[str]:
-        """The further metrics of a study's trials; only trials that are new are looked at. Raises as `of_study`."""
+        """The further metrics of a study's trials. Raises as `of_study`."""
         version = await self._version(study)
-        before, known = self._metrics.get(study, (None, frozenset[str]()))
+        before, known = self._metrics.get(study, (None, []))
         if version != before:
-            anew = before is None or before.identities != version.identities
-            after = 0 if anew or before is None else max(before.last_trials)
-            found = await anyio.to_thread.run_sync(lambda: self.store().metrics(study, after))
-            known = (frozenset() if anew else known) | frozenset(found)
+            known = await anyio.to_thread.run_sync(self.store().metrics, study)
             self._metrics[study] = version, known
-        return sorted(known)
+        return known
 
     async def _version(self, study: str) -> Version:
         version = (await self.snapshot()).versions.get(study)
@@ -413,44 +410,3 @@ def trial_chunks(
         yield frame
         if limit is not None or cursor is None:
             return
-
-
-def as_csv(chunks: Iterator[pd.DataFrame]) -> Iterator[bytes]:
-    header = True
-    for frame in chunks:
-        yield frame.to_csv(index=False, lineterminator="\n", header=header).encode()
-        header = False
-
-
-def as_parquet(chunks: Iterator[pd.DataFrame]) -> Iterator[bytes]:
-    """A Parquet file, a row group a piece."""
-    import io
-
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    class Sink(io.BytesIO):
-        """Hands out what was written; Parquet never goes back."""
-
-        done = 0
-
-        def drain(self) -> bytes:
-            written = self.getvalue()
-            self.done += len(written)
-            self.seek(0)
-            self.truncate()
-            return written
-
-        def tell(self) -> int:
-            return self.done + super().tell()
-
-    sink, writer = Sink(), None
-    for frame in chunks:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        if writer is None:
-            writer = pq.ParquetWriter(pa.PythonFile(sink, "w"), table.schema)
-        writer.write_table(table)
-        yield sink.drain()
-    if writer is not None:
-        writer.close()
-        yield sink.drain()

@@ -50,6 +50,8 @@ class OptunaPages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises MissingDatabaseError before there is a store."""
         app = await self._answer(scope)
+        if not any(name == b"accept-encoding" for name, _ in scope["headers"]):  # which its own code asks for
+            scope = {**scope, "headers": [*scope["headers"], (b"accept-encoding", b"identity")]}
         await app(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> ASGIApp:

@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from analysis.stored_figures import FIGURES, OF_SEVERAL, FigureRequest
 from analysis.views import View
+from storage.export import ENCODINGS
 from study.service.answers import reads
 from study.service.answers.cache import Answer
 from study.service.answers.documents import (
@@ -244,8 +245,8 @@ async def list_trials(
         return reply(request, answer, {"link": next_link(request, following)} if following else None)
 
     def open_chunks() -> Iterator[bytes]:
-        chunks = reads.trial_chunks(service.reads.store(), query, metrics, limit, cursor)
-        return reads.as_csv(chunks) if kind == "csv" else reads.as_parquet(chunks)
+        store = service.reads.store()
+        return ENCODINGS[kind](lambda: reads.trial_chunks(store, query, metrics, limit, cursor))
 
     stream = await anyio.to_thread.run_sync(open_chunks)
     first = await anyio.to_thread.run_sync(next, stream, None)  # an error comes before the answer begins

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 from study.service.guard.problems import Problem
 from study.service.settings import Settings
+from study.spec.plain import DEEPEST
+from study.spec.toml import LONGEST_NUMBER, parse_toml
 
-DEEPEST = 20
-MOST_DOTS = 1_000
-"""In one line of TOML: keys of very many parts take its parser minutes."""
 MOST_ENTRIES = {"space": 32, "optimizers": 100}
 """More than any study has, and few enough to be checked at once."""
 TOML_TYPES = ("application/toml", "text/toml", "text/x-toml")
@@ -29,9 +27,11 @@ def read_mapping(body: bytes, content_type: str) -> Mapping[str, Any]:
         raise Problem(415, f"a study comes as application/json or application/toml, not {media[:100]!r}")
     try:
         text = body.decode("utf-8")
-        if kind == "TOML" and any(line.count(".") > MOST_DOTS for line in text.splitlines()):
-            raise ValueError(f"a line has more than {MOST_DOTS:,} dots: break it")
-        given = tomllib.loads(text) if kind == "TOML" else json.loads(text, parse_constant=no_constant)
+        given = (
+            parse_toml(text)
+            if kind == "TOML"
+            else json.loads(text, parse_constant=no_constant, parse_int=whole_number)
+        )
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Problem(400, f"the study is not valid {kind}: {reason}") from None
@@ -42,6 +42,12 @@ def read_mapping(body: bytes, content_type: str) -> Mapping[str, Any]:
 
 def no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def whole_number(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number has more than {LONGEST_NUMBER:,} digits")
+    return int(digits)
 
 
 def check_limits(given: Mapping[str, Any], settings: Settings) -> None:

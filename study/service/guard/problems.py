@@ -13,7 +13,14 @@ from starlette.exceptions import HTTPException
 
 from analysis.errors import AnalysisError
 from analysis.views import ViewError
-from storage.errors import MissingDatabaseError, OtherStudyError, PageError, StoreError, UnknownStudyError
+from storage.errors import (
+    BadValueError,
+    MissingDatabaseError,
+    OtherStudyError,
+    PageError,
+    StoreError,
+    UnknownStudyError,
+)
 from storage.where import WhereError
 from study.errors import is_ours
 from study.service.pages.rendering import page, wants_page
@@ -24,6 +31,7 @@ STATUS: dict[type[Exception], int] = {
     UnknownStudyError: 404,
     MissingDatabaseError: 404,
     OtherStudyError: 409,
+    BadValueError: 422,
     WhereError: 400,
     PageError: 400,
     ViewError: 422,

@@ -51,7 +51,7 @@ class Cluster:
     """What is known about the cluster of the studies in one database.
 
     The folder holds: ``cluster.json``, where it is, while it runs; ``token``; ``pgpass``, the database's password as
-    libpq reads it; ``in-use`` and ``starting``, locks; ``log``, of its start.
+    libpq reads it; ``in-use`` and ``starting``, locks; ``log``, of its start; ``files``, where Ray's own are.
     """
 
     def __init__(self, database: str, base: Path | None = None) -> None:

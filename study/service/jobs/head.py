@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -11,6 +12,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from ray._private.parameter import RayParams
 from study.service.jobs.cluster import SLOT, Endpoint, write_private
 from study.service.jobs.jobs import ALIVE, JobsError, list_jobs
 
+FILES = "files"
+"""In the cluster's folder: where Ray's files are while it runs."""
+TRIES = 25
 LOOK_SECONDS = 2.0
 PATIENCE = 3
 """How often in a row nobody may need it: a service that restarts finds it again."""
@@ -31,8 +36,10 @@ def main(folder: Path, slots: int) -> None:
     """Start the cluster, say where it is, and wait: for SIGTERM, or until there is neither a service nor a job."""
     told = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    remove_left(folder)
     # Paths of sockets are limited to about a hundred characters, so this is not in the folder.
-    files = tempfile.mkdtemp(prefix="tunability-")
+    files = Path(tempfile.mkdtemp(prefix="tunability-"))
+    write_private(folder / FILES, str(files))
     choose_agent_port()
     try:
         context = ray.init(
@@ -42,7 +49,7 @@ def main(folder: Path, slots: int) -> None:
             dashboard_host="127.0.0.1",
             log_to_driver=False,
             logging_level=logging.ERROR,
-            _temp_dir=files,
+            _temp_dir=str(inside(files)),
         )
         signal.signal(signal.SIGTERM, lambda *_: told.set())
         described = folder / "cluster.json"
@@ -57,7 +64,28 @@ def main(folder: Path, slots: int) -> None:
             described.unlink(missing_ok=True)
             ray.shutdown()
     finally:
-        shutil.rmtree(files, ignore_errors=True)
+        for _ in range(TRIES):
+            shutil.rmtree(files, ignore_errors=True)
+            if not files.exists():
+                (folder / FILES).unlink(missing_ok=True)
+                break
+            time.sleep(0.2)  # a process of Ray's that is ending has written something meanwhile
+
+
+def inside(files: Path) -> Path:
+    """Where Ray may put its files: it lets everybody into each folder that it is given or makes, so not `files` itself.
+
+    Nobody but this user comes through `files`, whatever the modes of what is in it.
+    """
+    return files / "ray"
+
+
+def remove_left(folder: Path) -> None:
+    """Remove what a cluster that was killed has left; the one whose `folder` this is has ended."""
+    with contextlib.suppress(OSError):
+        left = Path((folder / FILES).read_text(encoding="utf-8"))
+        if left.name.startswith("tunability-") and left.stat().st_uid == os.geteuid():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def choose_agent_port() -> None:

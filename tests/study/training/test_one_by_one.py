@@ -66,7 +66,9 @@ def test_divergence_is_the_same_data() -> None:
 
 def test_an_optimizer_that_evaluates_the_loss_itself() -> None:
     outcome = Trainer(2, compile=False).train(block("torch.optim:LBFGS", steps=20))
-    assert outcome.metrics["validation_error"].min() < 0.2  # untrained 0.9; its line search amplifies last bits
+    assert (
+        outcome.metrics["validation_error"].min() < 0.2
+    )  # untrained 0.9; its line search amplifies last bits
 
 
 def test_an_optimizer_of_a_library() -> None:

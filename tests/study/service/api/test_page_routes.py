@@ -314,6 +314,10 @@ def test_optuna_dashboard_reads_and_only_reads(url: str, client: TestClient) -> 
     assert b'"/optuna/dashboard"' in client.get("/optuna/static/bundle.js").content
     names = {each["study_name"] for each in client.get("/optuna/api/studies").json()["study_summaries"]}
     assert names == {"small/adam", "small/avagrad", "half/adam", "half/avagrad"}
+    plain = TestClient(client.app, "http://127.0.0.1:8000", headers=dict(client.headers))
+    del plain.headers["accept-encoding"]  # which optuna-dashboard takes for granted
+    for path in ("/optuna/static/favicon.ico", "/optuna/static/nothing.js", "/optuna/favicon.ico"):
+        assert plain.get(path).status_code in (200, 404), path
     for method in ("POST", "PUT", "DELETE"):
         answer = client.request(method, "/optuna/api/studies/1", json={})
         assert answer.status_code == 403

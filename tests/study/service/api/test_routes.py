@@ -1,7 +1,9 @@
 """Reading over HTTP: the same numbers as the store and the command line."""
 
+import base64
 import dataclasses
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -424,3 +426,12 @@ def test_where_nothing_trained(client: TestClient, url: str, trials: MakeTrials)
     assert f"all/sgd: {said}" in profile.text
     assert said in client.get("/api/v1/figures/landscape.svg?study=all").text
     assert f'data-best="sgd">{said}<' in client.get("/", headers={"accept": "text/html"}).text
+
+
+def test_values_that_no_database_holds_are_the_askers_mistake(client: TestClient) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([["optimizer", False], ["adam", 2**31]]).encode()).decode()
+    for query in ({"where": "optimizer = 'a\0'"}, {"cursor": cursor.rstrip("=")}):
+        answer = client.get("/api/v1/studies/small/trials", params=query)
+        assert answer.status_code == 422, answer.text
+    answer = client.get("/api/v1/studies/small/trials", params={"where": "seed < " + "9" * 1_900})
+    assert answer.status_code == 200

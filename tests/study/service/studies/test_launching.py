@@ -321,7 +321,9 @@ def test_a_databases_password_is_never_shown(
         jobs = httpx2.get(f"{cluster['url']}/api/jobs/", headers=headers)
         assert "study.service.jobs.job" in jobs.text
         assert httpx2.get(f"{cluster['url']}/api/jobs/").status_code == 401
-        for path in (folder, *folder.iterdir()):
+        files = Path((folder / "files").read_text())  # Ray's: sockets, logs
+        assert list((files / "ray").glob("session_*/sockets/*"))
+        for path in (folder, *folder.iterdir(), files):
             assert path.stat().st_mode & 0o077 == 0, path
         in_use = (folder / "in-use").open()
         fcntl.flock(in_use, fcntl.LOCK_SH)  # as another service has it: the cluster stays until it is stopped
@@ -340,6 +342,21 @@ def test_a_databases_password_is_never_shown(
         )
     assert stopped.stdout == "stopped\n"
     assert heads(state) == []
+    assert not files.exists()
+
+
+def test_what_a_killed_cluster_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    from study.service.jobs.head import FILES, remove_left
+
+    left, other = tmp_path / "tunability-abc", tmp_path / "somebody-s"
+    for folder in (left, other):
+        (folder / "ray").mkdir(parents=True)
+        (tmp_path / FILES).write_text(str(folder))
+        remove_left(tmp_path)
+    assert not left.exists()
+    assert other.exists()
+    (tmp_path / FILES).unlink()
+    remove_left(tmp_path)  # nothing to do
 
 
 def test_how_a_study_failed_is_known_when_the_cluster_is_gone(
