@@ -1,7 +1,7 @@
-# On a machine with Python >= 3.11 and make: `make demo` runs the main study, `make test` the tests. Both install
+# On a machine with Python >= 3.11 and make: `make demo` runs the demo study, `make test` the tests. Both install
 # into .venv first. A C++ compiler (g++) makes training several times faster; without one it still runs.
 PYTHON ?= python3
-STUDY ?= avagrad-figure-1
+STUDY ?= avagrad-demo
 # What `make test` runs: everything, or the files and folders given.
 TESTS ?=
 BIN := .venv/bin

@@ -252,6 +252,7 @@ class TrialDatabase:
         where: str | None = None,
         per_cell: bool = False,
         within: float | None = None,
+        times: bool = False,
         sort: str | None = None,
         limit: int | None = None,
         columns: Sequence[str] | None = None,
@@ -261,6 +262,7 @@ class TrialDatabase:
         Args:
             where: a filter such as `"alpha < 0.1 and seed = 0"`.
             per_cell: a row a cell instead: mean of the metric over seeds, `spread` (their standard deviation), `seeds`.
+            times: also when each started and finished, and in which launch.
             within: only cells whose mean is so near to the best of their optimizer.
             sort: in the order of that column, or against it: "-seconds".
             limit: only so many rows.
@@ -274,6 +276,7 @@ class TrialDatabase:
             where,
             per_cell=per_cell,
             within=within,
+            times=times,
             sort=sort,
             limit=limit,
             columns=columns,

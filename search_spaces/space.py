@@ -74,6 +74,11 @@ class SearchSpace:
         return {axis.name: axis.words for axis in self.axes if axis.words}
 
     @property
+    def grids(self) -> dict[str, tuple[float, ...]]:
+        """The values of each axis of numbers that is a grid."""
+        return {axis.name: axis.values for axis in self.axes if axis.is_grid and not axis.words}
+
+    @property
     def is_grid(self) -> bool:
         """Whether every axis is a grid axis."""
         return all(axis.is_grid for axis in self.axes)

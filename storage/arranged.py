@@ -19,14 +19,15 @@ def asked_trials(
     *,
     per_cell: bool = False,
     within: float | None = None,
+    times: bool = False,
     sort: str | None = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
 ) -> "DataFrame":
     """The trials of studies (STUDY or STUDY/OPTIMIZER), of several with a column `study`; or their cells.
 
-    Words stand where axes are of words. Raises StoreError for an unknown column, `within` without `per_cell`, or a
-    number below 0, and what `Store.trials` raises.
+    Words stand where axes are of words; `times` adds launch, started and finished. Raises StoreError for an unknown
+    column, `within` without `per_cell`, or a number below 0, and what `Store.trials` raises.
     """
     import pandas as pd
 
@@ -39,6 +40,8 @@ def asked_trials(
         study, _, optimizer = name.partition("/")
         space, metric = store.space(study), store.metric(study)
         part = with_words(store.trials(study, optimizer or None, where), space)
+        if times:
+            part = part.merge(store.times(study, optimizer or None), on=["optimizer", "number"], how="left")
         if per_cell:
             part = cells_of(part, space.names, metric)
             part = part if within is None else within_best(part, metric, within)

@@ -43,6 +43,7 @@ class PageRequest:
         study_ids: the Optuna study id of each optimizer to read.
         axes: the names of its axes.
         words: the words of ordered ones, which filters may name.
+        grids: the values of those on a grid, which filters find by the six digits that are shown.
         metric: the name of its metric.
         metrics: the names of its further metrics.
         where: a filter in the language of `storage.where`, or None for every trial.
@@ -56,6 +57,7 @@ class PageRequest:
     study_ids: Mapping[str, int]
     axes: Sequence[str]
     words: Mapping[str, Sequence[str]]
+    grids: Mapping[str, Sequence[float]]
     metric: str
     metrics: Sequence[str]
     where: str | None = None
@@ -178,7 +180,7 @@ def _condition(
     studies, trials = tables["studies"], tables["trials"]
     name = select(_optimizer(tables, request)).where(studies.c.study_id == trials.c.study_id)
     optimizer = name.correlate(trials).scalar_subquery()
-    return [parse_where(request.where, numbers, {"optimizer": optimizer}, request.words)]
+    return [parse_where(request.where, numbers, {"optimizer": optimizer}, request.words, request.grids)]
 
 
 def _by_optimizer(

@@ -41,6 +41,7 @@ class Selection:
         study_ids: its Optuna studies, one an optimizer.
         axes: the names of its axes.
         words: the words of ordered ones, which filters may name.
+        grids: the values of those on a grid, which filters find by the six digits that are shown.
         metric: the name of its metric.
         where: a filter in the language of `storage.where`, or None for every trial.
     """
@@ -49,6 +50,7 @@ class Selection:
     study_ids: Sequence[int]
     axes: Sequence[str]
     words: Mapping[str, Sequence[str]]
+    grids: Mapping[str, Sequence[float]]
     metric: str
     where: str | None
 
@@ -67,6 +69,27 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
     wide, names = _wide(connection, tables, selection)
     rows = sorted((tuple(row[1:]) for row in connection.execute(wide)), key=lambda row: row[:2])
     return as_frame(names, rows)
+
+
+def read_times(
+    connection: Connection, tables: Mapping[str, Table], study: str, study_ids: Sequence[int]
+) -> "DataFrame":
+    """Return when each trial of these started and finished, in the machine's local time, and in which launch.
+
+    Columns: optimizer, number, launch, started, finished.
+    """
+    import pandas as pd
+
+    own, trials = tables[OWN_TABLE], tables["trials"]
+    source = own_trials(tables).join(tables["studies"], tables["studies"].c.study_id == own.c.study_id)
+    optimizer = func.substr(tables["studies"].c.study_name, len(study) + 2, type_=String())
+    columns = (optimizer, trials.c.number, own.c.launch, trials.c.datetime_start, trials.c.datetime_complete)
+    rows = connection.execute(select(*columns).select_from(source).where(own.c.study_id.in_(study_ids)))
+    names = ["optimizer", "number", "launch", "started", "finished"]
+    frame = pd.DataFrame([tuple(row) for row in rows], columns=names)
+    return frame.astype(
+        {"optimizer": "str", "launch": "Int64", "started": "datetime64[us]"} | {"finished": "datetime64[us]"}
+    )
 
 
 def trial_pages(database: Database, selection: Selection) -> Iterator["DataFrame"]:
@@ -125,7 +148,9 @@ def _wide(
     if selection.where is not None:
         from storage.where import parse_where
 
-        wide = wide.where(parse_where(selection.where, numbers, {"optimizer": optimizer}, selection.words))
+        wide = wide.where(
+            parse_where(selection.where, numbers, {"optimizer": optimizer}, selection.words, selection.grids)
+        )
     return wide, ["optimizer", *shown]
 
 

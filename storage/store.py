@@ -34,7 +34,7 @@ from storage.failures import Failure, FailureCount, failures_by_study, failures_
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
 from storage.page import PageRequest, read_curve, read_one, read_page
-from storage.query import Selection, further_metrics, read_trials, read_values, trial_pages
+from storage.query import Selection, further_metrics, read_times, read_trials, read_values, trial_pages
 from storage.read import read_pages
 from storage.records import Trials, TuningRun
 from storage.rename import rename_study
@@ -258,6 +258,12 @@ class Store:
             selection = self._selection(connection, study, optimizer, where)
             return read_trials(connection, self.database.tables, selection)
 
+    def times(self, study: str, optimizer: str | None = None) -> "DataFrame":
+        """Return when each trial started and finished, and in which launch: see `storage.query.read_times`."""
+        with self.database.reading() as connection:
+            chosen = self._selection(connection, study, optimizer, None)
+            return read_times(connection, self.database.tables, study, chosen.study_ids)
+
     def trial_pages(
         self, study: str, optimizer: str | None = None, where: str | None = None
     ) -> Iterator["DataFrame"]:
@@ -279,7 +285,7 @@ class Store:
         study_ids = [ids[name] for name in sorted(ids)]
         space = SearchSpace.from_table(attribute(connection, tables, study_ids[0], SPACE))
         metric = attribute(connection, tables, study_ids[0], METRIC)
-        return Selection(study, study_ids, space.names, space.words, metric, where)
+        return Selection(study, study_ids, space.names, space.words, space.grids, metric, where)
 
     def append_runs(self, study: str, optimizer: str, runs: Sequence[TuningRun]) -> int:
         """Store tuning runs in one transaction; return how many were new, or longer than the stored ones.
@@ -484,7 +490,7 @@ class Store:
         metric = attribute(connection, tables, first, METRIC)
         if metrics is None:
             metrics = further_metrics(connection, tables, list(ids.values()))
-        return PageRequest(study, ids, space.names, space.words, metric, metrics)
+        return PageRequest(study, ids, space.names, space.words, space.grids, metric, metrics)
 
     def _locked(self, connection: Connection, study: str, optimizer: str) -> int:
         """As `locked`; raises StoreError when it was declared with another recipe since this store did."""

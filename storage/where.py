@@ -72,11 +72,15 @@ class WhereError(ValueError):
     """A filter cannot be read or names an unknown field; the message is one line and marks the place."""
 
 
+NO_GRIDS: Mapping[str, Sequence[float]] = {}
+
+
 def parse_where(
     text: str,
     numbers: Mapping[str, ColumnElement[Any]],
     texts: Mapping[str, ColumnElement[Any]],
     words: Mapping[str, Sequence[str]],
+    grids: Mapping[str, Sequence[float]] = NO_GRIDS,
 ) -> Condition:
     """Return the SQL condition that a filter describes.
 
@@ -87,6 +91,7 @@ def parse_where(
         numbers: the fields that are compared with numbers, and the SQL expression of each.
         texts: the fields that are compared with texts, by = != and in only.
         words: of numbers that are places of words, the words, which may stand for them.
+        grids: the values that axes have; one of them is also found by its six digits, as tables show it.
 
     Raises:
         WhereError: the text is too long or cannot be read, a field is unknown, or a value is of the wrong kind.
@@ -112,7 +117,7 @@ def parse_where(
             f"the filter has more than {MOST_CONDITIONS} conditions: say it with fewer, for example with in (…)"
         )
     try:
-        condition: Condition = _ToSql(text, numbers, texts, words).transform(tree)
+        condition: Condition = _ToSql(text, numbers, texts, words, grids).transform(tree)
     except VisitError as error:
         raise error.orig_exc from None
     return condition
@@ -149,12 +154,14 @@ class _ToSql(Transformer[Token, Condition]):
         numbers: Mapping[str, ColumnElement[Any]],
         texts: Mapping[str, ColumnElement[Any]],
         words: Mapping[str, Sequence[str]],
+        grids: Mapping[str, Sequence[float]],
     ) -> None:
         super().__init__()
         self._text = text
         self._numbers = numbers
         self._texts = texts
         self._words = words
+        self._grids = grids
 
     def either(self, *conditions: Condition) -> Condition:
         return or_(*conditions)
@@ -225,7 +232,14 @@ class _ToSql(Transformer[Token, Condition]):
         if digits.isdigit() and len(digits) < 4_000 and abs(int(value)) < 2**63:  # Python reads 4,300 at most
             return literal(int(value), BigInteger())
         # Each with its type: in a list, SQLAlchemy would send PostgreSQL 0.5 as an integer beside an integer.
-        return literal(float(value), Double())
+        return literal(self._on_grid(_bare(field), float(value)), Double())
+
+    def _on_grid(self, axis: str, value: float) -> float:
+        """The axis's value that is shown like this one, if there is one; else the number as it is."""
+        values = self._grids.get(axis, ())
+        if value in values:
+            return value
+        return next((each for each in values if f"{each:.6g}" == f"{value:.6g}"), value)
 
     def _as_text(self, field: Token, value: Token) -> ColumnElement[Any]:
         if value.type == "NUMBER":

@@ -442,6 +442,9 @@ def trials(
             metavar="DISTANCE", help="With --per-cell: only cells so near to their optimizer's best."
         ),
     ] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Also when each started and finished, and in which launch.")
+    ] = False,
     curves: Annotated[
         bool,
         typer.Option(
@@ -480,9 +483,17 @@ def trials(
     with open_store(storage, create=False) as store:
         if curves:
             frame = asked_curves(store, study, where, sort=sort, limit=limit, columns=chosen)
-        elif per_cell or within is not None or sort or limit is not None or len(study) > 1:
+        elif per_cell or within is not None or times or sort or limit is not None or len(study) > 1:
             frame = asked_trials(
-                store, study, where, per_cell=per_cell, within=within, sort=sort, limit=limit, columns=chosen
+                store,
+                study,
+                where,
+                per_cell=per_cell,
+                within=within,
+                times=times,
+                sort=sort,
+                limit=limit,
+                columns=chosen,
             )
         else:  # as many as there are, a piece at a time
             name, optimizer = split_name(study[0])

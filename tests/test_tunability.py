@@ -85,6 +85,11 @@ def test_trials_cells_and_curves(opened: tb.TrialDatabase) -> None:
         "validation_error"
     ]
     assert ends.to_dict() == final.to_dict()
+    timed = opened.trials("small/adam", times=True, sort="finished")
+    assert (timed["finished"] >= timed["started"]).all()
+    assert timed["finished"].is_monotonic_increasing
+    assert set(timed["launch"]) == {0}
+    assert timed["finished"].dt.date.value_counts().sum() == 36
     top = opened.curves("small", sort="validation_error", limit=5)
     assert top.groupby(["optimizer", "number"]).ngroups == 5
     assert len(opened.curves("small/adam", "small/avagrad")) == 72 * 20

@@ -19,12 +19,23 @@ NUMBERS: dict[str, ColumnElement[object]] = {
     **{name: column(name, Double()) for name in ("alpha", "eps", "error", "top-5 error", "seconds", "size")},
 }
 TEXTS: dict[str, ColumnElement[object]] = {"optimizer": column("optimizer", String())}
+GRIDS = {"alpha": (10**-1.6, 0.1)}
 WORDS = {"size": ("small", "two words", "large")}
 
 
 def sql(text: str) -> tuple[str, list[object]]:
-    compiled = parse_where(text, NUMBERS, TEXTS, WORDS).compile(compile_kwargs={"render_postcompile": True})
+    compiled = parse_where(text, NUMBERS, TEXTS, WORDS, GRIDS).compile(
+        compile_kwargs={"render_postcompile": True}
+    )
     return str(compiled), list(compiled.params.values())
+
+
+def test_a_value_of_the_grid_is_found_as_it_is_shown() -> None:
+    assert sql("alpha = 0.0251189")[1] == [10**-1.6]
+    assert sql("alpha = 0.02511886")[1] == [10**-1.6]
+    assert sql("alpha = 0.0251")[1] == [0.0251]
+    assert sql("alpha in (0.0251189, 0.1)")[1] == [10**-1.6, 0.1]
+    assert sql("eps = 0.0251189")[1] == [0.0251189]
 
 
 @pytest.mark.parametrize(
