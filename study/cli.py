@@ -38,7 +38,6 @@ from study.shown import (
 app = typer.Typer(
     help="How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=True)
@@ -140,6 +139,23 @@ def main() -> None:
             raise
         note(f"error: {error}")
         sys.exit(BAD_INPUT)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"tunability {version('tunability')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?"""
 
 
 @app.command()
@@ -259,23 +275,24 @@ def tune(
     What a study file's landscapes lack is trained; those of a STUDY must be complete. Runs are stored, and not made
     again. Of scattered trials they are replayed on draws of a surrogate, and not stored.
     """
-    from storage.store import open_store
+    from study.spec import parse_tuning
 
     refuse_both(address, local)
-    from study.running.tuning import tune as run_tuners
-    from study.spec import parse_tuning
-    from study.training.resolve import load_study
-
-    given_study = load_study(Path(study), note) if study.endswith(".toml") or Path(study).is_file() else None
-    given = {
+    options = {
         "tuners": split_tuners(tuners),
         "trials": trials,
         "replicates": replicates,
         "target": target,
         "noise": noise,
     }
-    base = given_study.spec.tuning.model_dump() if given_study else {}
-    tuning = parse_tuning(base | {key: value for key, value in given.items() if value is not None})
+    given = {key: value for key, value in options.items() if value is not None}
+    parse_tuning(given)  # refused before what takes seconds to import
+    from storage.store import open_store
+    from study.running.tuning import tune as run_tuners
+    from study.training.resolve import load_study
+
+    given_study = load_study(Path(study), note) if study.endswith(".toml") or Path(study).is_file() else None
+    tuning = parse_tuning((given_study.spec.tuning.model_dump() if given_study else {}) | given)
     name = given_study.name if given_study else study
     if extra_budget is not None and not until_decided:
         raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")

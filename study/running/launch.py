@@ -9,11 +9,14 @@ timed. Each ends by itself; what a dead worker had is then handed out one by one
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +32,7 @@ os.environ.setdefault(
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C is ours to tell of
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 
+import psutil
 import ray
 from ray import tune
 from ray.tune.search import Searcher
@@ -47,12 +51,46 @@ SHORT_SECONDS = 1.0
 """So long several black-box trials that are handed out at once are to take; Ray Tune takes a tenth of it for one."""
 TIMED, MOST_AT_ONCE = 4, 200
 """Trials that are timed before, and the most that are handed out at once."""
+SECONDS_BETWEEN_LOOKS = 5.0
+"""Between looks at whether the cluster's own processes are alive."""
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+CLUSTER_PROCESSES = ("raylet", "gcs_server")
+"""Those without which a cluster does nothing."""
+
+
 class LaunchError(RuntimeError):
     """The cluster cannot be reached or has no room."""
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Raises LaunchError when a process of a cluster that was started here dies; Ray would wait for it for ever."""
+    own = {p: p.name() for p in psutil.Process().children(recursive=True) if p.name() in CLUSTER_PROCESSES}
+    over, lost = threading.Event(), list[str]()
+
+    def look() -> None:
+        while not over.wait(SECONDS_BETWEEN_LOOKS):
+            for process, name in own.items():
+                if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                    lost.append(name)
+                    _thread.interrupt_main()
+                    return
+
+    if own and threading.current_thread() is threading.main_thread():
+        threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    except BaseException:
+        if lost:
+            raise LaunchError(
+                f"Ray's {lost[0]} on this machine died: what is stored stays, the same command goes on"
+            ) from None
+        raise
+    finally:
+        over.set()
 
 
 class BlockTrainable(tune.Trainable):
@@ -255,12 +293,13 @@ def unreachable(address: str | None, error: Exception) -> LaunchError:
 def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Iterator[int]:
     """Start a local cluster, or join the one at `address`; yields how many blocks it can train at once.
 
-    `amounts` is what one of them needs, by Ray's names.
+    `amounts` is what one of them needs, by Ray's names. SIGTERM is as Ctrl-C meanwhile.
 
     Raises LaunchError when it cannot be reached or has nothing to train on.
     """
     if address:
         check_address(address)
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
@@ -268,6 +307,8 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise unreachable(address, error) from None
     try:
+        if threading.current_thread() is threading.main_thread():  # Ray has put a handler of its own there
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         slots = sum(
             min(int(node.get(name, 0) / amount + 1e-9) for name, amount in amounts.items()) for node in nodes
@@ -283,6 +324,8 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
         yield slots
     finally:
         ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def train_blocks(
@@ -328,7 +371,8 @@ def train_blocks(
             ),
         )
         try:
-            tuner.fit()
+            with watched():
+                tuner.fit()
         except tune.TuneError:
             if reporter.error:
                 raise reporter.error from None
@@ -347,13 +391,14 @@ def map_jobs(
     task = ray.remote(num_cpus=1)(function)
     waiting = list(jobs)[::-1]
     running: dict[Any, Job] = {}
-    while waiting or running:
-        while waiting and len(running) < workers:
-            job = waiting.pop()
-            running[task.remote(job)] = job
-        (done,), _ = ray.wait(list(running), num_returns=1)
-        try:
-            result = ray.get(done)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from None
-        yield running.pop(done), result
+    with watched():
+        while waiting or running:
+            while waiting and len(running) < workers:
+                job = waiting.pop()
+                running[task.remote(job)] = job
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            try:
+                result = ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            yield running.pop(done), result

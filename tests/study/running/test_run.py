@@ -222,13 +222,19 @@ def test_two_drivers_on_one_study(tmp_path: Path, write_study: WriteStudy, start
     assert not table.duplicated(["optimizer", "alpha", "eps", "seed"]).any()
 
 
-def test_ctrl_c_stops_cleanly(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_termination_stop_cleanly(
+    tmp_path: Path, write_study: WriteStudy, start: Start, how: signal.Signals
+) -> None:
     database = tmp_path / "t.db"
     process = start("run", write_study(**SLOW), "--storage", f"sqlite:///{database}")
     wait_for_trials(database, 4)
     workers = children(process, "ray::")
     assert workers
-    os.killpg(process.pid, signal.SIGINT)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does
+    else:
+        process.send_signal(how)
     text = finish(process, code=130)
     assert "stopped: the same command trains the rest" in text
     assert "Traceback" not in text
@@ -244,6 +250,22 @@ def test_a_dead_worker_is_replaced(tmp_path: Path, write_study: WriteStudy, star
     children(process, "ray::Resource")[0].kill()
     assert f"{TRIALS} of {TRIALS} trials stored" in finish(process)
     assert len(contents(database)) == TRIALS
+
+
+def test_a_dead_cluster_ends_the_run_in_a_line(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
+    """Ray itself would wait for its raylet for ever."""
+    spec, database = write_study(**SLOW), tmp_path / "t.db"
+    process = start("run", spec, "--storage", f"sqlite:///{database}")
+    wait_for_trials(database, 4)
+    (raylet,) = children(process, "raylet")
+    raylet.kill()
+    killed = time.monotonic()
+    said = finish(process, code=2)
+    assert time.monotonic() - killed < 60
+    assert "error: Ray's raylet on this machine died: what is stored stays, the same command goes on" in said
+    assert "Traceback" not in said
+    assert set(contents(database)["state"]) == {"COMPLETE"}
+    assert train_here(load_study(spec), f"sqlite:///{database}").done == TRIALS
 
 
 def test_a_running_cluster(tmp_path: Path, write_study: WriteStudy, start: Start, ray_head: Any) -> None:
