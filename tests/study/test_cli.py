@@ -512,7 +512,7 @@ def test_a_study_that_diverged_everywhere_says_so(cli: Cli, write_study: WriteSt
     """Learning rates of 1e28 and more: no best cell, no cost, no verdict, wherever one might be told."""
     spec = write_study(lanes=12, old="[0.001, 0.01, 0.1, 1]", new="[1e28, 1e29, 1e30, 1e31]")
     storage = ("--storage", f"sqlite:///{tmp_path}/t.db")
-    code, out, err = cli("run", spec, "--until-decided", *storage)
+    code, out, err = cli("run", spec, "--until-decided", "--local", *storage)
     assert (code, err) == (0, "")
     assert "48 of 48 trials stored" in out
     assert f"\nadam: {NOTHING}; avagrad: {NOTHING}\n" in out
@@ -524,7 +524,8 @@ def test_a_study_that_diverged_everywhere_says_so(cli: Cli, write_study: WriteSt
     assert cli("separability", "small", *storage) == (2, "", refusal)
     assert cli("plot", "separability", "small", "-o", tmp_path / "f.png", *storage) == (2, "", refusal)
 
-    code, out, err = cli("tune", spec, "--tuners", "random,cgld", "--replicates", 5, "--trials", 8, *storage)
+    few = ("--tuners", "random,cgld", "--replicates", 5, "--trials", 8, "--local")
+    code, out, err = cli("tune", spec, *few, *storage)
     assert (code, err) == (0, "")
     assert f"20 tuning runs made\nadam: {NOTHING}; avagrad: {NOTHING}\n" in out
     assert "median" not in out
@@ -655,7 +656,7 @@ def test_a_block_that_fails_for_good(
             return dataclasses.replace(block, hyperparameters=bad)
         return block
 
-    command = ("run", write_study(lanes=12), "--storage", f"sqlite:///{tmp_path}/t.db")
+    command = ("run", write_study(lanes=12), "--local", "--storage", f"sqlite:///{tmp_path}/t.db")
     monkeypatch.setattr(study.running.plan, "make_block", spoil)
     code, out, err = cli(*command)
     assert code == 1
@@ -855,14 +856,16 @@ def test_other_wrong_inputs(cli: Cli, url: str, write_study: WriteStudy, tmp_pat
     assert "end its name with" in refused(
         cli, tmp_path, "plot", "landscape", "made-up", "-o", "f.jpg", *storage
     )
-    assert "folder that exists" in refused(cli, tmp_path, "trials", "made-up", "-o", missing, *storage)
+    table = missing.with_suffix(".csv")
+    assert "folder that exists" in refused(cli, tmp_path, "trials", "made-up", "-o", table, *storage)
+    assert "end it in .csv" in refused(cli, tmp_path, "trials", "made-up", "-o", missing, *storage)
 
 
 def test_a_bug_keeps_its_traceback(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("storage.query.write", broken)
+    monkeypatch.setattr("storage.export.write", broken)
     monkeypatch.setattr(sys, "argv", ["tunability", "studies", "--storage", url])
     with pytest.raises(ZeroDivisionError):
         main()

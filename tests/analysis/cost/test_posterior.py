@@ -33,13 +33,13 @@ def test_draws_hold_the_share_of_cells_within_the_target() -> None:
     """How many cells are within the target of the best is what random search's cost hangs on."""
     truth = int((BOWL.min() + 0.01 >= BOWL).sum())
     held = 0
-    for study in range(30):
+    for study in range(15):
         rng = np.random.default_rng(study)
         levels = fit_posterior(seeds_of(BOWL, 3, study), SHAPE, 0.01, rng).draw(120, rng).levels
         counts = (levels <= levels.min(axis=1, keepdims=True) + 0.01).sum(axis=1)
         low, high = np.quantile(counts, [0.025, 0.975])
         held += int(low <= truth <= high)
-    assert held >= 26
+    assert held >= 13
 
 
 def test_more_seeds_of_some_cells_narrow_those() -> None:

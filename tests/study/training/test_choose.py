@@ -102,7 +102,7 @@ def test_where_operations_are_not_counted_time_tells(monkeypatch: pytest.MonkeyP
 
 def test_small_nets_are_mostly_overhead() -> None:
     study = small(workload={"name": "digits-mlp", "steps": 20})
-    timer = Timer(study, study.optimizers[0])
+    timer = Timer(study, study.optimizers[0], compile=False)
     assert 0.001 < timer.matrix_share(timer.choice("one-by-one", False, 1)) < choosing.OVERHEAD_RULES
 
 
