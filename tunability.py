@@ -18,7 +18,6 @@ What the command line does, by the same functions and with the same defaults. Wh
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -169,10 +168,9 @@ def run(
 
 def plan(study: Given, storage: str = DEFAULT_STORAGE) -> Forecast:
     """What `run` would train, and how long that takes. Writes nothing; times a few steps."""
-    from study.running.forecast import forecast, notes
+    from study.running.forecast import cores, forecast, notes
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    resolved, todo, seconds = forecast(_resolved(study), storage, workers)
+    resolved, todo, seconds = forecast(_resolved(study), storage, cores())
     return Forecast(resolved.spec.trials, todo.stored, len(todo.blocks), seconds, tuple(notes(resolved)))
 
 
@@ -268,7 +266,7 @@ class TrialDatabase:
             limit: only so many rows.
             columns: only these.
         """
-        from storage.arranged import asked_trials
+        from analysis.tables import asked_trials
 
         return asked_trials(
             self.store,
@@ -289,13 +287,15 @@ class TrialDatabase:
 
         `where`, `sort` and `limit` choose the trials, as for `trials`.
         """
-        from storage.arranged import asked_curves
+        from analysis.tables import asked_curves
 
         return asked_curves(self.store, studies, where, sort=sort, limit=limit)
 
     def failures(self, study: str) -> pd.DataFrame:
         """Trials that failed for good, a row each: why, and the last lines that they wrote."""
-        return self.store.failures(*_split(study))
+        from storage.records import split_name
+
+        return self.store.failures(*split_name(study))
 
     def landscape(self, study: str, where: str | None = None) -> xr.DataArray:
         """The metric over the space (seed, axes), NaN where a trial is missing, of one optimizer.
@@ -387,9 +387,10 @@ class TrialDatabase:
 
     def _runs(self, study: str, noise: str | None, tuners: Sequence[str] | None) -> xr.DataArray:
         from analysis.tuning_runs import Choice, stored_curves
+        from storage.records import split_name
 
         choice = Choice(noise, tuners=tuple(tuners) if tuners is not None else None)
-        return stored_curves(self.store, *_split(study), choice=choice, tell=tell)
+        return stored_curves(self.store, *split_name(study), choice=choice, tell=tell)
 
 
 class Plots:
@@ -463,11 +464,6 @@ def _resolved(study: Given) -> Study:
 def _refuse_both(address: str | None, local: bool) -> None:
     if address and local:
         raise ValueError("local trains in this process, address on a cluster: give one of them")
-
-
-def _split(study: str) -> tuple[str, str | None]:
-    name, _, optimizer = study.partition("/")
-    return name, optimizer or None
 
 
 def _view(axes: Sequence[str] | None, at: Mapping[str, float | str] | None) -> View:

@@ -14,6 +14,7 @@ from analysis.pairs import ASKED
 from analysis.surrogate import surrogate_landscape
 from analysis.trained import UNTRAINED, nothing_trained_in
 from search_spaces import SearchSpace
+from storage.records import split_name
 from storage.store import Store
 
 Tell = Callable[[str], None]
@@ -72,8 +73,8 @@ def stored_landscapes(
     """
     panels = {}
     for name in names:
-        study, _, optimizer = name.partition("/")
-        frames = stored_values(store, study, optimizer or None, where, extra=extra)
+        study, optimizer = split_name(name)
+        frames = stored_values(store, study, optimizer, where, extra=extra)
         about = store.about(study)
         found = {each: frame for each, frame in frames.items() if len(frame)} or frames
         for each in frames.keys() - found.keys():

@@ -27,6 +27,7 @@ from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 from analysis.tuning_runs import Choice, stored_curves
 from analysis.views import WHOLE, View, pairs_shown, shown
+from storage.records import split_name
 from storage.store import Store
 
 DEFAULT_TARGET = 0.005
@@ -68,9 +69,9 @@ class FigureRequest:
 
 def curves_of(store: Store, name: str, request: FigureRequest) -> xr.DataArray:
     """Suboptimality of the stored runs of STUDY or STUDY/OPTIMIZER."""
-    study, _, optimizer = name.partition("/")
+    study, optimizer = split_name(name)
     choice = Choice(request.noise, tuners=request.tuners)
-    return stored_curves(store, study, optimizer or None, choice, request.tell)
+    return stored_curves(store, study, optimizer, choice, request.tell)
 
 
 def landscape(store: Store, request: FigureRequest) -> Figure:
@@ -112,7 +113,7 @@ def profile(store: Store, request: FigureRequest) -> Figure:
     tables = []
     left_out: dict[str, str] = {}
     for name in request.names:
-        study = name.partition("/")[0]
+        study, _ = split_name(name)
         try:
             curves = curves_of(store, name, replace(request, tell=ignore))
             if not curves.sizes["replicate"]:

@@ -51,6 +51,16 @@ def cell_of(key: str) -> dict[str, float]:
     return {name: float(number) for name, number in parts}
 
 
+def split_name(study: str) -> tuple[str, str | None]:
+    """Return the study and the optimizer that STUDY or STUDY/OPTIMIZER names.
+
+    >>> split_name("digits/adam"), split_name("digits")
+    (('digits', 'adam'), ('digits', None))
+    """
+    name, _, optimizer = study.partition("/")
+    return name, optimizer or None
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
     """B finished trials of one optimizer with one seed; every trial's learning curve has the same P steps.

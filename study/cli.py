@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -44,6 +44,8 @@ plot_app = typer.Typer(help="Draw figures of stored trials.", no_args_is_help=Tr
 app.add_typer(plot_app, name="plot")
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from analysis.views import View
 
 Given = TypeVar("Given")
@@ -366,6 +368,7 @@ def cost(
     """Tell how many trials each tuner needs to come within a target of the best, with 95% intervals."""
     from analysis.cost.costs import comparison_table, cost_table
     from analysis.tuning_runs import Choice, stored_curves
+    from storage.records import split_name
     from storage.store import open_store
 
     choice = Choice(noise, tuners=split_tuners(tuners))
@@ -488,15 +491,17 @@ def trials(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write stored trials: hyperparameters, seed, final metrics, divergence, seconds; or their cells or curves."""
-    from storage.arranged import arranged, asked_curves, asked_trials
+    from analysis.tables import arranged, asked_curves, asked_trials
     from storage.export import format_of, write, write_pieces
     from storage.query import with_words
+    from storage.records import split_name
     from storage.store import open_store
 
     written = format or format_of(out)
     if curves and (per_cell or within is not None):
         raise typer.BadParameter("--curves are of trials, --per-cell and --within of cells: give one of them")
     chosen = split_names(columns) if columns else None
+    nothing = f"no trial of {', '.join(study)} {'is so' if where else 'is stored'}"
     with open_store(storage, create=False) as store:
         if curves:
             frame = asked_curves(store, study, where, sort=sort, limit=limit, columns=chosen)
@@ -515,17 +520,21 @@ def trials(
         else:  # as many as there are, a piece at a time
             name, optimizer = split_name(study[0])
             space = store.space(name)
-            write_pieces(
-                lambda: (
-                    arranged(with_words(each, space), columns=chosen)
-                    for each in store.trial_pages(name, optimizer, where)
-                ),
-                written,
-                out,
-            )
+            rows = 0
+
+            def pieces() -> Iterator[DataFrame]:
+                nonlocal rows
+                rows = 0
+                for each in store.trial_pages(name, optimizer, where):
+                    rows += len(each)
+                    yield arranged(with_words(each, space), columns=chosen)
+
+            write_pieces(pieces, written, out)
+            if not rows:
+                note(nothing)
             return
     if frame.empty:
-        note(f"no trial of {', '.join(study)} {'is so' if where else 'is stored'}")
+        note(nothing)
     write(frame, written, out)
 
 
@@ -540,6 +549,7 @@ def failures(
     """List the trials that failed for good: why, and the last lines that they wrote. `run` tries them again."""
     from storage.export import write
     from storage.query import with_words
+    from storage.records import split_name
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
@@ -906,8 +916,3 @@ def split_names(names: str) -> tuple[str, ...]:
 
 def split_tuners(names: str | None) -> tuple[str, ...] | None:
     return None if names is None else split_names(names)
-
-
-def split_name(study: str) -> tuple[str, str | None]:
-    name, _, optimizer = study.partition("/")
-    return name, optimizer or None

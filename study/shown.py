@@ -85,9 +85,9 @@ def show_copied(study: str, copied: Copied) -> None:
 
 
 def show_plan(study: Study, storage: str) -> None:
-    from study.running.forecast import forecast, notes
+    from study.running.forecast import cores, forecast, notes
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = cores()
     study, todo, seconds = forecast(study, storage, workers)
     print(f"{study.name}: {study.spec.trials:,} trials, {todo.stored:,} of them stored")
     largest = max((block.lanes for block in todo.blocks), default=0)

@@ -167,5 +167,10 @@ def test_a_file_is_run_and_bad_input_is_one_line(tmp_path: Path, url: str, opene
         opened.trials("small", within=0.1)
     with pytest.raises(StoreError, match="at least 0"):
         opened.trials("small", per_cell=True, within=-1.0)
+    for ask in (opened.trials, opened.curves):
+        with pytest.raises(StoreError, match="a number of rows, at least 0: -1 is not"):
+            ask("small", limit=-1)
+        with pytest.raises(StoreError, match="name a study"):
+            ask()
     with pytest.warns(tb.Note, match="avagrad"):
         opened.landscapes("small", where="optimizer = 'adam'")

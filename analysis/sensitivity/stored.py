@@ -32,6 +32,7 @@ from analysis.stored import Tell, ignore, stored_values
 from analysis.trained import nothing_trained_in
 from analysis.tuning_runs import loss_table
 from search_spaces import Axis, SearchSpace
+from storage.records import split_name
 from storage.store import Store
 
 FloatArray = NDArray[np.float64]
@@ -85,9 +86,9 @@ def stored_sensitivities(
     spaces: dict[str, SearchSpace] = {}
     left_out: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        study, _, optimizer = name.partition("/")
+        study, optimizer = split_name(name)
         about, space = store.about(study), varying(store, study)
-        frames = stored_values(store, study, optimizer or None)
+        frames = stored_values(store, study, optimizer)
         tables = {}
         for each, frame in frames.items():
             table = loss_table(store, study, each, extra=True)

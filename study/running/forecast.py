@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from storage.store import open_store
@@ -16,6 +17,11 @@ STARTUP_SECONDS = 20.0
 """Ray, torch in the workers, and compiling with a warm cache; a first run compiles for about 15 s more."""
 EFFICIENCY = {True: 0.2, False: 0.07}
 """Share of a core's matrix rate that fused trials reach, compiled or not: benchmarks/trainer.py."""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, float | None]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,23 @@ def test_trials_as_json_and_filter(cli: Cli, url: str) -> None:
 def test_trials_to_a_file(
     cli: Cli, url: str, tmp_path: Path, format: str, read: Callable[[Path], pd.DataFrame]
 ) -> None:
-    path = tmp_path / f"trials.{format}"
-    code, out, _ = cli("trials", "made-up", "--format", format, "-o", path, "--storage", url)
+    path = tmp_path / f"trials.{format}"  # its name says how they are written
+    code, out, _ = cli("trials", "made-up", "-o", path, "--storage", url)
     assert (code, out) == (0, "")
     assert len(read(path)) == 24
     assert read(path)["error"].min() == 0.1
+
+
+@pytest.mark.parametrize("further", [(), ("--sort", "seed")])
+def test_a_filter_that_nothing_passes_says_so(cli: Cli, url: str, further: tuple[str, ...]) -> None:
+    code, out, err = cli(
+        "trials", "made-up", "--where", "alpha > 9", "--format", "csv", *further, "--storage", url
+    )
+    assert (code, len(out.splitlines()), err) == (0, 1, "no trial of made-up is so\n")
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version") == (0, f"tunability {metadata.version('tunability')}\n", "")
 
 
 def test_plot_landscape(cli: Cli, url: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import threading
 import time
@@ -74,11 +73,10 @@ class Launcher:
 
     def _estimate(self, study: Study) -> tuple[Study, Plan, float | None, list[str]]:
         """The study as it will be trained, what is left of it, seconds, and a line about each optimizer."""
-        from study.running.forecast import forecast, notes
+        from study.running.forecast import cores, forecast, notes
 
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with self._planning:
-            study, todo, seconds = forecast(study, self._settings.storage, workers)
+            study, todo, seconds = forecast(study, self._settings.storage, cores())
         return study, todo, seconds, list(notes(study))
 
     def create(self, given: Mapping[str, Any], tune: bool) -> tuple[str, bool]:

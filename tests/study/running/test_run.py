@@ -27,7 +27,7 @@ from study.running.drive import trials_of
 from study.running.plan import lanes_per_block, plan, stored_plan
 from study.running.provenance import provenance
 from study.running.run import declare as run_declare
-from study.running.run import run
+from study.running.run import run, staggered
 from study.spec import parse_spec
 from study.training.block import Block, Outcome, Recipe
 from study.training.resolve import Study, load_study, resolve
@@ -361,6 +361,17 @@ def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
 
 def lanes_of(spec: Study, workers: int) -> int:
     return lanes_per_block(with_untimed(spec), spec.optimizers[0], workers)
+
+
+def test_different_optimizers_come_first(write_study: WriteStudy) -> None:
+    blocks = plan(load_study(write_study()), None, 1).blocks
+    names = [block.optimizer for block in blocks]
+    several = dict.fromkeys(names)
+    assert names[: len(several)] != list(several)
+    ahead = staggered(blocks, 2)
+    assert [block.optimizer for block in ahead[:2]] == list(several)[:2]
+    assert sorted(map(id, ahead)) == sorted(map(id, blocks))
+    assert list(staggered(blocks, 1)) == list(blocks)
 
 
 def test_lanes_fit_the_cache_and_divide_the_grid() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from study.spec import parse_spec
 from study.training import choose as choosing
+from study.training import program
 from study.training.block import Block, Choice
 from study.training.choose import Timer, choose, untimed
 from study.training.resolve import Study, resolve
@@ -104,6 +105,13 @@ def test_small_nets_are_mostly_overhead() -> None:
     study = small(workload={"name": "digits-mlp", "steps": 20})
     timer = Timer(study, study.optimizers[0], compile=False)
     assert 0.001 < timer.matrix_share(timer.choice("one-by-one", False, 1)) < choosing.OVERHEAD_RULES
+
+
+def test_choosing_compiles_nothing_where_overhead_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "COMPILE_FLOPS", 0)
+    monkeypatch.setattr(program, "standalone_compile", None)
+    study = small(workload={"name": "digits-mlp", "steps": 20})
+    assert choose(study, study.optimizers[0]).compile
 
 
 @pytest.mark.parametrize("method", ["fused", "one-by-one"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from storage.curves import learning_curves
 from storage.errors import StoreError
 from storage.query import with_words
+from storage.records import split_name
 from storage.store import Store
 
 if TYPE_CHECKING:
@@ -31,17 +32,16 @@ def asked_trials(
     """
     import pandas as pd
 
+    require_studies(studies)
     if within is not None and not per_cell:
         raise StoreError("within is of means over seeds: ask for a row a cell, per_cell")
-    if limit is not None and limit < 0:
-        raise StoreError(f"the limit is a number of rows, at least 0: {limit} is not")
     parts = []
     for name in studies:
-        study, _, optimizer = name.partition("/")
+        study, optimizer = split_name(name)
         space, metric = store.space(study), store.metric(study)
-        part = with_words(store.trials(study, optimizer or None, where), space)
+        part = with_words(store.trials(study, optimizer, where), space)
         if times:
-            part = part.merge(store.times(study, optimizer or None), on=["optimizer", "number"], how="left")
+            part = part.merge(store.times(study, optimizer), on=["optimizer", "number"], how="left")
         if per_cell:
             part = cells_of(part, space.names, metric)
             part = part if within is None else within_best(part, metric, within)
@@ -66,16 +66,16 @@ def asked_curves(
     """
     import pandas as pd
 
+    require_studies(studies)
     several = len(studies) > 1
     found = {}
     for name in studies:
-        study, _, optimizer = name.partition("/")
-        found[name] = store.trials(study, optimizer or None, where)
+        found[name] = store.trials(*split_name(name), where)
     whole = pd.concat(found, names=["asked"]).reset_index("asked")
     whole = arranged(whole, sort, limit)
     parts = []
     for name in studies:
-        study = name.partition("/")[0]
+        study, _ = split_name(name)
         own = whole[whole["asked"] == name]
         part = with_words(learning_curves(store, study, own), store.space(study))
         if several:
@@ -116,8 +116,10 @@ def arranged(
 ) -> "DataFrame":
     """The table in the order of a column, or against it (`-column`), missing values last; its first rows; some columns.
 
-    Raises StoreError when there is no such column.
+    Raises StoreError when there is no such column, or the limit is below 0.
     """
+    if limit is not None and limit < 0:
+        raise StoreError(f"the limit is a number of rows, at least 0: {limit} is not")
     if sort is not None:
         name = sort.removeprefix("-")
         require(frame, [name])
@@ -128,6 +130,11 @@ def arranged(
         require(frame, columns)
         frame = frame[list(columns)]
     return frame.reset_index(drop=True)
+
+
+def require_studies(studies: Sequence[str]) -> None:
+    if not studies:
+        raise StoreError("name a study, or STUDY/OPTIMIZER")
 
 
 def require(frame: "DataFrame", columns: Sequence[str]) -> None:
