@@ -2,12 +2,14 @@
 # into .venv first. A C++ compiler (g++) makes training several times faster; without one it still runs.
 PYTHON ?= python3
 STUDY ?= avagrad-demo
-# What `make test` runs: everything, or the files and folders given.
+# What `make test` and `make test-all` run: everything, or the files and folders given. The former leaves out tests
+# marked slow, each of which has a quicker one beside it.
 TESTS ?=
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --durations 20
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-all check bench docs clean
 
 demo: .venv/installed
 	mkdir -p demo
@@ -25,7 +27,10 @@ demo: .venv/installed
 	$(BIN)/tunability separability $(STUDY) --storage sqlite:///demo/tunability.db
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --durations 20 $(TESTS)
+	$(PYTEST) -m "not slow" $(TESTS)
+
+test-all: .venv/installed-dev
+	$(PYTEST) $(TESTS)
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -58,7 +58,7 @@ def test_saturated_cells_and_the_order_of_the_axes_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("noise", known.NOISE)
-@pytest.mark.parametrize(("seeds", "simulations"), [(3, 150), (10, 60)])
+@pytest.mark.parametrize(("seeds", "simulations"), [(3, 150), pytest.param(10, 60, marks=pytest.mark.slow)])
 def test_intervals_hold_the_truth_without_noise(noise: float, seeds: int, simulations: int) -> None:
     surface = COUPLED["slope 0.25"]
     exact = known.landscape(surface)

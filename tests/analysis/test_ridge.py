@@ -10,10 +10,11 @@ import xarray as xr
 from analysis.bands import near_optimal
 from analysis.ridge import ridge, ridge_of_draws
 
+MOSTLY_SLOW = [known.NOISE[1], *(pytest.param(each, marks=pytest.mark.slow) for each in known.NOISE[::2])]
 SLOPES = (0.0, 0.25, 0.5, 1.0, -1.0)
 
 
-@pytest.mark.parametrize("noise", known.NOISE)
+@pytest.mark.parametrize("noise", MOSTLY_SLOW)
 def test_slope_intervals_hold_the_truth_in_three_hundred_simulations(noise: float) -> None:
     rng = np.random.default_rng(3)
     held, widths, smallest = 0, [], []

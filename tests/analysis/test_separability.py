@@ -27,7 +27,7 @@ COUPLED = {
 }
 
 
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_separable_landscapes_are_called_coupled_in_at_most_one_of_twenty(seeds: int) -> None:
     """Five hundred simulations of each kind and noise together, pure noise among them."""
     rng = np.random.default_rng(0)

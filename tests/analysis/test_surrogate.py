@@ -45,6 +45,7 @@ def test_the_interval_holds_the_slope(slope: float, verdict: str) -> None:
     assert (found.interaction.estimate > 0.2) == coupled
 
 
+@pytest.mark.slow
 def test_two_regimes_are_told_apart() -> None:
     held = 0
     for seed in range(5):

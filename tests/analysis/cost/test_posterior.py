@@ -29,6 +29,7 @@ def test_one_seed_is_refused() -> None:
         fit_posterior(values, SHAPE, 0.01, rng)
 
 
+@pytest.mark.slow
 def test_draws_hold_the_share_of_cells_within_the_target() -> None:
     """How many cells are within the target of the best is what random search's cost hangs on."""
     truth = int((BOWL.min() + 0.01 >= BOWL).sum())

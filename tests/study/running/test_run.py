@@ -139,6 +139,7 @@ def test_killed_and_resumed_is_as_if_undisturbed(
     pd.testing.assert_frame_equal(contents(killed), contents(undisturbed))
 
 
+@pytest.mark.slow
 def test_grown_in_every_direction_is_as_if_made_at_once(
     tmp_path: Path, write_study: WriteStudy, start: Start
 ) -> None:
@@ -243,6 +244,7 @@ def test_ctrl_c_and_termination_stop_cleanly(
     assert set(contents(database)["state"]) == {"COMPLETE"}
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_replaced(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
     database = tmp_path / "t.db"
     process = start("run", write_study(**SLOW), "--storage", f"sqlite:///{database}")
@@ -252,6 +254,7 @@ def test_a_dead_worker_is_replaced(tmp_path: Path, write_study: WriteStudy, star
     assert len(contents(database)) == TRIALS
 
 
+@pytest.mark.slow
 def test_a_dead_cluster_ends_the_run_in_a_line(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
     """Ray itself would wait for its raylet for ever."""
     spec, database = write_study(**SLOW), tmp_path / "t.db"

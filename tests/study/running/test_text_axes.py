@@ -73,7 +73,7 @@ def test_words_are_given_stored_judged_and_shown(tmp_path: Path, url: str, cli: 
     assert (code, err) == (0, said)
     assert "120 trials, 0 of them stored" in out
     assert not (tmp_path / "t.db").exists()
-    code, out, err = cli("run", path, "--storage", url)
+    code, out, err = cli("run", path, "--local", "--storage", url)
     assert code == 0
     assert err.startswith(said)
     assert "size = medium, lr = " in out
@@ -100,7 +100,8 @@ def test_words_are_given_stored_judged_and_shown(tmp_path: Path, url: str, cli: 
     assert cli("plot", "landscape", "sized", "--at", "size=medium", "-o", figure, "--storage", url)[0] == 0
     code, out, err = cli("plot", "landscape", "sized", "--at", "size=mediun", "-o", figure, "--storage", url)
     assert (code, err) == (2, f"error: size = mediun is not on the grid: it has {', '.join(SIZES)}\n")
-    code, out, err = cli("tune", path, "--tuners", "cgld", "--trials", 5, "--replicates", 2, "--storage", url)
+    few = ("--tuners", "cgld", "--trials", 5, "--replicates", 2)
+    code, out, err = cli("tune", path, *few, "--local", "--storage", url)
     assert code == 0
     assert err.startswith(said)
     assert len((tmp_path / "log").read_text().splitlines()) == 120

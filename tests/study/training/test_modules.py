@@ -141,7 +141,12 @@ def assert_same(part: Outcome, whole: Outcome, lanes: Sequence[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workload", "compile"), [*((name, False) for name in EVERY), *((name, True) for name in COMPILED)]
+    ("workload", "compile"),
+    [
+        *((name, False) for name in EVERY),
+        (COMPILED[0], True),
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in COMPILED[1:]),
+    ],
 )
 def test_bits_do_not_depend_on_the_block(workload: str, compile: bool) -> None:
     whole = trainer(4, compile).train(block(workload))

@@ -184,6 +184,7 @@ def test_without_trials_another_spec_is_another_study(url: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_studies_go_on_while_services_come_and_go(
     tmp_path: Path, state: Path, serve: Callable[[str], Running]
 ) -> None:
@@ -401,6 +402,7 @@ def only_by_password(server: str, run_sql: Callable[..., None]) -> None:
     run_sql(server, "SELECT pg_reload_conf()")
 
 
+@pytest.mark.slow
 def test_a_running_cluster_by_its_address(
     tmp_path: Path, state: Path, serve: Callable[..., Running], ray_head: Any
 ) -> None:
