@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from storage.records import STOPPED_AT, Trials, cell_keys
 from storage.store import Store
 from study.black_boxes import TrialError
+from study.running.split import Splitter
 from study.spec import BlackBoxSpec
 from study.training.black_box import name_of
 from study.training.block import Block, Outcome
@@ -83,10 +84,11 @@ def drive(
     """Train what `ask` gives until it gives nothing while nothing is in training: on the cluster, or in this process.
 
     `ask(blocks in training)` is called at first, when its blocks are handed out, and after every block. Outcomes are
-    stored, then told by `on_stored(block, trials, new trials)`; failures are stored, too, and go into the report, as do
-    warnings.
+    stored, then told by `on_stored(block, trials, new trials)`; of a block that failed the halves are tried, and so on;
+    trials that fail alone are stored as failures, and go into the report, as do warnings.
     """
     in_flight = 0
+    splitter = Splitter()
     stopping, checkpoints = stopping_of(study, store), checkpoints_of(study, store)
 
     def blocks() -> Iterator[Block | None]:
@@ -94,7 +96,12 @@ def drive(
         while True:
             wanted = ask(in_flight)
             in_flight += len(wanted)
-            yield from wanted
+            for block in wanted:
+                yield from splitter.waiting()
+                parts = splitter.fitting(block)
+                in_flight += len(parts) - 1
+                yield from parts
+            yield from splitter.waiting()
             if not wanted:
                 if not in_flight:
                     return
@@ -103,6 +110,7 @@ def drive(
     def keep(block: Block, outcome: Outcome) -> None:
         nonlocal in_flight
         in_flight -= 1
+        splitter.trained(block)
         if stopping:
             stopping.ended(block, outcome)
         trials = trials_of(study, block, outcome)
@@ -116,6 +124,11 @@ def drive(
     def give_up(block: Block, error: TrialError) -> None:
         nonlocal in_flight
         in_flight -= 1
+        parts = splitter.split(block, error)
+        report.warnings.update(splitter.said)
+        if parts:
+            in_flight += parts
+            return
         if stopping:
             stopping.ended(block, None)
         report.failures.append(failure_text(study, block, error))

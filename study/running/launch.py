@@ -41,7 +41,7 @@ from study.black_boxes import TrialError
 from study.training.black_box import may_be_stopped
 from study.training.block import Block, Outcome
 from study.training.program import prepare_process
-from study.training.trainer import NOWHERE, Trainer
+from study.training.trainer import NOWHERE, Trainer, attempt
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
@@ -124,7 +124,7 @@ class BlockTrainable(tune.Trainable):
         started, results = time.monotonic(), list[Outcome | TrialError]()
         for block in self.blocks:
             try:
-                results.append(self.trainer.train(block))
+                results.append(attempt(self.trainer, block))
             except TrialError as error:
                 results.append(error)
             if time.monotonic() - started > 2 * SHORT_SECONDS:

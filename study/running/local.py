@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from study.black_boxes import TrialError
 from study.training.black_box import may_be_stopped
 from study.training.block import Block, Outcome
 from study.training.program import prepared_process
-from study.training.trainer import NOWHERE, Trainer
+from study.training.trainer import NOWHERE, Trainer, attempt
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -54,13 +53,7 @@ def train_blocks(
 def train(trainer: Trainer, block: Block, hopeless: Callable[[Block, Outcome], bool] | None) -> Outcome:
     """A block's outcome, stopped early if it can be and is hopeless. Raises TrialError when it fails."""
     if not may_be_stopped(block):
-        try:
-            return trainer.train(block)
-        except TrialError:
-            raise
-        except Exception as error:  # whatever a foreign module raises
-            lines = traceback.format_exc().strip()
-            raise TrialError(lines.splitlines()[-1], lines) from error
+        return attempt(trainer, block)
     following = trainer.follow(block)
     try:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Protocol
 
 import torch
 
+from study.black_boxes import TrialError
 from study.training.black_box import BlackBoxes
 from study.training.block import Block, Outcome
 from study.training.fused import Fused
@@ -59,7 +61,7 @@ class Trainer:
         checkpoints: Mapping[str, Path] = NOWHERE,
     ) -> None:
         self.programs = Programs(compile=compile)
-        where = torch.device(device)
+        self.device = where = torch.device(device)
         self.black_boxes = BlackBoxes(checkpoints)
         self._methods: dict[str, Method] = {
             "fused": Fused(lanes, where, self.programs),
@@ -90,3 +92,22 @@ class Trainer:
         with one_thread():
             outcome = self._methods[block.recipe.method].train(block)
         return replace(outcome, warning=self.programs.warning or outcome.warning)
+
+
+def attempt(trainer: Trainer, block: Block) -> Outcome:
+    """What `trainer.train` gives; what it raises, a foreign module anything, as a TrialError with the traceback.
+
+    Not on a GPU, except that it has no room: after other errors its process may be unable to go on, and has to end.
+    """
+    try:
+        return trainer.train(block)
+    except TrialError:
+        raise
+    except Exception as error:
+        on_gpu = trainer.device.type != "cpu"
+        if on_gpu and not isinstance(error, torch.OutOfMemoryError):
+            raise
+        lines = traceback.format_exc().strip()
+    if on_gpu:
+        torch.cuda.empty_cache()  # the exception that held the tensors is gone
+    raise TrialError(lines.splitlines()[-1], lines)

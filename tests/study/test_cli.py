@@ -673,7 +673,7 @@ def test_a_block_that_fails_for_good(
     monkeypatch.setattr(study.running.plan, "make_block", spoil)
     code, out, err = cli(*command)
     assert code == 1
-    assert "failed: avagrad, seed 1, 12 trials: ValueError: eps = -1.0 is not allowed" in err
+    assert "failed: avagrad, alpha = 0.001, eps = 1e-08, seed 1: ValueError: eps = -1.0 is not" in err
     assert "Traceback" not in err
     assert "36 of 48 trials stored" in out
     with open_store(f"sqlite:///{tmp_path}/t.db", create=False) as store:
