@@ -25,6 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from storage import PATIENCE
 from study.shown import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def run(
     *,
     address: str | None = None,
     local: bool = False,
+    patience: float = PATIENCE,
     until_decided: int | None = None,
     strict: bool = False,
     progress: bool = True,
@@ -138,6 +140,7 @@ def run(
         address: HOST:PORT of a running Ray cluster; without one, a cluster of this machine is started.
         local: train in this process instead, without a cluster: one core, but a small study is done sooner. The bits
             are the same.
+        patience: seconds to wait for a database that is gone or locked meanwhile.
         until_decided: then add up to so many trials, seeds of the cells that the verdicts on separability hang on.
         strict: refuse to go on where stored trials were made by other versions of what computes.
         progress: draw a bar, in a terminal or a notebook.
@@ -162,7 +165,14 @@ def run(
     further = seeds_until_decided(resolved, until_decided) if until_decided is not None else None
     with progress_bar(resolved.name, progress) as on_progress:
         return run_study(
-            resolved, storage, address, further=further, strict=strict, local=local, on_progress=on_progress
+            resolved,
+            storage,
+            address,
+            further=further,
+            strict=strict,
+            local=local,
+            patience=patience,
+            on_progress=on_progress,
         )
 
 
@@ -184,6 +194,7 @@ def tune(
     noise: str | None = None,
     address: str | None = None,
     local: bool = False,
+    patience: float = PATIENCE,
     progress: bool = True,
 ) -> TuningReport:
     """Run tuners many times on each optimizer's landscape and store the runs; `TrialDatabase.cost` judges them.
@@ -196,6 +207,7 @@ def tune(
         noise: whether a run sees one seed ("run"), one drawn for each cell ("seed") or means ("mean").
         address: as for `run`.
         local: as for `run`.
+        patience: as for `run`.
         progress: as for `run`.
     """
     from study.running.tuning import tune as run_tuners
@@ -212,7 +224,16 @@ def tune(
         resolved = replace(resolved, spec=resolved.spec.model_copy(update={"tuning": tuning}))
     name = resolved.name if resolved else str(study)
     with progress_bar(f"tuning {name}", progress) as on_progress:
-        return run_tuners(name, storage, tuning, resolved, address, local=local, on_progress=on_progress)
+        return run_tuners(
+            name,
+            storage,
+            tuning,
+            resolved,
+            address,
+            local=local,
+            patience=patience,
+            on_progress=on_progress,
+        )
 
 
 def open(storage: str = DEFAULT_STORAGE) -> TrialDatabase:

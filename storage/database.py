@@ -1,21 +1,38 @@
 """Open an Optuna database, SQLite or PostgreSQL: everything is checked before anything is read or written."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, func, inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    RootTransaction,
+    Table,
+    create_engine,
+    func,
+    inspect,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError
 
 from storage.errors import StoreError, one_line_errors
 from storage.migrations import migrate, needs_migration
 from storage.optuna_api import create_tables
 from storage.schema import OWN_TABLES, check_schema, lock_all, reflect_tables
 from storage.sqlite_file import BUSY_TIMEOUT, WRITES, open_file
+from storage.waiting import Waiting, passes
+
+Written = TypeVar("Written")
 
 # An unreachable server is reported after this many seconds instead of the system's minutes.
 CONNECT_TIMEOUT = 10
+# A connection may be lost so often in the middle of what is written.
+LOSSES = 3
 
 
 @dataclass(frozen=True)
@@ -27,18 +44,22 @@ class Database:
         engine: its SQLAlchemy engine.
         tables: Optuna's tables that we use and our own, by name.
         writable: whether it was opened for writing.
+        patience: seconds to wait for a server that is gone, whenever it is asked.
     """
 
     name: str
     engine: Engine = field(repr=False)
     tables: Mapping[str, Table] = field(repr=False)
     writable: bool
+    patience: float = 0.0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection to read with."""
-        with one_line_errors(self.name), self.engine.connect() as connection:
-            yield connection
+        with one_line_errors(self.name):
+            connection, _ = _begun(self.engine, Waiting(self.name, self.patience))
+            with connection:
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -48,8 +69,25 @@ class Database:
             StoreError: the database was opened for reading, or refuses the changes.
         """
         self.require_writable()
-        with one_line_errors(self.name), _transaction(self.engine) as connection:
+        with one_line_errors(self.name), _transaction(self.engine, self.name, self.patience) as connection:
             yield connection
+
+    def write(self, what: Callable[[Connection], Written]) -> Written:
+        """Call `what` with a connection whose changes are committed together; again if it is lost on the way.
+
+        What was committed before the loss is there then, so `what` has to leave alone what is there.
+        """
+        self.require_writable()
+        with one_line_errors(self.name):
+            for _ in range(LOSSES):
+                try:
+                    with _transaction(self.engine, self.name, self.patience) as connection:
+                        return what(connection)
+                except DBAPIError as error:
+                    if not self.patience or not passes(error):
+                        raise
+            with _transaction(self.engine, self.name, self.patience) as connection:
+                return what(connection)
 
     def require_writable(self) -> None:
         """Raise StoreError if the database was opened for reading."""
@@ -57,13 +95,14 @@ class Database:
             raise StoreError(f"{self.name} was opened for reading only: open it with create=True to write")
 
 
-def open_database(url: str, *, create: bool, migrating: bool = True) -> Database:
+def open_database(url: str, *, create: bool, migrating: bool = True, patience: float = 0.0) -> Database:
     """Open the Optuna database at a URL, `create` for writing (made if it is missing), else for reading only.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``.
         create: for writing.
         migrating: whether one of an earlier version is brought up to date; else its tables may be others.
+        patience: seconds to wait for a server that is gone later; now it has to be there.
 
     Raises:
         StoreError: the URL is wrong, the database cannot be reached, read or (with `create`) written, or it
@@ -88,7 +127,7 @@ def open_database(url: str, *, create: bool, migrating: bool = True) -> Database
     except BaseException:
         engine.dispose()
         raise
-    return Database(name, engine, tables, writable=create)
+    return Database(name, engine, tables, writable=create, patience=patience)
 
 
 def _parse(url: str) -> URL:
@@ -127,17 +166,31 @@ def _hidden(url: str) -> str:
 
 
 @contextmanager
-def _transaction(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        connection.execution_options(**{WRITES: True})
-        with connection.begin():
-            yield connection
+def _transaction(engine: Engine, name: str, patience: float = 0.0) -> Iterator[Connection]:
+    connection, transaction = _begun(engine, Waiting(name, patience), writes=True)
+    with connection, transaction:
+        yield connection
+
+
+def _begun(engine: Engine, waiting: Waiting, *, writes: bool = False) -> tuple[Connection, RootTransaction]:
+    """A connection in which a transaction has begun, when the database answers."""
+    while True:
+        connection = None
+        try:
+            connection = engine.connect()
+            if writes:
+                connection.execution_options(**{WRITES: True})
+            return connection, connection.begin()
+        except DBAPIError as error:
+            if connection is not None:
+                connection.close()
+            waiting.after(error)
 
 
 def _migrate_for_reading(engine: Engine, tables: Mapping[str, Table], name: str) -> None:
     """Bring a database up to date that is opened for reading: what it holds is asked for in today's form."""
     try:
-        with _transaction(engine) as connection:
+        with _transaction(engine, name) as connection:
             lock_all(connection)
             migrate(connection, tables)
     except DatabaseError as error:
@@ -165,7 +218,7 @@ def _server_engine(url: URL, name: str) -> Engine:
 
 
 def _prepare_for_writing(engine: Engine, url: URL, name: str) -> None:
-    with _transaction(engine) as connection:
+    with _transaction(engine, name) as connection:
         on_server = engine.dialect.name == "postgresql"
         if on_server:
             if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":

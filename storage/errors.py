@@ -8,7 +8,7 @@ from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError
 
 # What to do about the commonest complaints of SQLite and of PostgreSQL's drivers.
 REMEDIES = {
-    "locked": "another process is writing to it, try again",
+    "locked": "another process is writing to it",
     "connection": "check the URL, and that the server runs and lets you in",
     "permission denied": "connect as a user that may do this",
     "full": "free some space on the disk",
@@ -49,9 +49,14 @@ def one_line_errors(name: str) -> Iterator[None]:
         problem = str(error.orig if isinstance(error, DataError) else error).strip().splitlines()[0]
         raise BadValueError(f"{name}: a value cannot be stored nor looked for: {problem}") from error
     except (DBAPIError, sqlite3.Error) as error:
-        original = error.orig if isinstance(error, DBAPIError) else error
-        lines = str(original).strip().splitlines() or [type(original).__name__]
-        remedies = (remedy for symptom, remedy in REMEDIES.items() if symptom in lines[0].lower())
-        raise StoreError(": ".join([name, lines[0], *list(remedies)[:1]])) from error
+        raise StoreError(in_one_line(name, error)) from error
     except SQLAlchemyError as error:
         raise StoreError(f"{name}: {str(error).splitlines()[0]}") from error
+
+
+def in_one_line(name: str, error: DBAPIError | sqlite3.Error) -> str:
+    """What a database complains of, `name` first, and what to do about it."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    lines = str(original).strip().splitlines() or [type(original).__name__]
+    remedies = (remedy for symptom, remedy in REMEDIES.items() if symptom in lines[0].lower())
+    return ": ".join([name, lines[0], *list(remedies)[:1]])

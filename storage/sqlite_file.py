@@ -13,9 +13,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from storage.errors import MissingDatabaseError, StoreError, one_line_errors
 from storage.optuna_api import create_tables
 from storage.schema import check_schema
+from storage.waiting import LOCK_PATIENCE, SQLITE_WAITS
 
-# Long enough to wait for another writer's whole block, in seconds.
-BUSY_TIMEOUT = 60
+# Optuna's own connections wait for a lock as long as ours do.
+BUSY_TIMEOUT = LOCK_PATIENCE
 # The execution option of a connection that is going to write.
 WRITES = "tunability_writes"
 
@@ -96,7 +97,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _file_engine(url: URL) -> Engine:
-    return _with_our_transactions(create_engine(url, connect_args={"timeout": BUSY_TIMEOUT}))
+    return _with_our_transactions(create_engine(url, connect_args={"timeout": SQLITE_WAITS}))
 
 
 def _read_only_file_engine(url: URL, path: Path) -> Engine:
@@ -109,7 +110,7 @@ def _read_only_file_engine(url: URL, path: Path) -> Engine:
     uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+        return sqlite3.connect(uri, uri=True, timeout=SQLITE_WAITS, check_same_thread=False)
 
     return _with_our_transactions(create_engine(url, creator=connect))
 

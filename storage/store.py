@@ -48,17 +48,19 @@ if TYPE_CHECKING:
 __all__ = ["About", "Store", "StoreError", "Summary", "Version", "open_store"]
 
 
-def open_store(url: str, *, create: bool) -> "Store":
+def open_store(url: str, *, create: bool, patience: float = 0.0) -> "Store":
     """Open the trial database at a URL, `create` for writing (made if it is missing), else for reading only.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql+psycopg://USER:PASSWORD@HOST/DATABASE``.
+        patience: seconds to wait, whenever it is asked, for a database that is gone after it was opened. What appends
+            trials, failures or runs is then tried again, too, if it is lost in the middle.
 
     Raises:
         StoreError: the URL is wrong, the database cannot be reached, read or (with `create`) written, or it
             is not an Optuna database of the schema we know. Nothing was written then.
     """
-    return Store(open_database(url, create=create))
+    return Store(open_database(url, create=create, patience=patience))
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ class Store:
                 reading.
         """
         tables = self.database.tables
-        with self.database.writing() as connection:
+
+        def insert(connection: Connection) -> int:
             # Until the commit nobody else, Optuna included, numbers trials of this study.
             study_id = self._locked(connection, study, optimizer)
             if study in self._declared:
@@ -171,6 +174,8 @@ class Store:
             return sum(
                 insert_trials(connection, tables, study_id, space, trials, launch) for trials in batches
             )
+
+        return self.database.write(insert)
 
     def append_failures(
         self, study: str, optimizer: str, cells: Sequence[str], seed: int, reason: str, lines: str = ""
@@ -190,11 +195,14 @@ class Store:
             StoreError: the study was declared anew since this store did, or the store was opened for reading.
         """
         now = datetime.now(UTC)
-        with self.database.writing() as connection:
+
+        def replace_them(connection: Connection) -> None:
             study_id = self._locked(connection, study, optimizer)
             launch = self._declared[study][1] if study in self._declared else None
             failures = [Failure(cell, seed, reason, lines, now, launch) for cell in cells]
             replace_failures(connection, self.database.tables, study_id, failures)
+
+        self.database.write(replace_them)
 
     def failures(self, study: str, optimizer: str | None = None, limit: int | None = None) -> "DataFrame":
         """Return the trials that failed and are not stored, the last first, at most `limit`.
@@ -294,10 +302,13 @@ class Store:
             StoreError: a stored run of the same key is another one, the study was declared anew since this store did,
                 or the store was opened for reading.
         """
-        with self.database.writing() as connection:
+
+        def insert(connection: Connection) -> int:
             # Until the commit nobody else stores runs of this study.
             study_id = self._locked(connection, study, optimizer)
             return replace_runs(connection, self.database.tables, study_id, runs)
+
+        return self.database.write(insert)
 
     def runs(self, study: str, optimizer: str) -> list[TuningRun]:
         """Return the stored tuning runs of an optimizer, ordered by tuner and replicate."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from storage import PATIENCE
 from study.errors import is_ours
 from study.shown import (
     DEFAULT_STORAGE,
@@ -112,6 +113,12 @@ LocalOption = Annotated[
         help="Train in this process, without a cluster: one core, but a small study is done sooner.",
     ),
 ]
+PatienceOption = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="Wait so long for a database that is gone or locked meanwhile."
+    ),
+]
 AtOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -168,6 +175,7 @@ def run(
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
     ] = None,
     local: LocalOption = False,
+    patience: PatienceOption = PATIENCE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many trials, blocks and minutes it would take.")
     ] = False,
@@ -207,7 +215,14 @@ def run(
     further = seeds_until_decided(study, most) if until_decided else None
     with progress_bar(study.name) as on_progress:
         report = run_study(
-            study, storage, address, further=further, strict=strict, local=local, on_progress=on_progress
+            study,
+            storage,
+            address,
+            further=further,
+            strict=strict,
+            local=local,
+            patience=patience,
+            on_progress=on_progress,
         )
     with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
@@ -271,6 +286,7 @@ def tune(
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
     ] = None,
     local: LocalOption = False,
+    patience: PatienceOption = PATIENCE,
 ) -> None:
     """Measure what tuning costs: run every tuner many times on each optimizer's landscape.
 
@@ -321,7 +337,16 @@ def tune(
         most = given_study.spec.trials if extra_budget is None else extra_budget
         further = until_cost_decided(given_study, most)
     with progress_bar(f"tuning {name}") as on_progress:
-        report = run_tuners(name, storage, tuning, given_study, address, local=local, on_progress=on_progress)
+        report = run_tuners(
+            name,
+            storage,
+            tuning,
+            given_study,
+            address,
+            local=local,
+            patience=patience,
+            on_progress=on_progress,
+        )
     show_troubles(report)
     trained = f", {report.trained:,} trials trained for them" if report.trained else ""
     print(f"\n{name}: {report.new:,} tuning runs made{trained}")
@@ -335,7 +360,13 @@ def tune(
 
         with progress_bar(f"deciding {name}") as on_progress:
             added = run_study(
-                given_study, storage, address, further=further, local=local, on_progress=on_progress
+                given_study,
+                storage,
+                address,
+                further=further,
+                local=local,
+                patience=patience,
+                on_progress=on_progress,
             )
         show_troubles(added)
         if added.interrupted or added.failures:

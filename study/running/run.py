@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from storage import PATIENCE
 from storage.errors import MissingDatabaseError, StoreError
 from storage.records import Trials
 from storage.store import Store, open_store
@@ -37,6 +38,7 @@ def run(
     further: Further | None = None,
     strict: bool = False,
     local: bool = False,
+    patience: float = PATIENCE,
     on_progress: Callable[[int, int], None],
 ) -> Report:
     """Train every missing trial of the study on a Ray cluster and store it; the local machine without `address`.
@@ -44,6 +46,8 @@ def run(
     With `local` in this process, one block after another, without a cluster: a small study is done sooner.
 
     Then, again and again, the blocks of further seeds that `further(store, workers)` gives, until it gives none.
+
+    Once it has begun, a database that is gone or locked is waited for, `patience` seconds.
 
     `on_progress(trials stored, trials to be stored)` is called as blocks arrive. Blocks that fail for good and a
     Ctrl-C are told in the report; what was stored stays. Raises StoreError when the database cannot be used or has
@@ -63,7 +67,10 @@ def run(
     if here:
         study = with_timed(study)  # first, for it may refuse
     where = place(local)
-    with where.cluster(address, study.spec.amounts) as workers, open_store(storage, create=True) as store:
+    with (
+        where.cluster(address, study.spec.amounts) as workers,
+        open_store(storage, create=True, patience=patience) as store,
+    ):
         if not here and not are_settled(study):
             ((_, choices),) = where.map_jobs(time_there, [(study.spec, dict(study.choices))], 1)
             study = replace(study, choices=choices)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analysis.replay import Search
 from analysis.tuning_runs import SLOW_TUNERS, loss_table
 from search_spaces import SearchSpace
+from storage import PATIENCE
 from storage.records import Trials, TuningRun
 from storage.runs import check_same
 from storage.store import Store, open_store
@@ -85,12 +86,14 @@ def tune(
     address: str | None = None,
     *,
     local: bool = False,
+    patience: float = PATIENCE,
     on_progress: Callable[[int, int], None],
 ) -> TuningReport:
     """Make and store every tuning run that is not stored yet.
 
     With a study file, cells that are missing in the store are trained; without, the landscapes must be complete. With
-    `local` all of it is done in this process, without a cluster.
+    `local` all of it is done in this process, without a cluster. A database that is gone or locked is waited for,
+    `patience` seconds.
     `on_progress(runs made, runs to make)` is called as they finish. Raises TuningError when a landscape lacks cells,
     StoreError when a stored run is not what its tuner and seed give, and both it and LaunchError as `run` does.
     """
@@ -106,7 +109,7 @@ def tune(
     with contextlib.ExitStack() as stack:
         # a new database is made when the cluster has answered
         workers = stack.enter_context(where.cluster(address, amounts)) if fresh else 0
-        store = stack.enter_context(open_store(storage, create=True))
+        store = stack.enter_context(open_store(storage, create=True, patience=patience))
         if study is not None:
             study = declare(study, store)
         space = store.space(name)

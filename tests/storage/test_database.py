@@ -268,15 +268,20 @@ def test_a_writer_that_waits_too_long_says_why(
     declare: Callable[..., None],
     batch: Callable[..., Trials],
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = prepared("sqlite")
-    monkeypatch.setattr("storage.sqlite_file.BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr("storage.sqlite_file.SQLITE_WAITS", 0.1)
+    monkeypatch.setattr("storage.waiting.LOCK_PATIENCE", 0.3)
     with open_store(url, create=True) as store:
         declare(store)
         with closing(sqlite3.connect(str(make_url(url).database), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreError, match="database is locked: another process is writing to it, try"):
+            message = "database is locked: another process is writing to it"
+            with pytest.raises(StoreError, match=f"{message}; waited for 0 s"):
                 store.append("digits", "adam", batch())
+            (said,) = caplog.messages
+            assert said.endswith(f"{message}; waiting for up to 0 s")
         assert store.append("digits", "adam", batch()) == 12
 
 
