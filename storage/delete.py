@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, column, delete, select, table
 from sqlalchemy.sql import TableClause
 
-from storage.schema import COUNTS_TABLE, FAILURES_TABLE, RUNS_TABLE
+from storage.schema import COUNTS_TABLE, FAILURES_TABLE, LEASES_TABLE, RUNS_TABLE
 
 OF_TRIALS = (
     "trial_params",
@@ -29,6 +29,7 @@ def delete_studies(connection: Connection, own_table: str, study_ids: Sequence[i
     for name in OF_TRIALS:
         child = named(name, "trial_id")
         connection.execute(delete(child).where(child.c.trial_id.in_(ids)))
-    for name in (own_table, RUNS_TABLE, FAILURES_TABLE, COUNTS_TABLE, "trials", *OF_STUDIES, "studies"):
+    ours = (own_table, RUNS_TABLE, FAILURES_TABLE, COUNTS_TABLE, LEASES_TABLE)
+    for name in (*ours, "trials", *OF_STUDIES, "studies"):
         child = named(name, "study_id")
         connection.execute(delete(child).where(child.c.study_id.in_(study_ids)))

@@ -41,10 +41,11 @@ OWN_TABLE = "tunability_trials"
 RUNS_TABLE = "tunability_runs"
 FAILURES_TABLE = "tunability_failures"
 COUNTS_TABLE = "tunability_counts"
+LEASES_TABLE = "tunability_leases"
 LAUNCH_COLUMN = "launch"
 VERSION_TABLE = "tunability_schema"
-OWN_TABLES = (OWN_TABLE, RUNS_TABLE, FAILURES_TABLE, COUNTS_TABLE, VERSION_TABLE)
-VERSION = 4
+OWN_TABLES = (OWN_TABLE, RUNS_TABLE, FAILURES_TABLE, COUNTS_TABLE, LEASES_TABLE, VERSION_TABLE)
+VERSION = 5
 """Of our own tables and attributes; see `storage.migrations`."""
 # Any fixed number will do, as long as every process that creates tables or declares studies takes the same.
 LOCK_OF_ALL = 5_701_846_322
@@ -150,6 +151,21 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
         Column("last_finished", DateTime),  # UTC
         Column("last_trial", Integer, nullable=False),
         Column("metrics", Text, nullable=False),
+    )
+    Table(
+        LEASES_TABLE,  # what storage.leases says
+        metadata,
+        Column(
+            "study_id",
+            Integer,
+            ForeignKey("studies.study_id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        ),
+        Column("seed", BigInteger, primary_key=True, autoincrement=False),
+        Column("cell", Text, primary_key=True),
+        Column("holder", Text, nullable=False, index=True),
+        Column("expires", Double, nullable=False),  # seconds of the database's clock
     )
     Table(VERSION_TABLE, metadata, Column("version", Integer, primary_key=True, autoincrement=False))
     return metadata.tables

@@ -33,10 +33,11 @@ from storage.errors import StoreError, UnknownStudyError
 from storage.failures import Failure, FailureCount, failures_by_study, failures_frame, replace_failures
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
+from storage.leases import Leased, end_leases, lease, new_holder, release, renew
 from storage.page import PageRequest, read_curve, read_one, read_page
 from storage.query import Selection, further_metrics, read_times, read_trials, read_values, trial_pages
 from storage.read import read_pages
-from storage.records import Trials, TuningRun
+from storage.records import Trials, TuningRun, cell_keys
 from storage.rename import rename_study
 from storage.runs import read_runs, replace_runs
 from storage.schema import OWN_TABLE, lock_all, own_trials
@@ -72,6 +73,7 @@ class Store:
     """
 
     database: Database
+    holder: str = field(default_factory=new_holder, repr=False, compare=False)
     _declared: dict[str, tuple[Declaration, int]] = field(default_factory=dict, repr=False, compare=False)
 
     def __enter__(self) -> Self:
@@ -171,11 +173,39 @@ class Store:
             metric = attribute(connection, tables, study_id, METRIC)
             for trials in batches:
                 _check_trials(trials, space, metric)
+            for trials in batches:
+                end_leases(connection, tables, study_id, trials.seed, cell_keys(trials.hyperparameters))
             return sum(
                 insert_trials(connection, tables, study_id, space, trials, launch) for trials in batches
             )
 
         return self.database.write(insert)
+
+    def lease(self, study: str, optimizer: str, seed: int, cells: Sequence[str]) -> Leased:
+        """Take cells, as `cell_key` writes them, with a seed for training, those that are not stored or taken.
+
+        They are ours until they are stored or have failed, `release_leases` is called, or they are not renewed for
+        `storage.leases.SECONDS`. `append` does not ask for leases.
+
+        Raises:
+            StoreError: as `append`.
+        """
+
+        def take(connection: Connection) -> Leased:
+            study_id = self._locked(connection, study, optimizer)
+            return lease(connection, self.database.tables, study_id, seed, cells, self.holder)
+
+        return self.database.write(take)
+
+    def renew_leases(self) -> None:
+        """Hold what we hold for another `storage.leases.SECONDS`."""
+        with self.database.writing() as connection:
+            renew(connection, self.database.tables, self.holder)
+
+    def release_leases(self) -> None:
+        """Hold nothing any longer."""
+        with self.database.writing() as connection:
+            release(connection, self.database.tables, self.holder)
 
     def append_failures(
         self, study: str, optimizer: str, cells: Sequence[str], seed: int, reason: str, lines: str = ""
@@ -201,6 +231,7 @@ class Store:
             launch = self._declared[study][1] if study in self._declared else None
             failures = [Failure(cell, seed, reason, lines, now, launch) for cell in cells]
             replace_failures(connection, self.database.tables, study_id, failures)
+            end_leases(connection, self.database.tables, study_id, seed, cells)
 
         self.database.write(replace_them)
 

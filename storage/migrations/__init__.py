@@ -1,7 +1,7 @@
 """Databases of earlier versions, and studies that Optuna has copied, are brought to today's form in one transaction.
 
 Version 1 had no number: its runs were flat indices, a study had one spec without defaults, and one launch. Version 2
-kept no failures, version 3 no counts.
+kept no failures, version 3 no counts, version 4 no leases.
 """
 
 import json

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from storage.records import STOPPED_AT, Trials, cell_keys
 from storage.store import Store
 from study.black_boxes import TrialError
+from study.running.claims import Claims
 from study.running.split import Splitter
 from study.spec import BlackBoxSpec
 from study.training.black_box import name_of
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+SECONDS_BETWEEN_LOOKS = 1.0
+"""Between looks at what other drivers train."""
 
 
 class Place(Protocol):
@@ -78,6 +82,7 @@ def drive(
     report: Report,
     ask: Callable[[int], Sequence[Block]],
     on_stored: Callable[[Block, Trials, int], None],
+    on_others: Callable[[Block], None],
     *,
     local: bool = False,
 ) -> None:
@@ -86,26 +91,51 @@ def drive(
     `ask(blocks in training)` is called at first, when its blocks are handed out, and after every block. Outcomes are
     stored, then told by `on_stored(block, trials, new trials)`; of a block that failed the halves are tried, and so on;
     trials that fail alone are stored as failures, and go into the report, as do warnings.
+
+    What another driver is training is left to it, waited for when nothing else is to be done, and told by
+    `on_others(block)` once it is stored; what that driver does not finish is trained here.
     """
     in_flight = 0
-    splitter = Splitter()
+    elsewhere: list[Block] = []
+    looked = time.monotonic()
+    splitter, claims = Splitter(), Claims(store, study.name)
     stopping, checkpoints = stopping_of(study, store), checkpoints_of(study, store)
 
-    def blocks() -> Iterator[Block | None]:
+    def claimed(block: Block) -> Iterator[Block]:
+        """What is to be trained of a block here and now."""
         nonlocal in_flight
-        while True:
-            wanted = ask(in_flight)
-            in_flight += len(wanted)
-            for block in wanted:
-                yield from splitter.waiting()
-                parts = splitter.fitting(block)
-                in_flight += len(parts) - 1
-                yield from parts
+        for part in splitter.fitting(block):
+            found = claims.take(part)
+            if found.stored:
+                on_others(found.stored)
+            if found.others:
+                elsewhere.append(found.others)
+            if found.ours:
+                in_flight += 1
+                yield found.ours
             yield from splitter.waiting()
-            if not wanted:
-                if not in_flight:
-                    return
+
+    def blocks() -> Iterator[Block | None]:
+        nonlocal looked
+        while True:
+            wanted = ask(in_flight + len(elsewhere))
+            for block in wanted:
+                yield from claimed(block)
+            yield from splitter.waiting()
+            if wanted:
+                continue
+            if elsewhere and time.monotonic() - looked >= SECONDS_BETWEEN_LOOKS:
+                again = elsewhere.copy()
+                elsewhere.clear()
+                for block in again:
+                    yield from claimed(block)
+                looked = time.monotonic()
+            elif in_flight:
                 yield None  # wait for an outcome
+            elif elsewhere:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            else:
+                return
 
     def keep(block: Block, outcome: Outcome) -> None:
         nonlocal in_flight
@@ -135,16 +165,17 @@ def drive(
         cells = cell_keys(block.cells)
         store.append_failures(study.name, block.optimizer, cells, block.seed, error.headline, error.lines)
 
-    place(local).train_blocks(
-        blocks(),
-        workers,
-        study.spec.device,
-        study.spec.amounts,
-        on_outcome=keep,
-        on_failure=give_up,
-        hopeless=stopping.hopeless if stopping else None,
-        checkpoints=checkpoints,
-    )
+    with claims:
+        place(local).train_blocks(
+            blocks(),
+            workers,
+            study.spec.device,
+            study.spec.amounts,
+            on_outcome=keep,
+            on_failure=give_up,
+            hopeless=stopping.hopeless if stopping else None,
+            checkpoints=checkpoints,
+        )
 
 
 def place(local: bool) -> Place:

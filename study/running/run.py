@@ -100,9 +100,13 @@ def run(
             report.extra += new if block.seed >= study.spec.seeds else 0
             on_progress(report.done + report.new, total)
 
+        def stored_by_others(block: Block) -> None:
+            report.done += block.lanes
+            on_progress(report.done + report.new, total)
+
         started = time.perf_counter()
         try:
-            drive(study, store, workers, report, ask, stored, local=local)
+            drive(study, store, workers, report, ask, stored, stored_by_others, local=local)
         except KeyboardInterrupt:
             report.interrupted = True
         report.elapsed = time.perf_counter() - started

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 from study.black_boxes import TrialError
 from study.training.block import Block
@@ -70,15 +69,6 @@ class Splitter:
 
 
 def cut(block: Block, lanes: int, *, narrow: bool) -> Iterator[Block]:
-    """A block in parts of so many lanes, at most; `narrow` has them trained by a program of no more lanes, either.
-
-    A trial has the same bits in any block, and by a program of any number of lanes.
-    """
+    """A block in parts of so many lanes, at most; `narrow` has them trained by a program of no more lanes, either."""
     for start in range(0, block.lanes, lanes):
-        chosen = slice(start, start + lanes)
-        yield replace(
-            block,
-            hyperparameters={name: values[chosen] for name, values in block.hyperparameters.items()},
-            cells={axis: values[chosen] for axis, values in block.cells.items()},
-            width=lanes if narrow else block.width,
-        )
+        yield block.part(slice(start, start + lanes), lanes if narrow else 0)

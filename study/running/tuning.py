@@ -257,10 +257,16 @@ def train_and_tune(
                 made += cut(study, optimizer, workers, seed, missing)
         return made
 
+    def cells_of(block: Block) -> NDArray[np.int64]:
+        values = np.stack([block.cells[axis] for axis in space.names], axis=1)
+        return space.flat_index(space.value_to_index(values))
+
     def stored(block: Block, trials: Trials, new: int) -> None:
         report.trained += new
-        values = np.stack([block.cells[axis] for axis in space.names], axis=1)
-        cells = space.flat_index(space.value_to_index(values))
-        landscapes[block.optimizer][cells, block.seed] = trials.value
+        landscapes[block.optimizer][cells_of(block), block.seed] = trials.value
 
-    drive(study, store, workers, report, ask, stored, local=local)
+    def stored_by_others(block: Block) -> None:
+        cells, table = cells_of(block), loss_table(store, study.name, block.optimizer)
+        landscapes[block.optimizer][cells, block.seed] = table[cells, block.seed]
+
+    drive(study, store, workers, report, ask, stored, stored_by_others, local=local)

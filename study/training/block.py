@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,15 @@ class Block:
     @property
     def lanes(self) -> int:
         return len(next(iter(self.hyperparameters.values())))
+
+    def part(self, lanes: slice | NDArray[np.int64], width: int = 0) -> Block:
+        """Some of its trials, in a program of as many lanes as the block's, or of `width`; their bits are the same."""
+        return replace(
+            self,
+            hyperparameters={name: values[lanes] for name, values in self.hyperparameters.items()},
+            cells={axis: values[lanes] for axis, values in self.cells.items()},
+            width=width or self.width,
+        )
 
 
 @dataclass(frozen=True)

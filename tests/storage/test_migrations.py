@@ -129,7 +129,7 @@ def test_a_database_of_a_later_version_is_refused(old: str) -> None:
     with open_store(old, create=True) as store, store.database.writing() as connection:
         connection.execute(text("UPDATE tunability_schema SET version = 99"))
     for create in (False, True):
-        with pytest.raises(StoreError, match=r"is of version 99, and this program knows 4: upgrade"):
+        with pytest.raises(StoreError, match=r"is of version 99, and this program knows 5: upgrade"):
             open_store(old, create=create)
 
 

@@ -19,7 +19,7 @@ import torch
 from trained_here import quiet, train_here
 
 from storage.attributes import PROVENANCE, find_attribute, set_attributes
-from storage.schema import OWN_TABLE
+from storage.schema import LEASES_TABLE, OWN_TABLE
 from storage.store import StoreError, open_store
 from study.running import launch, local
 from study.running.choices import METHODS, with_untimed
@@ -214,13 +214,22 @@ def test_trials_of_other_versions_are_told_and_refused_when_strict(
 
 
 def test_two_drivers_on_one_study(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
-    spec, database = write_study(), tmp_path / "t.db"
-    drivers = [start("run", spec, "--storage", f"sqlite:///{database}") for _ in range(2)]
+    """Each trains what the other does not, also where it started later."""
+    spec, database = write_study(**SLOW), tmp_path / "t.db"
+    drivers = [start("run", spec, "--local", "--storage", f"sqlite:///{database}") for _ in range(2)]
+    new = 0
     for driver in drivers:
-        assert f"{TRIALS} of {TRIALS} trials stored" in finish(driver)
+        said = finish(driver)
+        found = re.search(f"{TRIALS} of {TRIALS} trials stored, (\\d+) of them now", said)
+        assert found, said
+        assert 0 < int(found[1]) < TRIALS
+        new += int(found[1])
+    assert new == TRIALS
     table = contents(database)
     assert len(table) == TRIALS
     assert not table.duplicated(["optimizer", "alpha", "eps", "seed"]).any()
+    with open_store(f"sqlite:///{database}", create=False) as store, store.database.reading() as connection:
+        assert not connection.execute(store.database.tables[LEASES_TABLE].select()).all()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
