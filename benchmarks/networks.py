@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from study.workloads import ModuleWorkload, error_rate
+from study.workloads.networks.wide_resnet import WideResNet
 
 BATCH = 64
 TRAINING, VALIDATION = 10 * BATCH, BATCH
@@ -19,7 +22,7 @@ def wrn() -> ModuleWorkload:
     source = torch.Generator().manual_seed(0)
     images = torch.randn(TRAINING + VALIDATION, 3, 32, 32, generator=source)
     labels = torch.randint(CLASSES, (len(images),), generator=source)
-    return workload(wrn.__doc__, WideResNet, images, labels)
+    return workload(wrn.__doc__, lambda: WideResNet(10, 1), images, labels)
 
 
 def lstm() -> ModuleWorkload:
@@ -32,14 +35,16 @@ def transformer() -> ModuleWorkload:
     return sequences(transformer.__doc__, Transformer)
 
 
-def sequences(about: str | None, model: type[nn.Module]) -> ModuleWorkload:
+def sequences(about: str | None, model: Callable[[], nn.Module]) -> ModuleWorkload:
     """Predicts the next token of random ones."""
     source = torch.Generator().manual_seed(0)
     tokens = torch.randint(TOKENS, (TRAINING + VALIDATION, LENGTH + 1), generator=source)
     return workload(about, model, tokens[:, :-1], tokens[:, 1:].contiguous())
 
 
-def workload(about: str | None, model: type[nn.Module], inputs: Tensor, targets: Tensor) -> ModuleWorkload:
+def workload(
+    about: str | None, model: Callable[[], nn.Module], inputs: Tensor, targets: Tensor
+) -> ModuleWorkload:
     return ModuleWorkload(
         model=model,
         train=(inputs[VALIDATION:], targets[VALIDATION:]),
@@ -54,38 +59,6 @@ def workload(about: str | None, model: type[nn.Module], inputs: Tensor, targets:
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over a batch, or over all places of a batch of sequences: (..., classes) and (...)."""
     return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
-
-
-class WideResNet(nn.Module):
-    """(batch, 3, 32, 32) -> (batch, 10): depth 10, width 1, one block in each of three groups."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
-        self.blocks = nn.Sequential(Residual(16, 16, 1), Residual(16, 32, 2), Residual(32, 64, 2))
-        self.norm = nn.BatchNorm2d(64)
-        self.last = nn.Linear(64, CLASSES)
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = F.relu(self.norm(self.blocks(self.first(images))))
-        return self.last(features.mean((2, 3)))
-
-
-class Residual(nn.Module):
-    """BatchNorm, relu and a 3x3 convolution twice, added to the input or to a 1x1 convolution of it."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.shortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.norm1(x))
-        y = self.conv2(F.relu(self.norm2(self.conv1(h))))
-        return y + (x if self.shortcut is None else self.shortcut(h))
 
 
 class Recurrent(nn.Module):

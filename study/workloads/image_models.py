@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from study.workloads.augment import flip_and_crop
+from study.workloads.data import data_name
 from study.workloads.data.image_set import ImageSet, image_set
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
 from study.workloads.networks.densenet import BLOCKS, DenseNet
@@ -199,8 +200,3 @@ def is_large(stem: str) -> bool:
     if stem not in STEMS:
         raise WorkloadError(f"stem = {stem!r} is not allowed: give one of {', '.join(STEMS)}")
     return stem == "large"
-
-
-def data_name(data: str) -> str:
-    """The last part of a folder's path, or a package's name."""
-    return data.rstrip("/").rpartition("/")[2]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from study.workloads.data import data_name
 from study.workloads.data.characters import Characters, characters
 from study.workloads.draws import ORDER, generator
 from study.workloads.module import ModuleWorkload, WorkloadError
@@ -112,5 +113,5 @@ def char_lstm(
         loss=cross_entropy,
         metrics={"validation_bits": bits},
         worst=math.log2(text.symbols),
-        about=f"LSTM of {layers} x {hidden} by characters on {data.rstrip('/').rpartition('/')[2]}",
+        about=f"LSTM of {layers} x {hidden} by characters on {data_name(data)}",
     )
