@@ -15,7 +15,7 @@ from study.training.named import AnyKind
 from study.training.program import Programs
 from study.training.program_run import ProgramRun, rule_of
 from study.training.resolve import Study, StudyOptimizer
-from study.training.step import parts
+from study.training.step import trained_by_each
 from study.workloads.measure import bytes_per_lane
 
 MIN_LANES = 2  # a lone lane may take another convolution or matrix routine, and so other bits
@@ -41,7 +41,7 @@ class Fused:
         """Lanes of a block that still runs at full speed: as many as fit the cache."""
         word = 2 if study.spec.dtype == "float64" else 1
         workload, rule = study.trained, rule_of(optimizer.name)
-        trained = [parts(workload.init(0)[0], phase)[0] for phase in workload.phases]
+        trained = trained_by_each(workload, workload.init(0)[0])
         state = 4 * sum(rule.state_size(params, optimizer.options) for params in trained)
         return max(MIN_LANES, CACHE_BYTES[study.spec.device] // (word * (bytes_per_lane(workload) + state)))
 

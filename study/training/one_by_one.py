@@ -17,13 +17,13 @@ from study.training.block import DTYPES, Block, Outcome
 from study.training.loop import Run, follow
 from study.training.named import AnyKind, optimizer_named, workload_named
 from study.training.program import Program, Programs
-from study.training.program_run import ProgramRun, formed
+from study.training.program_run import ProgramRun, formed, stacked
 from study.training.resolve import Study, StudyOptimizer
-from study.training.step import Trial, parts, sites_of, update_function
+from study.training.step import Trial, parts, sites_of, trained_by_each, update_function
 from study.training.torch_class import TorchClass
 from study.workloads.draws import Drawn, Site
 from study.workloads.draws import given as draws_of
-from study.workloads.workload import Batch, Carry, Params, Phase
+from study.workloads.workload import Batch, Carry, Params, Phase, metrics_of, turns_of
 
 LANES = 8
 
@@ -91,7 +91,11 @@ class RuleRun(ProgramRun):
         self, block: Block, width: int, device: torch.device, programs: Programs, lane: int | None = None
     ) -> None:
         super().__init__(block, width, device, programs, lane)
-        self._phases = [(phase, gradient_function(phase)) for phase in self.workload.phases]
+        turns = turns_of(self.workload, self.trial.params)
+        self._phases = [
+            (phase, gradient_function(phase), turn)
+            for phase, turn in zip(self.workload.phases, turns, strict=True)
+        ]
         self._updates: dict[int, Program] = {}
 
     @property
@@ -104,18 +108,18 @@ class RuleRun(ProgramRun):
 
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
         trial = self.trial
-        params, carry, states = trial.params, trial.carry, []
+        params, carry, states = trial.params, trial.carry, list(trial.states)
         count, factor = (torch.tensor(value, dtype=torch.float64) for value in (number, rate))
         total = trial.loss_sum
-        for index, (phase, gradients) in enumerate(self._phases):
+        for index, (phase, gradients, turn) in enumerate(self._phases):
             old, rest = parts(params, phase)
             grads, loss, carry = gradients(old, rest, carry, batch, drawn[index])
             given: tuple[Any, ...] = (
                 grads,
-                trial.states[index],
+                states[turn.optimizer],
                 old,
                 trial.hyperparameters,
-                count,
+                turn.count(count),
                 factor,
                 {},
             )
@@ -125,7 +129,7 @@ class RuleRun(ProgramRun):
             new, state = self._updates[index](*given)
             new = phase.project(new) if phase.project else new
             params = {**params, **new}
-            states.append(state)
+            states[turn.optimizer] = state
             total = total + loss
             if not loss.isfinite() and trial.diverged_at < 0:
                 trial = trial._replace(diverged_at=torch.tensor(number))
@@ -153,10 +157,11 @@ class TorchRun:
             for part in self.workload.init(block.seed)
         )
         values = {name: float(each[0]) for name, each in block.hyperparameters.items()}
-        self._optimizers = []
-        for phase in self.workload.phases:
-            weights = list(parts(self.params, phase)[0].values())
-            self._optimizers.append(kind.make(weights, dict(recipe.options), values))
+        self._turns = turns_of(self.workload, self.params)
+        self._optimizers = [
+            kind.make(list(trained.values()), dict(recipe.options), values)
+            for trained in trained_by_each(self.workload, self.params)
+        ]
         self._needs_closure = needs_closure(kind.cls)
         self._rate = 1.0  # what the learning rates are multiplied with now
         self._losses: list[float] = []
@@ -169,7 +174,8 @@ class TorchRun:
                     group["lr"] *= rate / self._rate if self._rate else 0.0
             self._rate = rate
         total = 0.0
-        for index, optimizer in enumerate(self._optimizers):
+        for index, turn in enumerate(self._turns):
+            optimizer = self._optimizers[turn.optimizer]
             gradients = functools.partial(self._gradients, index, batch, drawn[index])
             loss, carry = gradients()
             self._decay(optimizer, rate)
@@ -193,15 +199,15 @@ class TorchRun:
 
     def evaluate(self, batches: Sequence[Batch]) -> dict[str, Tensor]:
         self._switch("eval")
-        totals: dict[str, float] = {}
+        totals: dict[str, Tensor] = {}
         items = 0
         for batch in batches:
             sums, count = self.workload.evaluate(self.params, self.carry, batch)
             for name, value in sums.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
+                totals[name] = totals.get(name, 0.0) + value.double()
             items += count
         self._switch("train")
-        return {name: torch.tensor([total / items], dtype=torch.float64) for name, total in totals.items()}
+        return stacked([metrics_of(self.workload, totals, items)])
 
     def finite(self) -> Tensor:
         return torch.tensor([all(bool(weight.isfinite().all()) for weight in self.params.values())])

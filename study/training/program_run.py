@@ -21,9 +21,9 @@ from study.training.block import DTYPES, Block
 from study.training.forms import FastForms
 from study.training.named import optimizer_named, workload_named
 from study.training.program import Program, Programs
-from study.training.step import Shared, Trial, parts, random_signs, sites_of, step_function
+from study.training.step import Shared, Trial, random_signs, sites_of, step_function, trained_by_each
 from study.workloads.draws import Drawn, Site
-from study.workloads.workload import Batch, Carry, Params
+from study.workloads.workload import Batch, Carry, Params, metrics_of
 
 
 class ProgramRun:
@@ -100,9 +100,16 @@ class ProgramRun:
             key = ("evaluate", self._width, *self._recipe.data, self._recipe.compile, shapes)
             sums = self._program(key, evaluate, (0, 0, None), *given)(*given)
             for name, total in sums.items():
-                totals[name] = totals.get(name, 0.0) + total.reshape(-1).double()
+                totals[name] = totals.get(name, 0.0) + total.double()
             items += self._programs.once(("count", *key), counted.pop)  # a kept program calls nobody
-        return {name: total / items for name, total in totals.items()}
+        if self._width is None:
+            return stacked([metrics_of(self.workload, totals, items)])
+        return stacked(
+            [
+                metrics_of(self.workload, {name: total[lane] for name, total in totals.items()}, items)
+                for lane in range(self._width)
+            ]
+        )
 
     def finite(self) -> Tensor:
         weights = self.trial.params.values()
@@ -129,7 +136,7 @@ class ProgramRun:
         )
         settings = self._rule.settings(options)[1]
         states: list[State] = [
-            self._rule.init(parts(params, phase)[0], settings) for phase in self.workload.phases
+            self._rule.init(trained, settings) for trained in trained_by_each(self.workload, params)
         ]
         started = Trial(
             params=params,
@@ -143,6 +150,11 @@ class ProgramRun:
         lanes = pytree.tree_map(lambda t: t.to(self._device).expand((*spread, *t.shape)).clone(), started)
         numbers = {name: torch.as_tensor(each).to(self._device) for name, each in values.items()}
         return Trial(*lanes)._replace(hyperparameters=numbers)
+
+
+def stacked(metrics: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Metrics (B,) of B trials."""
+    return {name: torch.stack([each[name] for each in metrics]) for name in metrics[0]}
 
 
 def fused(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from torch.func import grad_and_value, jvp
 from study.optimizers.rule import Rule, State
 from study.training.block import Recipe
 from study.workloads.draws import SIGNS, Drawn, Draws, Site, generator, given, seeded
-from study.workloads.workload import Batch, Carry, Params, Phase, Workload
+from study.workloads.workload import Batch, Carry, Params, Phase, Workload, turns_of
 
 
 class Trial(NamedTuple):
@@ -20,7 +20,7 @@ class Trial(NamedTuple):
 
     params: Params
     carry: Carry
-    states: tuple[State, ...]  # the optimizer's, one a phase
+    states: tuple[State, ...]  # one an optimizer: a phase's, or that of phases that train the same
     hyperparameters: dict[str, Tensor]  # 0-d float64
     diverged_at: Tensor  # 0-d int64, -1: not yet
     loss_sum: Tensor  # 0-d, since the last curve point, all phases
@@ -45,17 +45,19 @@ def step_function(workload: Workload, rule: Rule, recipe: Recipe) -> Callable[[T
     move = update_function(rule, recipe)
 
     def step(trial: Trial, shared: Shared) -> Trial:
-        params, carry, states = trial.params, trial.carry, []
+        params, carry, states = trial.params, trial.carry, list(trial.states)
         diverged_at, loss_sum = trial.diverged_at, trial.loss_sum
-        for phase, state, drawn in zip(workload.phases, trial.states, shared.drawn, strict=True):
+        turns = turns_of(workload, params)
+        for phase, turn, drawn in zip(workload.phases, turns, shared.drawn, strict=True):
             old, rest = parts(params, phase)
             grads, loss, new_carry, hessian = differentiate(
                 phase, rule, old, rest, carry, shared, given(drawn)
             )
-            new, state = move(grads, state, old, trial.hyperparameters, shared.step, shared.rate, hessian)
+            state, count = states[turn.optimizer], turn.count(shared.step)
+            new, state = move(grads, state, old, trial.hyperparameters, count, shared.rate, hessian)
             new = phase.project(new) if phase.project else new
             params, carry = in_order({**rest, **new}, params), in_order(new_carry, carry)
-            states.append(state)
+            states[turn.optimizer] = state
             stops = ~loss.isfinite() & (diverged_at < 0)
             diverged_at = torch.where(stops, shared.step.long(), diverged_at)
             loss_sum = loss_sum + loss
@@ -91,6 +93,14 @@ def update_function(rule: Rule, recipe: Recipe) -> Callable[..., tuple[Params, S
         return in_order(new_params, params), in_order(new_state, state)
 
     return move
+
+
+def trained_by_each(workload: Workload, params: Params) -> list[Params]:
+    """The parameters that each optimizer of a workload trains: phases that train the same ones have one."""
+    turns = turns_of(workload, params)
+    return [
+        parts(params, phase)[0] for phase, turn in zip(workload.phases, turns, strict=True) if turn.place == 0
+    ]
 
 
 def parts(params: Params, phase: Phase) -> tuple[Params, Params]:

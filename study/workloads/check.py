@@ -9,7 +9,7 @@ from torch import Tensor
 
 from study.workloads.draws import seeded
 from study.workloads.module import WorkloadError, check_scalar
-from study.workloads.workload import Workload
+from study.workloads.workload import Workload, metrics_of
 
 
 @torch.no_grad()
@@ -35,12 +35,13 @@ def check_workload(workload: Workload) -> None:
     validation = workload.evaluation(0, "validation")
     if not validation:
         raise WorkloadError("the validation split is empty: give it at least one batch")
-    sums, _ = workload.evaluate(params, carry, validation[0])
-    if workload.metric not in sums:
+    sums, items = workload.evaluate(params, carry, validation[0])
+    metrics = metrics_of(workload, sums, items)
+    if workload.metric not in metrics:
         raise WorkloadError(
-            f"evaluate does not give the metric {workload.metric!r}: it gives {', '.join(sums)}"
+            f"evaluate does not give the metric {workload.metric!r}: it gives {', '.join(metrics)}"
         )
-    for name, value in sums.items():
+    for name, value in metrics.items():
         check_scalar(f"metric {name!r}", value)
     same("evaluate", sums, workload.evaluate(params, carry, validation[0])[0])
     if not equal(before, (params, carry, batch)):

@@ -210,13 +210,14 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 
 
 class Adversaries:
-    """A generative adversarial pair on points of a line, as the protocol has it: a phase for each side."""
+    """A generative adversarial pair on points of a line, as the protocol has it: two phases for one side, then one."""
 
-    about = "two losses a step"
+    about = "three losses a step"
     metric, worst = "validation_distance", 100.0
 
     def __init__(self) -> None:
         self.phases = (
+            Phase(self._discriminator_loss, lambda name: name.startswith("d.")),
             Phase(self._discriminator_loss, lambda name: name.startswith("d.")),
             Phase(self._generator_loss, lambda name: name.startswith("g.")),
         )
@@ -239,8 +240,10 @@ class Adversaries:
 
     def evaluate(self, params: Params, carry: Carry, batch: Batch) -> tuple[dict[str, Tensor], int]:
         del carry
-        distance = (self.generate(params, batch[0]).mean() - 2).abs()
-        return {"validation_distance": distance * len(batch[0])}, len(batch[0])
+        return {"made": self.generate(params, batch[0]).sum(0)}, len(batch[0])
+
+    def finish(self, sums: dict[str, Tensor], items: int) -> dict[str, Tensor]:
+        return {"validation_distance": (sums["made"] / items - 2).square().sum().sqrt()}
 
     def generate(self, params: Params, z: Tensor) -> Tensor:
         return torch.tanh(z @ params["g.w"]) @ params["g.o"]
