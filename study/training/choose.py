@@ -18,12 +18,13 @@ import torch
 from study.training.block import Block, Choice, Recipe, curve_steps
 from study.training.loop import Run, to
 from study.training.one_by_one import run_of
-from study.training.program import Programs, first_line, one_thread
+from study.training.program import Programs, first_line
 from study.training.program_run import ProgramRun
 from study.training.resolve import Study, StudyOptimizer
 from study.training.trainer import METHODS
 from study.workloads.draws import made
 from study.workloads.measure import flops_per_step
+from study.workloads.threads import one_thread
 
 COMPILE_FLOPS = 2.5e11
 """Studies with less work than this are done sooner uncompiled: about 10 s on two cores against 10 to 25 to compile."""

@@ -71,6 +71,44 @@ def conv2d(
     return y if bias is None else y + bias[:, None, None]
 
 
+def conv_transpose2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> Tensor | None:
+    """(n, c, h, w) with weights (c, out, k, k) -> (n, out, s h, s w), where stride s fits: k a multiple, k - 2 p = s.
+
+    Every s-th row and column of the result is a convolution of its own with every s-th row and column of the kernel.
+    """
+    (s, across), (k, wide), (p, sideways) = pair(stride), weight.shape[2:], pair(padding)
+    square = s == across and k == wide and p == sideways
+    plain = groups == 1 and pair(output_padding) == (0, 0) and pair(dilation) == (1, 1)
+    if x.ndim != 4 or not square or not plain or k % s or k - 2 * p != s:
+        return None
+    count, channels, height, width = x.shape
+    out, taps = weight.shape[1], k // s
+    images = F.pad(x.permute(1, 2, 3, 0), (0, 0, *(taps - 1,) * 4))
+    rows = []
+    for first in range(s):
+        row = []
+        for second in range(s):
+            # the kernel's rows and columns that meet this one, from the image's first to its last
+            (top, down), (left, right) = (divmod(i + p, s) for i in (first, second))
+            kernel = weight[:, :, down::s, right::s].flip(2, 3)
+            seen = windows(images[:, top:, left:], (taps, taps), (1, 1), (1, 1), (0, 0, 0, 0))
+            patches = torch.stack([each[:, :height, :width] for each in seen], 1)
+            product = kernel.transpose(0, 1).reshape(out, -1) @ patches.reshape(channels * taps**2, -1)
+            row.append(product.view(out, height, width, count))
+        rows.append(torch.stack(row, 3))  # (out, height, width, s, n)
+    y = torch.stack(rows, 2).reshape(out, s * height, s * width, count).permute(3, 0, 1, 2)
+    return y if bias is None else y + bias[:, None, None]
+
+
 def conv2d_channels_last(x: Tensor, weight: Tensor, *rest: Any, **more: Any) -> Tensor:
     """torch's, with channels innermost: what the compiler wants, but takes from the traced strides when backward."""
     x, weight = (t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t for t in (x, weight))
@@ -259,6 +297,7 @@ def pair(size: Size) -> tuple[int, int]:
 
 LANES: dict[Form, Form] = {
     torch.conv2d: conv2d,
+    torch.conv_transpose2d: conv_transpose2d,
     F.batch_norm: batch_norm,
     F.linear: linear,
     F.cross_entropy: cross_entropy,

@@ -55,17 +55,6 @@ def prepared_process() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """A core a block: with more threads a matrix product is cut otherwise for some lanes, and last bits differ."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 class Program:
     """A traced function: called with its own arguments, or on their tensors in order, without nesting them."""
 

@@ -16,8 +16,9 @@ from study.training.block import Block, Outcome
 from study.training.fused import Fused
 from study.training.named import AnyKind
 from study.training.one_by_one import OneByOne
-from study.training.program import Programs, one_thread
+from study.training.program import Programs
 from study.training.resolve import Study, StudyOptimizer
+from study.workloads.threads import one_thread
 
 
 class Method(Protocol):

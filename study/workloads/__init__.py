@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from study.workloads.draws import Draws
+from study.workloads.gan import dcgan
 from study.workloads.image_models import densenet, resnet_cifar, resnet_four_stages, resnext, wrn
 from study.workloads.language import char_lstm
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
@@ -28,6 +29,7 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "rosenbrock": rosenbrock,
     "noisy-quadratic": noisy_quadratic,
     "char-lstm": char_lstm,
+    "dcgan": dcgan,
 }
 """Name in a study file -> factory; further keys of the study file's workload are its arguments."""
 

@@ -53,6 +53,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (2, 6, 5),
     ),
     "groups": (lambda: nn.Sequential(nn.Conv2d(4, 10, 3, groups=2), Mean()), (4, 6, 5)),
+    "transposed": (lambda: nn.Sequential(nn.ConvTranspose2d(2, 10, 4, 2, 1), Mean()), (2, 3, 4)),
+    "transposed, stride 3": (
+        lambda: nn.Sequential(nn.ConvTranspose2d(2, 10, 9, 3, 3, bias=False), Mean()),
+        (2, 2, 3),
+    ),
+    "transposed, uneven": (lambda: nn.Sequential(nn.ConvTranspose2d(2, 10, (3, 2), 2), Mean()), (2, 3, 4)),
     "perceptron": (
         lambda: nn.Sequential(
             nn.Flatten(), nn.Linear(12, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 10, bias=False)
