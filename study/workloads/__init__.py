@@ -11,6 +11,7 @@ from study.workloads.language import char_lstm
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
 from study.workloads.own import digits_cnn, digits_cnn_bn, digits_mlp, mnist_cnn_bn, mnist_mlp
 from study.workloads.synthetic import avagrad_stochastic, noisy_quadratic, rastrigin, rosenbrock
+from study.workloads.translation import transformer
 from study.workloads.workload import Batch, Carry, Params, Phase, Workload
 
 WORKLOADS: dict[str, Callable[..., Workload]] = {
@@ -30,6 +31,7 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "noisy-quadratic": noisy_quadratic,
     "char-lstm": char_lstm,
     "dcgan": dcgan,
+    "transformer": transformer,
 }
 """Name in a study file -> factory; further keys of the study file's workload are its arguments."""
 

@@ -39,6 +39,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "rosenbrock": {},
     "noisy-quadratic": {"rotation": 30.0},
     "char-lstm": {"layers": 1, "hidden": 8, "length": 4, "batch": 16, "weight_drop": 0.3, "dropout": 0.1},
+    "transformer": {"layers": 1, "width": 8, "heads": 2, "inner": 8, "batch": 16, "dropout": 0.1},
     "dcgan": {"latent": 4, "width": 4, "batch": 16},
 }
 RATES = np.array([0.002, 0.01, 1e300])
@@ -144,6 +145,41 @@ def test_it_is_a_plain_loop_over_the_language_model(name: str) -> None:
         *losses, validation = language_losses(name, RATES[lane])
         for outcome in (whole(name), one_by_one):
             assert outcome.metrics["validation_bits"][lane] == pytest.approx(validation, rel=1e-9)
+            assert outcome.metrics["train_loss"][lane] == pytest.approx(losses[-1], rel=1e-9)
+
+
+def translation_losses(rate: float) -> list[float]:
+    """Training losses, cross-entropy a token and token error of a loop over the module, padding left out."""
+    workload = workload_named("transformer", json.dumps(SIZES["transformer"], sort_keys=True))
+    assert isinstance(workload, ModuleWorkload)
+    module = workload.module(SEED).double().train()
+    optimizer = OPTIMIZERS["adam"](module.parameters(), lr=rate, eps=EPS)
+    losses = []
+    for number, (source, before, target) in enumerate(itertools.islice(workload.batches(SEED), STEPS), 1):
+        with seeded(SEED, number).intercepted():
+            scores = module(source, before)[target != 0]
+        loss = F.cross_entropy(scores, target[target != 0], label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    module.eval()
+    source, before, target = (
+        torch.cat(parts) for parts in zip(*workload.evaluation(SEED, "validation"), strict=True)
+    )
+    with torch.no_grad():
+        scores, target = module(source, before)[target != 0], target[target != 0]
+    error = (scores.argmax(1) != target).double().mean()
+    return [*losses, F.cross_entropy(scores, target).item(), error.item()]
+
+
+def test_it_is_a_plain_loop_over_the_transformer() -> None:
+    one_by_one = train("transformer", [0, 1], "one-by-one")
+    for lane in (0, 1):
+        *losses, cross_entropy, error = translation_losses(RATES[lane])
+        for outcome in (whole("transformer"), one_by_one):
+            assert outcome.metrics["validation_cross_entropy"][lane] == pytest.approx(cross_entropy, rel=1e-9)
+            assert outcome.metrics["validation_error"][lane] == pytest.approx(error, rel=1e-9)
             assert outcome.metrics["train_loss"][lane] == pytest.approx(losses[-1], rel=1e-9)
 
 
@@ -286,5 +322,5 @@ def test_the_loss_falls(name: str) -> None:
     params, carry = workload.init(0)
     batch = to(next(workload.batches(0)), "float32", CPU)
     first, _ = workload.phases[0].loss(params, carry, batch, seeded(0, 1))
-    assert outcome.metrics["train_loss"][0] < (0.85 if name == "char-lstm" else 0.7) * first.item()
+    assert outcome.metrics["train_loss"][0] < (0.7 if name in IMAGES else 0.85) * first.item()
     assert outcome.metrics[workload.metric][0] < workload.worst
