@@ -7,7 +7,7 @@ from collections.abc import Callable
 from study.workloads.draws import Draws
 from study.workloads.gan import dcgan
 from study.workloads.image_models import densenet, resnet_cifar, resnet_four_stages, resnext, wrn
-from study.workloads.language import char_lstm
+from study.workloads.language import char_lstm, word_lstm
 from study.workloads.module import ModuleWorkload, WorkloadError, error_rate
 from study.workloads.own import digits_cnn, digits_cnn_bn, digits_mlp, mnist_cnn_bn, mnist_mlp
 from study.workloads.synthetic import avagrad_stochastic, noisy_quadratic, rastrigin, rosenbrock
@@ -30,6 +30,7 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
     "rosenbrock": rosenbrock,
     "noisy-quadratic": noisy_quadratic,
     "char-lstm": char_lstm,
+    "word-lstm": word_lstm,
     "dcgan": dcgan,
     "transformer": transformer,
 }

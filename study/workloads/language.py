@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from study.workloads.data import data_name
-from study.workloads.data.characters import Characters, characters
+from study.workloads.data.characters import characters
+from study.workloads.data.text import Text
+from study.workloads.data.words import words
 from study.workloads.draws import ORDER, generator
 from study.workloads.module import ModuleWorkload, WorkloadError
+from study.workloads.networks.adaptive_softmax import AdaptiveSoftmax
 from study.workloads.networks.lstm import LanguageLSTM
 from study.workloads.workload import Batch
 
@@ -26,7 +29,7 @@ class TextWorkload(ModuleWorkload):
     before it.
     """
 
-    def __init__(self, text: Characters, batch: int, length: int, **given: Any) -> None:
+    def __init__(self, text: Text, batch: int, length: int, **given: Any) -> None:
         for name, value in (("batch", batch), ("length", length)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise WorkloadError(f"{name} = {value!r} is not allowed: give a whole number of at least 1")
@@ -56,6 +59,15 @@ class TextWorkload(ModuleWorkload):
             step += 1
 
 
+class WordWorkload(TextWorkload):
+    """The same with perplexity for a metric: what is measured is nats a word, and e to their mean over a split."""
+
+    def finish(self, sums: dict[str, Tensor], items: int) -> dict[str, Tensor]:
+        """Perplexity and the loss."""
+        means = {name: total / items for name, total in sums.items()}
+        return {**means, self.metric: means[self.metric].exp()}
+
+
 def streams(text: Tensor, batch: int, length: int, offset: int) -> list[Batch]:
     """The steps of an epoch: inputs and targets (batch, length), row by row the next of each stream."""
     steps = len(text) // (batch * length)
@@ -83,6 +95,12 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(last.flatten(0, 1), targets.flatten())
 
 
+def surprise(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Nats a symbol, of log-probabilities (batch, time, symbols) the last as many as there are targets."""
+    last = outputs[:, -targets.shape[1] :]
+    return F.nll_loss(last.flatten(0, 1), targets.flatten())
+
+
 def bits(outputs: Tensor, targets: Tensor) -> Tensor:
     """Bits a character."""
     return cross_entropy(outputs, targets) / math.log(2)
@@ -99,9 +117,7 @@ def char_lstm(
     dropout: float = 0.0,
 ) -> TextWorkload:
     """LSTM of three layers by characters, small on Python's help topics; the papers': 1000 units on Penn Treebank"""
-    for name, share in (("weight_drop", weight_drop), ("dropout", dropout)):
-        if not isinstance(share, int | float) or not 0 <= share < 1:
-            raise WorkloadError(f"{name} = {share!r} is not allowed: give a share from 0 to below 1")
+    check_shares(weight_drop=weight_drop, dropout=dropout)
     text = characters(data)
     return TextWorkload(
         text,
@@ -115,3 +131,45 @@ def char_lstm(
         worst=math.log2(text.symbols),
         about=f"LSTM of {layers} x {hidden} by characters on {data_name(data)}",
     )
+
+
+def word_lstm(
+    data: str = "topics",
+    layers: int = 2,
+    hidden: int = 32,
+    embedding: int = 16,
+    cutoffs: Sequence[int] = (200, 1000),
+    length: int = 12,
+    batch: int = 16,
+    dropout: float = 0.0,
+    rarest: int = 3,
+) -> WordWorkload:
+    """LSTM of two layers by words with adaptive softmax, small on Python's help topics; Apollo's: One Billion Words"""
+    check_shares(dropout=dropout)
+    if type(rarest) is not int or rarest < 1:
+        raise WorkloadError(f"rarest = {rarest!r} is not allowed: give a whole number of at least 1")
+    text = words(data, rarest)
+    return WordWorkload(
+        text,
+        batch,
+        length,
+        model=lambda: LanguageLSTM(
+            text.symbols,
+            embedding,
+            hidden,
+            layers,
+            batch,
+            dropout=dropout,
+            output=AdaptiveSoftmax(hidden, text.symbols, cutoffs),
+        ),
+        loss=surprise,
+        metrics={"validation_perplexity": surprise},
+        worst=text.symbols,
+        about=f"LSTM of {layers} x {hidden} by words, adaptive softmax, on {data_name(data)}",
+    )
+
+
+def check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not isinstance(share, int | float) or not 0 <= share < 1:
+            raise WorkloadError(f"{name} = {share!r} is not allowed: give a share from 0 to below 1")

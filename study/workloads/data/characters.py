@@ -1,7 +1,6 @@
 """Texts as characters: Python's own help topics, or Penn Treebank's files (Mikolov et al., 2012) from a folder.
 
-`topics`: what `help()` says about Python's language, English prose of some 465,000 characters (`pydoc_data.topics`). It
-differs between releases of Python; a study records its hash.
+They are numbered in alphabetical order.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from study.workloads.data.text import Text, topics
 from study.workloads.module import WorkloadError
 
 FILES = (
@@ -28,27 +26,14 @@ LAYOUT = (
 END = "<eos>"
 
 
-@dataclass(frozen=True)
-class Characters:
-    """Symbols (n,), int64, numbered from 0 in alphabetical order over all splits."""
-
-    train: Tensor
-    validation: Tensor
-    test: Tensor | None
-    symbols: int
-    sha256: str
-
-
 @functools.lru_cache(maxsize=4)
-def characters(data: str, held_out: float = 0.02) -> Characters:
+def characters(data: str, held_out: float = 0.02) -> Text:
     """A text by name, "topics", whose last share `held_out` is the validation split; or a folder's files.
 
     Raises WorkloadError, one line, with the expected layout when a file is missing or damaged.
     """
     if data == "topics":
-        from pydoc_data.topics import topics
-
-        text = "\n".join(topics[name] for name in sorted(topics))
+        text = "\n".join(topics())
         cut = round(len(text) * (1 - held_out))
         return numbered(list(text[:cut]), list(text[cut:]), None)
     folder = Path(data)
@@ -76,13 +61,13 @@ def read(path: Path) -> list[str]:
     return found
 
 
-def numbered(train: Sequence[str], validation: Sequence[str], test: Sequence[str] | None) -> Characters:
+def numbered(train: Sequence[str], validation: Sequence[str], test: Sequence[str] | None) -> Text:
     parts = [train, validation, *([test] if test is not None else [])]
     number = {symbol: i for i, symbol in enumerate(sorted({symbol for part in parts for symbol in part}))}
     digest = hashlib.sha256()
     for part in parts:
         digest.update("\0".join(part).encode() + b"\1")
     tensors = [torch.tensor([number[symbol] for symbol in part]) for part in parts]
-    return Characters(
+    return Text(
         tensors[0], tensors[1], tensors[2] if test is not None else None, len(number), digest.hexdigest()
     )

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 
 class LanguageLSTM(nn.Module):
-    """(batch, time) of symbols -> (batch, time, symbols), the scores of what comes next."""
+    """(batch, time) of symbols -> (batch, time, symbols), the scores of what comes next.
+
+    `output` makes them of the last layer's (batch, time, hidden), by default a linear layer.
+    """
 
     h: Tensor  # (layers, batch, hidden), and so is c: where the last batch left off
     c: Tensor
@@ -27,16 +30,15 @@ class LanguageLSTM(nn.Module):
         *,
         weight_drop: float = 0.0,
         dropout: float = 0.0,
+        output: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.weight_drop, self.dropout = weight_drop, dropout
         self.embedding = nn.Embedding(symbols, embedding)
         sizes = [embedding, *[hidden] * layers]
         self.layers = nn.ModuleList(nn.LSTM(size, hidden, batch_first=True) for size in sizes[:-1])
-        self.output = nn.Linear(hidden, symbols)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        nn.init.uniform_(self.output.weight, -0.1, 0.1)
-        nn.init.zeros_(self.output.bias)
+        self.output = output or linear_output(hidden, symbols)
         for name in ("h", "c"):
             self.register_buffer(name, torch.zeros(layers, batch, hidden))
 
@@ -60,3 +62,10 @@ class LanguageLSTM(nn.Module):
             self.h, self.c = (torch.cat(parts) for parts in zip(*states, strict=True))
         scores: Tensor = self.output(x)
         return scores
+
+
+def linear_output(hidden: int, symbols: int) -> nn.Module:
+    layer = nn.Linear(hidden, symbols)
+    nn.init.uniform_(layer.weight, -0.1, 0.1)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,25 @@
+"""A text as numbers, and the text that comes with Python: what `help()` says about the language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Text:
+    """Symbols (n,), int64, numbered from 0 over all splits: characters or words."""
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor | None
+    symbols: int
+    sha256: str
+
+
+def topics() -> list[str]:
+    """English prose, by topic, some 465,000 characters (`pydoc_data.topics`); it differs between releases of Python."""
+    from pydoc_data.topics import topics
+
+    return [topics[name] for name in sorted(topics)]
