@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from typing import Literal
+
+SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -25,8 +30,6 @@ def optimizers() -> Table:
 
 
 def tuners() -> Table:
-    import inspect
-
     from tuners import TUNERS, tuner_class
 
     rows: list[tuple[str, ...]] = []
@@ -37,6 +40,7 @@ def tuners() -> Table:
 
 
 def workloads() -> Table:
+    """At their defaults: weights, the tensors of a batch, the items of the validation and test splits."""
     from study.workloads import WORKLOADS
     from study.workloads.measure import flops_per_step
 
@@ -45,8 +49,17 @@ def workloads() -> Table:
         workload = factory()
         weights = sum(weight.numel() for weight in workload.init(0)[0].values())
         millions = f"{flops_per_step(workload) / 1e6:.1f}"
-        rows.append((name, f"{weights:,}", millions, workload.metric, workload.about))
-    return ("workload", "weights", "MFLOP a step", "metric", "what it is"), rows
+        step = ", ".join("x".join(map(str, part.shape)) for part in next(workload.batches(0)))
+        held_out = [sum(len(batch[-1]) for batch in workload.evaluation(0, split)) for split in SPLITS]
+        evaluated = " + ".join(f"{items:,}" for items in held_out if items)
+        given = inspect.signature(factory).parameters.values()
+        settings = ", ".join(
+            f"{each.name} = {json.dumps(each.default)}" for each in given if each.default is not None
+        )
+        about = f"{workload.about} ({settings})" if settings else workload.about
+        rows.append((name, f"{weights:,}", millions, step, evaluated, workload.metric, about))
+    header = ("workload", "weights", "MFLOP a step", "a step sees", "evaluated on", "metric")
+    return (*header, "what it is (its settings)"), rows
 
 
 def spaces() -> Table:

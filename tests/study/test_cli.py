@@ -202,7 +202,10 @@ def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.
         ),
         ("tuners", ["tpe-multivariate", "Gradientless descent", "Gaussian process"]),
         ("optimizers", ["constant (or belief)", "0.001 · lr", "package.module:Class", "one by one"]),
-        ("workloads", ["digits-mlp", "digits-cnn-bn", "mnist-cnn-bn", "4,810"]),
+        (
+            "workloads",
+            ["digits-mlp", "digits-cnn-bn", "mnist-cnn-bn", "4,810", "64x64, 64", "depth = 10", "400 + 400"],
+        ),
         ("spaces", ["avagrad-cifar", "441", "AvaGrad, section 5.1"]),
     ],
 )
