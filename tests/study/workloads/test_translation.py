@@ -90,6 +90,7 @@ def test_losses_are_means_over_tokens_that_are_not_padding() -> None:
     assert token_error(right, targets).item() == pytest.approx(1 / 5)
 
 
+@pytest.mark.slow
 def test_a_trained_model_translates_and_bleu_says_how_well() -> None:
     pytest.importorskip("sacrebleu")
     workload = WORKLOADS["transformer"](layers=1, width=16, heads=2, inner=16, longest=8)
