@@ -9,7 +9,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --durations 20
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check bench docs clean
+.PHONY: demo test test-all check bench soak docs clean
 
 demo: .venv/installed
 	mkdir -p demo
@@ -48,6 +48,9 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/separability.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/service.py
+
+soak: .venv/installed-dev
+	$(BIN)/python benchmarks/soak.py --faults 50
 
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
