@@ -309,7 +309,13 @@ def sensitivity(
 
 
 def cost(
-    store: Store, study: str, optimizer: str | None, target: float, noise: str | None, compare: bool
+    store: Store,
+    study: str,
+    optimizer: str | None,
+    target: float,
+    noise: str | None,
+    compare: bool,
+    trials: int | None = None,
 ) -> CostDocument:
     """The cost table of the stored tuning runs, or the comparison of every pair; no rows when nothing trained."""
     from analysis.cost.costs import comparison_table, cost_table
@@ -320,7 +326,7 @@ def cost(
     rows, incomplete = [], None
     notes: list[str] = []
     try:
-        curves = stored_curves(store, study, optimizer, Choice(noise))
+        curves = stored_curves(store, study, optimizer, Choice(noise, trials=trials))
         rows = records((comparison_table if compare else cost_table)(store, curves, target, notes.append))
         incomplete, untrained = curves.attrs["incomplete"] or None, curves.attrs[UNTRAINED]
     except NothingTrainedError as error:

@@ -371,6 +371,9 @@ async def get_cost(
     target: Target = 0.005,
     noise: Noise = None,
     compare: Annotated[bool, Query(description="Every pair of tuners and of optimizers instead.")] = False,
+    trials: Annotated[
+        int | None, Query(ge=1, le=MOST_PER_PAGE, description="Budget of a run; what all have, or 100.")
+    ] = None,
 ) -> Response:
     """How many trials each tuner needs to come within the target of the best, with 95% intervals.
 
@@ -378,8 +381,8 @@ async def get_cost(
     """
     answer = await service.reads.of_study(
         study,
-        ("cost", optimizer, target, noise, compare),
-        lambda store: reads.cost(store, study, optimizer, target, noise, compare),
+        ("cost", optimizer, target, noise, compare, trials),
+        lambda store: reads.cost(store, study, optimizer, target, noise, compare, trials),
         one_at_a_time=True,
     )
     return reply(request, answer)

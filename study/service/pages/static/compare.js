@@ -66,7 +66,7 @@ const sentence = (verdict) => verdict.sentence.slice(verdict.sentence.indexOf(":
 async function showCosts(names, mine) {
   const target = byId("target").value;
   const tuned = names.filter(isTuned); // of others the API would refuse to tell
-  const answers = await each(tuned, (study, optimizer) => readCost(study, target, optimizer));
+  const answers = await each(tuned, (study, optimizer) => readCost(study, target, { optimizer }));
   if (mine !== round) return;
   const notes = answers.filter(({ error }) => error).map(({ name, error }) => make("p", { class: "hint" }, `${name}: ${error.message}`));
   notes.push(...names.filter((name) => !tuned.includes(name)).map((name) => make("p", { class: "hint" }, `${name}: no tuning runs yet`)));

@@ -7,11 +7,12 @@ import { shortNumber, words } from "./format.js";
 
 const PATTERNS = ["", "/", ".", "x", "\\", "-"];
 
-export const readCost = (study, target, optimizer) =>
-  readJson(`${studyUrl(study, "/cost")}?${query([["target", target], ["optimizer", optimizer]])}`);
+// `trials` is the budget of a run, what there is by default.
+export const readCost = (study, target, { optimizer, trials } = {}) =>
+  readJson(`${studyUrl(study, "/cost")}?${query([["target", target], ["optimizer", optimizer], ["trials", trials]])}`);
 
-export async function showCost(place, study, target) {
-  const found = await readInto(place, readCost(study, target));
+export async function showCost(place, study, target, trials) {
+  const found = await readInto(place, readCost(study, target, { trials }));
   if (found) await drawCost(place, found.rows, target, words(found.metric), found.incomplete, found.problems, found.notes);
 }
 

@@ -50,18 +50,25 @@ async function showCosts() {
 }
 
 // Tuners are replayed on draws of a surrogate when they are asked for: it takes some seconds, and is kept.
-let replayed = false;
+let replayed = null; // trials of a run
 
 function offerReplays() {
   const place = byId("cost");
   const target = () => byId("target").value;
   if (replayed) {
-    showCost(place, study, target());
+    showCost(place, study, target(), replayed);
     return;
   }
-  const button = make("button", { type: "button" }, "Replay the tuners");
-  button.addEventListener("click", () => { replayed = true; button.disabled = true; showCost(place, study, target()); });
-  place.replaceChildren(make("p", { class: "hint" }, "Scattered trials have no tuning runs: tuners can be replayed on draws of the surrogate."), button);
+  const budget = make("input", { id: "budget", type: "number", min: 1, max: 1000, value: 100, required: true });
+  const button = make("button", {}, "Replay the tuners");
+  const form = make("form", { class: "inline" }, make("label", { for: "budget" }, "Trials a run"), budget, button);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    replayed = budget.value;
+    button.disabled = true;
+    showCost(place, study, target(), replayed);
+  });
+  place.replaceChildren(make("p", { class: "hint" }, "Scattered trials have no tuning runs: tuners can be replayed on draws of the surrogate."), form);
 }
 
 function tuneButton() {

@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from search_spaces import SearchSpace
+from storage.foreign import ForeignTrials, import_trials
 from storage.records import Trials
 from storage.store import open_store
 from study.service.app import Service, create_app
@@ -177,6 +178,18 @@ def test_other_numbers_of_axes(url: str, client: TestClient) -> None:
     problem = client.get("/pages/panels?study=three&axis=beta&axis=beta")
     assert problem.status_code == 409
     assert "choose two of alpha, eps, beta" in problem.json()["detail"]
+
+
+def test_the_third_axis_of_scattered_trials_is_at_its_best(url: str, client: TestClient) -> None:
+    decades = np.random.default_rng(0).uniform((-4, -8, -1), (0, 0, 1), (30, 3))
+    values = 0.1 + ((decades - (-2, -4, 0)) ** 2).sum(axis=1)
+    found = ForeignTrials("here", ("lr", "wd", "beta"), 10**decades, values, "loss")
+    with open_store(url, create=True) as store:
+        import_trials(store, found, "scattered", "theirs")
+    panel = client.get("/pages/panels?study=scattered&axis=lr&axis=beta").json()["panels"][0]
+    assert (panel["surrogate"], panel["trials"]) == (True, 30)
+    assert [axis["name"] for axis in panel["axes"]] == ["lr", "beta"]
+    assert -5 < np.log10(panel["fixed"]["wd"]) < -3
 
 
 def every_cell(space: SearchSpace) -> Trials:

@@ -242,6 +242,11 @@ def test_costs(client: TestClient) -> None:
         0.95,
     )
     assert pair["verdict"] in ("cheaper", "dearer", "equal", "undecided")
+    short = client.get("/api/v1/studies/small/cost?target=0.01&trials=3").json()["rows"]
+    assert all(
+        of_three["reached"] < row["reached"] for of_three, row in zip(short, found["rows"], strict=True)
+    )
+    assert client.get("/api/v1/studies/small/cost?trials=21").status_code == 409  # runs are of 20
     answer = client.get("/api/v1/studies/half/cost")
     assert answer.status_code == 409
     assert answer.json()["detail"] == "half/adam has no tuning runs: run tunability tune"

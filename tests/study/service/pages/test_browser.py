@@ -347,16 +347,16 @@ def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTria
 
 def test_scattered_trials_are_shown_by_a_surrogate(visit: Visit, store_url: str) -> None:
     rng = np.random.default_rng(0)
-    decades = rng.uniform((-4, -8, -1), (0, 0, 1), (80, 3))
-    values = 0.1 + np.tanh(0.1 * ((decades - (-2, -4, 0)) ** 2).sum(axis=1))
+    decades = rng.uniform((-4, -8), (0, 0), (40, 2))
+    values = 0.1 + np.tanh(0.1 * ((decades - (-2, -4)) ** 2).sum(axis=1))
     curves = [(np.array([10, 20]), np.array([value + 0.1, value])) for value in values]
-    found = ForeignTrials("here", ("lr", "wd", "beta"), 10**decades, values, "loss", curves=curves)
+    found = ForeignTrials("here", ("lr", "wd"), 10**decades, values, "loss", curves=curves)
     with open_store(store_url, create=True) as store:
         import_trials(store, found, "scattered", "theirs")
     page = visit("/studies/scattered")
     first = landscapes(page).first
-    expect(page.locator("#progress .numbers")).to_have_text("80 trials")
-    expect(page.locator(".panel p").first).to_contain_text("a surrogate of 80 scattered trials; at beta = ")
+    expect(page.locator("#progress .numbers")).to_have_text("40 trials")
+    expect(page.locator(".panel p").first).to_contain_text("a surrogate of 40 scattered trials")
     page.mouse.move(**cell_at(first, 0.5, 0.5))
     expect(page.locator(".hovertext").first).to_contain_text("surrogate ")
     expect(page.locator(".preview")).to_contain_text("the 5 trials nearest to theirs, lr = ")
@@ -365,17 +365,17 @@ def test_scattered_trials_are_shown_by_a_surrogate(visit: Visit, store_url: str)
     expect(page.locator("#cell-content")).to_contain_text("A surrogate has no trials of its own")
     expect(page.locator("#cell-content tbody tr")).to_have_count(5)
     expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(5)
-    page.get_by_label("across").select_option("beta")
-    expect(page.locator(".landscape .xtitle")).to_have_text("β")
     expect(page.get_by_role("button", name="Run the tuners")).to_have_count(0)
     page.get_by_label("Target").fill("0.2")
+    page.get_by_label("Trials a run").fill("5")
     page.get_by_role("button", name="Replay the tuners").click()
-    expect(page.locator("#cost")).to_contain_text("replayed on draws of a surrogate of 80 scattered trials")
+    said = "replayed on draws of a surrogate of 40 scattered trials"
+    expect(page.locator("#cost")).to_contain_text(said, timeout=300_000)
     expect(page.locator("#cost tbody tr")).to_have_count(5)
     page.get_by_role("link", name="These trials in the list of all").click()
     expect(page.locator("#table tbody tr")).to_have_count(5)
     page.goto(f"{visit.address}/")
-    expect(page.locator('[data-study="scattered"] .numbers')).to_have_text("80 trials")
+    expect(page.locator('[data-study="scattered"] .numbers')).to_have_text("40 trials")
     visit.delete(store_url, "scattered")
 
 
