@@ -36,6 +36,7 @@ class StudyDocument(TypedDict):
     """A study's progress. `eta_seconds` is null unless it is running and something is known.
 
     `cells` is null where trials are scattered. `failed` counts the trials that failed for good and are not stored.
+    `target` is the suboptimality that counts as found by its file.
     """
 
     name: str
@@ -52,6 +53,7 @@ class StudyDocument(TypedDict):
     eta_seconds: float | None
     trials_per_second: float | None
     last_finished: str | None
+    target: float
     tuning_runs: int
     job: str | None
     optimizers: list[OptimizerProgress]
@@ -170,6 +172,7 @@ class SeparabilityDocument(TypedDict):
 class CostDocument(TypedDict):
     """Rows as `tunability cost --format json` writes them; `incomplete` names optimizers that lack trials.
 
+    `budget` is that of the runs, in trials: what is null in a row lies beyond it. Null where there are no runs.
     `notes` say why a cost has no interval, at which confidence intervals are, and what would make comparisons clearer.
     `problems` has why there are none of an optimizer: nothing trained.
     """
@@ -177,6 +180,7 @@ class CostDocument(TypedDict):
     study: str
     metric: str
     target: float
+    budget: int | None
     incomplete: str | None
     notes: list[str]
     problems: list[OptimizerProblem]

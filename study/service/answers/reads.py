@@ -41,6 +41,7 @@ from study.service.answers.documents import (
     TrialPage,
 )
 from study.service.answers.shared import Shared
+from study.spec import TuningSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -308,26 +309,36 @@ def sensitivity(
     }
 
 
+def own_target(about: About) -> float:
+    """The suboptimality that counts as found by the study's file."""
+    return float(about.spec.get("tuning", {}).get("target", TuningSpec().target))
+
+
 def cost(
     store: Store,
     study: str,
     optimizer: str | None,
-    target: float,
+    target: float | None,
     noise: str | None,
     compare: bool,
     trials: int | None = None,
 ) -> CostDocument:
-    """The cost table of the stored tuning runs, or the comparison of every pair; no rows when nothing trained."""
+    """The cost table of the stored tuning runs, or the comparison of every pair; no rows when nothing trained.
+
+    To the study's own target if no other is given.
+    """
     from analysis.cost.costs import comparison_table, cost_table
     from analysis.suboptimality import check_suboptimality_target
     from analysis.tuning_runs import Choice, stored_curves
 
+    target = own_target(store.about(study)) if target is None else target
     check_suboptimality_target(target)
-    rows, incomplete = [], None
+    rows, incomplete, budget = [], None, None
     notes: list[str] = []
     try:
         curves = stored_curves(store, study, optimizer, Choice(noise, trials=trials))
         rows = records((comparison_table if compare else cost_table)(store, curves, target, notes.append))
+        budget = curves.sizes["trial"]
         incomplete, untrained = curves.attrs["incomplete"] or None, curves.attrs[UNTRAINED]
     except NothingTrainedError as error:
         untrained = error.said
@@ -335,6 +346,7 @@ def cost(
         "study": study,
         "metric": store.metric(study),
         "target": target,
+        "budget": budget,
         "incomplete": incomplete,
         "notes": [each.removeprefix("note: ") for each in notes],
         "problems": [{"optimizer": name, "detail": said} for name, said in untrained.items()],

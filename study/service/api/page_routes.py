@@ -13,6 +13,7 @@ from study.service.answers.ridges import ridges
 from study.service.api.routes import LONGEST, Service, StudyName, reply
 from study.service.guard.problems import Problem
 from study.service.pages.rendering import page
+from study.spec import TuningSpec
 
 MOST_COMPARED = 12
 router = APIRouter(include_in_schema=False)
@@ -51,12 +52,14 @@ async def compare(request: Request, service: Service) -> Response:
     """Landscapes of several studies and optimizers on one scale."""
     documents = await service.progress.documents()
     chosen = request.query_params.getlist("study")
+    first = documents.get(chosen[0].partition("/")[0]) if chosen else None
     return page(
         request,
         "compare.html",
         charts=True,
         studies=list(documents.values()),
         chosen=chosen,
+        target=first["target"] if first else TuningSpec().target,
         most=MOST_COMPARED,
     )
 

@@ -78,7 +78,12 @@ Axes = Annotated[
 At = Annotated[
     list[str] | None, Query(max_length=32, description="AXIS=VALUE: where to hold an axis; may be repeated.")
 ]
-Target = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")]
+Target = Annotated[
+    float | None,
+    Query(
+        ge=0, allow_inf_nan=False, description="Suboptimality that counts as found; the study's own if not."
+    ),
+]
 Within = Annotated[
     str | None,
     Query(
@@ -368,7 +373,7 @@ async def get_cost(
     service: Service,
     study: StudyName,
     optimizer: Optimizer = None,
-    target: Target = 0.005,
+    target: Target = None,
     noise: Noise = None,
     compare: Annotated[bool, Query(description="Every pair of tuners and of optimizers instead.")] = False,
     trials: Annotated[

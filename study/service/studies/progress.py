@@ -15,7 +15,7 @@ from storage.failures import FailureCount
 from storage.store import Store, Summary, Version
 from study.service.answers.cache import Answer
 from study.service.answers.documents import OptimizerProgress, State, StudyDocument
-from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number
+from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number, own_target
 from study.service.answers.shared import Shared
 from study.service.jobs.jobs import Jobs, Table
 from study.spec import to_toml
@@ -27,12 +27,13 @@ LATELY = timedelta(seconds=30)
 class Stored:
     """What the store alone says of a study; summaries by optimizer, in the order of their declaration.
 
-    Scattered trials have no `cells`.
+    Scattered trials have no `cells`. `target` is the suboptimality that counts as found by its file.
     """
 
     metric: str
     seeds: int | None
     cells: int | None
+    target: float
     summaries: Mapping[str, Summary]
 
     @property
@@ -168,6 +169,7 @@ class Progress:
             "eta_seconds": eta,
             "trials_per_second": rate,
             "last_finished": stored.last_finished.isoformat() if stored.last_finished else None,
+            "target": stored.target,
             "tuning_runs": version.runs,
             "job": launch.get("job"),
             "optimizers": stored.optimizers(),
@@ -178,20 +180,20 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
     """What the store says of a study's asked seeds; of one that was read before, only new trials are looked at."""
     if before is not None and version.follows(before[0]):
         (since, known), seeds = before, before[1].seeds
-        metric, cells, names = known.metric, known.cells, list(known.summaries)
+        metric, cells, target, names = known.metric, known.cells, known.target, list(known.summaries)
         summaries = {
             name: known.summaries[name] + store.summary(study, name, seeds, after, upto)
             for name, after, upto in zip(names, since.last_trials, version.last_trials, strict=True)
         }
     else:
         about = store.about(study)
-        metric, seeds = about.metric, about.seeds
+        metric, seeds, target = about.metric, about.seeds, own_target(about)
         cells = about.space.size if about.space.is_grid else None
         summaries = {
             name: store.summary(study, name, seeds, upto=upto)
             for name, upto in zip(about.optimizers, version.last_trials, strict=True)
         }
-    return Stored(metric, seeds, cells, summaries)
+    return Stored(metric, seeds, cells, target, summaries)
 
 
 def judge_state(complete: bool, launch: Mapping[str, Any], jobs: Table) -> tuple[State, str | None]:

@@ -25,6 +25,7 @@ SPEC = {
     "optimizers": [{"name": "adam"}, {"name": "avagrad"}],
     "space": SPACE.to_table(),
     "seeds": 2,
+    "tuning": {"target": 0.01},
 }
 
 

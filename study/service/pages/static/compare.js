@@ -42,7 +42,6 @@ async function show() {
     if (mine === round) showProblem(byId("problem"), error);
     return;
   }
-  showDownloads(names);
   await Promise.all([showVerdicts(names, mine), showCosts(names, mine)]);
 }
 
@@ -65,6 +64,7 @@ const sentence = (verdict) => verdict.sentence.slice(verdict.sentence.indexOf(":
 
 async function showCosts(names, mine) {
   const target = byId("target").value;
+  showDownloads(names);
   const tuned = names.filter(isTuned); // of others the API would refuse to tell
   const answers = await each(tuned, (study, optimizer) => readCost(study, target, { optimizer }));
   if (mine !== round) return;
@@ -72,14 +72,14 @@ async function showCosts(names, mine) {
   notes.push(...names.filter((name) => !tuned.includes(name)).map((name) => make("p", { class: "hint" }, `${name}: no tuning runs yet`)));
   notes.push(...answers.flatMap(({ name, found }) => found?.problems.map((each) => make("p", { class: "hint" }, `${name}: ${each.detail}`)) ?? []));
   notes.push(...answers.flatMap(({ name, found }) => found?.notes.map((each) => make("p", { class: "hint" }, `${name}: ${each}`)) ?? []));
-  const rows = answers.flatMap(({ name, found }) => (found ? found.rows.map((row) => ({ ...row, optimizer: name })) : []));
+  const rows = answers.flatMap(({ name, found }) => (found ? found.rows.map((row) => ({ ...row, optimizer: name, budget: found.budget })) : []));
   const place = make("div");
   byId("cost").replaceChildren(...notes, place);
   if (rows.length) await drawCost(place, rows, target, words(panels.document.metric), null);
 }
 
 function showDownloads(names) {
-  const pairs = names.map((name) => ["study", name]);
+  const pairs = [...names.map((name) => ["study", name]), ["target", byId("target").value]];
   const links = (kind) => ["png", "svg", "pdf"].map((format) => make("a", { href: `/api/v1/figures/${kind}.${format}?${query(pairs)}`, download: `compare-${kind}.${format}` }, format.toUpperCase()));
   byId("figures").replaceChildren(make("li", {}, "Landscapes: ", ...links("landscape")),
     names.every(isTuned) ? make("li", {}, "Performance profile: ", ...links("profile")) : "");

@@ -41,7 +41,20 @@ const showAnalyses = throttle(async () => {
   await showCosts();
 }, ANALYSIS_REST);
 
+// Figures of tuning: to the target that is shown, when there is something to draw.
+function offerFigures() {
+  for (const item of document.querySelectorAll("[data-tuned]")) {
+    item.hidden = !last?.tuning_runs;
+    for (const link of item.querySelectorAll("a")) {
+      const url = new URL(link.href);
+      url.searchParams.set("target", byId("target").value);
+      link.href = url;
+    }
+  }
+}
+
 async function showCosts() {
+  offerFigures();
   const hint = (text) => make("p", { class: "hint" }, text);
   if (last?.state === "running") byId("cost").replaceChildren(hint(`${last.tuning_runs} tuning runs so far; their cost is shown when all are made.`));
   else if (last?.cells === null) offerReplays();
@@ -122,7 +135,6 @@ async function showDetails() {
   const details = await readJson(studyUrl(study)).catch(() => null);
   if (!details) return;
   byId("toml").textContent = details.toml;
-  if (details.spec.tuning?.target) byId("target").value = details.spec.tuning.target;
   byId("provenance").querySelector("pre").textContent = JSON.stringify(details.provenance, null, 2);
 }
 

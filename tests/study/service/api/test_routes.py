@@ -226,7 +226,8 @@ def test_verdicts(client: TestClient) -> None:
 
 
 def test_costs(client: TestClient) -> None:
-    found = client.get("/api/v1/studies/small/cost?target=0.01").json()
+    found = client.get("/api/v1/studies/small/cost").json()
+    assert (found["target"], found["budget"]) == (0.01, 20)  # the study's own
     assert [(row["optimizer"], row["tuner"], row["replicates"]) for row in found["rows"]] == [
         ("adam", "random", 6),
         ("avagrad", "random", 6),

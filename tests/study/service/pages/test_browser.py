@@ -246,6 +246,43 @@ def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
     expect(page.locator("#cost tbody tr")).to_have_count(2)
 
 
+def test_costs_beyond_the_budget_are_drawn_and_said(visit: Visit) -> None:
+    def row(tuner: str, *found: float | None) -> dict[str, Any]:
+        names = ("median", "low", "high", "reached", "reached_low", "reached_high", "observed")
+        return {"optimizer": "adam", "tuner": tuner, "replicates": 6, **dict(zip(names, found, strict=True))}
+
+    rows = [
+        row("known", 12, 8, 20, 0.9, 0.8, 1, 11),
+        row("open", 30, 9, None, 0.6, 0.2, 0.8, 31),
+        row("beyond", None, 25, None, 0.3, 0, 0.6, None),
+        row("one seed", None, None, None, None, None, None, 14),
+    ]
+    answer = {"metric": "error", "budget": 40, "incomplete": None, "notes": [], "problems": [], "rows": rows}
+    page = visit.page
+    page.route("**/cost?*", lambda route: route.fulfill(json=answer))
+    visit("/studies/small")
+    expect(page.get_by_label("Target")).to_have_value("0.01")  # the study's own
+    told = page.locator("#cost tbody tr")
+    expect(told).to_have_text(
+        [
+            "adamknown12[8, 20]90% [80%, 100%]11, 6 runs",
+            "adamopen30[9, more than 40]60% [20%, 80%]31, 6 runs",
+            "adambeyondmore than 40[25, more than 40]30% [0%, 60%]more than 40, 6 runs",
+            "adamone seednot known––14, 6 runs",
+        ]
+    )
+    expect(page.locator("#cost .annotation-text")).to_have_text(
+        ["runs that reach it", "90%", "60%", "30%", "–", "more than 40"]
+    )
+    expect(page.locator("#cost .scatterlayer path.point")).to_have_count(
+        3 + 2
+    )  # dots, and arrows at the budget
+    page.get_by_label("Target").fill("0.2")
+    for kind in ("cost", "suboptimality", "profile"):
+        link = page.locator(f'a[download="small-{kind}.svg"]')
+        expect(link).to_have_attribute("href", re.compile("target=0.2$"))
+
+
 def test_a_lost_connection_is_told(visit: Visit) -> None:
     visit.page.route("**/api/v1/events*", lambda route: route.abort())
     page = visit("/studies/small")
