@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.bands import MARGIN, near_optimal
-from analysis.estimate import Estimate, FloatArray
+from analysis.estimate import Estimate, FloatArray, quantile
 from analysis.landscape import axis_names
 from analysis.line import FEWEST_ROWS, Line, bend_of, bent_line, design, straight_line
 from analysis.optima import Optima, optima, optima_of_draws
@@ -57,6 +57,7 @@ class Ridge:
         regimes: one, or two when the ridge bends; none when there are too few rows.
         transition: where it bends, in the second axis's own unit, or None.
         optima: the best position of every row (B,), log10 on a logarithmic axis; NaN where there is none.
+        halves: half widths of their 95% intervals by seeds (B,).
         unit: of slopes: 1 on two logarithmic axes, else the first axis's range over the second's.
         problem: why there is no ridge, if there is none.
         line: coefficients of the fit, see `Ridge.at`.
@@ -67,6 +68,7 @@ class Ridge:
     regimes: tuple[Regime, ...]
     transition: Estimate | None
     optima: FloatArray
+    halves: FloatArray
     unit: float
     problem: str | None = None
     line: tuple[float, ...] = ()
@@ -160,6 +162,8 @@ def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
     y, rows = positions(pair, second), found.rows
     optima_of_rows = np.full(len(y), math.nan)
     optima_of_rows[rows] = found.places
+    halves = np.full(len(y), math.nan)
+    halves[rows] = quantile(math.inf) * np.sqrt(np.diag(found.covariance))
     unit = _unit(pair)
     start, end = (float(each) for each in pair[second].values[rows][[0, -1]])
     seeds = int(found.seeds.min())
@@ -174,6 +178,7 @@ def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
             (whole,),
             None,
             optima_of_rows,
+            halves,
             unit,
             None,
             tuple(straight.fit.tolist()),
@@ -189,6 +194,7 @@ def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
         regimes,
         Estimate(at, low, high),
         optima_of_rows,
+        halves,
         unit,
         None,
         tuple(bent.fit.tolist()),
@@ -205,7 +211,8 @@ def _unit(pair: xr.DataArray) -> float:
 
 def _none(pair: xr.DataArray, problem: str) -> Ridge:
     none = Estimate(math.nan, math.nan, math.nan)
-    return Ridge(none, (), None, np.full(pair.shape[2], math.nan), _unit(pair), problem)
+    no_rows = np.full(pair.shape[2], math.nan)
+    return Ridge(none, (), None, no_rows, no_rows, _unit(pair), problem)
 
 
 def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:

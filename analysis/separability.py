@@ -81,7 +81,12 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The verdict in words, with the numbers."""
-        said = f"{self.optimizer}: {_in_words(self.ridge, self.axes[1])}"
+        return f"{self.optimizer}: {self.finding}"
+
+    @property
+    def finding(self) -> str:
+        """The sentence without the optimizer."""
+        said = _in_words(self.ridge, self.axes[1])
         if self.advice:
             said += f"; {_advice_in_words(self.advice)}"
         if self.trials is not None and self.best is not None:
@@ -105,6 +110,7 @@ class Verdict:
             "axes": list(self.axes),
             "verdict": self.verdict,
             "sentence": self.sentence,
+            "finding": self.finding,
             "slope": self.ridge.slope.to_json(),
             "regimes": [
                 {"from": regime.start, "to": regime.end, "verdict": kind, "slope": regime.slope.to_json()}

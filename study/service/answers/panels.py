@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import best_along, mean_of_known, stopped_early, tell_of_stopped
+from analysis.landscape import mean_of_known, stopped_early, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import projected
 from analysis.stored import stored_values
@@ -62,7 +62,7 @@ class Panel(TypedDict):
 
     `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
     of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one; of a
-    surrogate they are `fixed` where it is best. `best` and `along` are of cells with all seeds only. `stopped` are
+    surrogate they are `fixed` where it is best. `best` is of cells with all seeds only. `stopped` are
     cells with trials that were stopped early, which `early` counts in words. `words` are what the values 0, 1, ... of
     ordered axes stand for. `problem` says that nothing trained, where every trial diverged.
     """
@@ -85,7 +85,6 @@ class Panel(TypedDict):
     early: str | None
     values: list[Any] | None
     best: BestDocument | None
-    along: list[float | None] | None
     problem: str | None
 
 
@@ -134,11 +133,6 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
     Raises:
         AnalysisError: they are of different metrics, or an axis to show is not one of theirs.
     """
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    from analysis.heatmap import COLOUR_MAP
-
     found: list[Panel] = []
     metrics: dict[str, str] = {}
     names: list[str] = []
@@ -158,10 +152,20 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
     return {
         "metric": metric,
         "scale": scale_of(metric, means),
-        "colours": [to_hex(colormaps[COLOUR_MAP](stop)) for stop in np.linspace(0, 1, COLOURS)],
+        "colours": colours(),
         "axes": names,
         "panels": found,
     }
+
+
+def colours() -> list[str]:
+    """The stops of the colour scale, from the best to the worst."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    from analysis.heatmap import COLOUR_MAP
+
+    return [to_hex(colormaps[COLOUR_MAP](stop)) for stop in np.linspace(0, 1, COLOURS)]
 
 
 def read_landscape(store: Store, study: str, optimizer: str, about: About) -> tuple[xr.DataArray, int]:
@@ -201,7 +205,6 @@ def panel(
         "early": tell_of_stopped(whole),
         "values": nested(flat.values) if flat.size <= MOST_VALUES else None,
         "best": best,
-        "along": along_of(flat, shown) if best and len(shown) == 2 else None,
         "problem": untrained(whole),
     }
 
@@ -238,11 +241,6 @@ def words_of(values: xr.DataArray) -> dict[str, list[str]]:
     return {
         str(name): list(each.attrs["words"]) for name, each in values.coords.items() if "words" in each.attrs
     }
-
-
-def along_of(flat: xr.DataArray, shown: Sequence[str]) -> list[float | None]:
-    """For each value of the second axis, the first's best."""
-    return [number(value) for value in best_along(flat, axis=shown[0], given=shown[1]).values.tolist()]
 
 
 def scale_of(metric: str, means: NDArray[np.float64]) -> Scale | None:

@@ -10,8 +10,10 @@ import numpy as np
 from analysis.pairs import own_unit, positions
 from analysis.separability import Verdict
 from storage.store import Store
-from study.service.answers.panels import panel_axis, words_of
-from study.service.answers.reads import judged, number
+from study.service.answers.panels import colours, panel_axis, words_of
+from study.service.answers.reads import judged, nested, number
+
+BAND_POINTS = 60
 
 
 def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, Any]:
@@ -22,11 +24,30 @@ def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, 
     """
     verdicts, problems = judged(store, study, optimizer)
     documents = [verdict.to_json() | {"drawn": drawn(verdict)} for verdict in verdicts]
-    return {"study": study, "metric": store.metric(study), "verdicts": documents, "problems": problems}
+    return {
+        "study": study,
+        "metric": store.metric(study),
+        "colours": colours(),
+        "verdicts": documents,
+        "problems": problems,
+    }
+
+
+def most_lost(verdict: Verdict) -> float:
+    """Where the colours of transfer regret end: losses that are nothing beside the metric's range look like nothing."""
+    from analysis.separability_figures import LEAST_RANGE
+
+    known = verdict.pair.values[np.isfinite(verdict.pair.values)]
+    return max(float(np.nanmax(verdict.regret["estimate"].values)), LEAST_RANGE * float(np.ptp(known)), 1e-12)
 
 
 def drawn(verdict: Verdict) -> dict[str, Any]:
-    """Axes, a dot (second, first) a row whose optimum counts, and the fitted lines' ends, in the axes' own units."""
+    """What there is to draw, in the axes' own units.
+
+    Axes; a dot a row whose optimum counts, (second, first, its interval's ends); the rows `left_out`; the fitted
+    lines' ends; the `band` about them, (second, low, high); and what first values `lose` where they were not tuned
+    (tuned at, used at), in units of the metric, beside what all colours of that reach to.
+    """
     (first, second), pair, found = verdict.axes, verdict.pair, verdict.ridge
     y = positions(pair, second)
     rows = np.flatnonzero(~np.isnan(found.optima))
@@ -37,13 +58,31 @@ def drawn(verdict: Verdict) -> dict[str, Any]:
             for place, value in zip(places, best, strict=True)
         ]
 
-    lines = []
+    def first_unit(value: float) -> float | None:
+        return number(own_unit(pair, first, value))
+
+    dots = [
+        [*point, first_unit(best - half), first_unit(best + half)]
+        for point, best, half in zip(
+            points(y[rows].tolist(), found.optima[rows]), found.optima[rows], found.halves[rows], strict=True
+        )
+    ]
+    lines, band = [], []
     if found.regimes:
+        along = np.unique(np.append(np.linspace(y[rows[0]], y[rows[-1]], BAND_POINTS), found.bend))
+        for place, best, half in zip(along, found.at(along), found.half_width(along), strict=True):
+            band.append(
+                [number(own_unit(pair, second, place)), first_unit(best - half), first_unit(best + half)]
+            )
         corners = [y[rows[0]], *([found.bend] if found.transition else []), y[rows[-1]]]
         lines = [points(list(part), found.at(np.array(part))) for part in itertools.pairwise(corners)]
     return {
         "axes": [panel_axis(pair, name) for name in verdict.axes],
         "words": words_of(pair),
-        "dots": points(y[rows].tolist(), found.optima[rows]),
+        "dots": dots,
+        "left_out": pair[second].values[np.isnan(found.optima)].tolist(),
         "lines": lines,
+        "band": band,
+        "lose": nested(verdict.regret["estimate"].values),
+        "lose_most": most_lost(verdict),
     }

@@ -5,15 +5,24 @@ import { cellTitle, openCell } from "./cell.js";
 import { drawCost, readCost } from "./cost.js";
 import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
 import { interval, metricText, words } from "./format.js";
+import { isPartialPanel } from "./heatmap.js";
 import { Panels, readPanels } from "./panels.js";
-import { readRidges, verdictBadge } from "./separability.js";
+import { readRidges } from "./separability.js";
+import { plainSentence, regimeBadges, slopes } from "./verdicts.js";
 
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
-  title: (panel) => `${panel.study}/${panel.optimizer}`, 
+  title: (panel) => `${panel.study}/${panel.optimizer}`, tell: about,
   choose: (panel, at) => openCell(panel, at, panels.document.metric, `${panel.study}, ${cellTitle(panel, at)}`),
 });
+const budgets = new Map(); // landscape -> trials of its tuning runs
 let round = 0; // a later choice makes the answers of an earlier one void
+
+function about(panel) {
+  const budget = budgets.get(`${panel.study}/${panel.optimizer}`);
+  const seeds = panel.surrogate ? [] : [`${panel.expected_seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"}`];
+  return [...seeds, ...(budget ? [`tuning runs of ${budget} trials`] : [])];
+}
 
 const chosen = () => [...document.querySelectorAll('#choice input[name="study"]:checked')].map((each) => each.value);
 const boxOf = (name) => document.querySelector(`#choice input[value="${CSS.escape(name)}"]`);
@@ -51,16 +60,18 @@ const each = (names, read) => Promise.all(names.map((name) => read(...split(name
 async function showVerdicts(names, mine) {
   const answers = await each(names, readRidges);
   if (mine !== round) return;
+  panels.setRidges(new Map(answers.map(({ name, found }) => [name, found?.verdicts ?? []])));
+  const partial = new Set(panels.document.panels.filter(isPartialPanel).map((panel) => `${panel.study}/${panel.optimizer}`));
   const rows = answers.flatMap(({ name, found, error }) => {
-    if (error) return [[name, "–", error.message, "–"]];
-    const problems = found.problems.map((problem) => [name, "–", problem.detail, "–"]);
+    if (error) return [[name, "–", "–", error.message, "–", "–"]];
+    const problems = found.problems.map((problem) => [name, "–", "–", problem.detail, "–", "–"]);
     const show = (value) => metricText(value, found.metric.endsWith("error"));
-    return [...found.verdicts.map((verdict) => [name, verdictBadge(verdict.verdict), sentence(verdict), interval(verdict.penalty, show)]), ...problems];
+    const row = (verdict) => [name, verdict.axes.join(", "), make("span", {}, ...regimeBadges(verdict, partial.has(name))), plainSentence(verdict, partial.has(name)), slopes(verdict) || "–", interval(verdict.penalty, show)];
+    return [...found.verdicts.map(row), ...problems];
   });
-  byId("verdicts").replaceChildren(makeTable("Can they be tuned one at a time? With the penalty of doing so, 95% interval", ["landscape", "verdict", "in words", "penalty"], rows, [1, 2]));
+  const head = ["landscape", "axes", "verdict", "in words", "slope", "penalty"];
+  byId("verdicts").replaceChildren(makeTable("Can they be tuned one at a time? Slopes of the ridge, and what tuning one after the other loses, with 95% intervals", head, rows, [1, 2, 3]));
 }
-
-const sentence = (verdict) => verdict.sentence.slice(verdict.sentence.indexOf(": ") + 2);
 
 async function showCosts(names, mine) {
   const target = byId("target").value;
@@ -68,6 +79,8 @@ async function showCosts(names, mine) {
   const tuned = names.filter(isTuned); // of others the API would refuse to tell
   const answers = await each(tuned, (study, optimizer) => readCost(study, target, { optimizer }));
   if (mine !== round) return;
+  for (const { name, found } of answers) budgets.set(name, found?.budget);
+  panels.renewSummaries();
   const notes = answers.filter(({ error }) => error).map(({ name, error }) => make("p", { class: "hint" }, `${name}: ${error.message}`));
   notes.push(...names.filter((name) => !tuned.includes(name)).map((name) => make("p", { class: "hint" }, `${name}: no tuning runs yet`)));
   notes.push(...answers.flatMap(({ name, found }) => found?.problems.map((each) => make("p", { class: "hint" }, `${name}: ${each.detail}`)) ?? []));

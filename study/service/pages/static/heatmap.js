@@ -1,4 +1,5 @@
-// One landscape of two axes as a heatmap: colours by the shared scale, a star on the best cell, dots on the ridge.
+// One landscape of two axes as a heatmap: colours by the shared scale, a star on the best cell, and the ridge
+// with its intervals, band and transition. Marks are hollow while trials are to come.
 
 import { axis, metricAxis, plain, theme, wordTicks } from "./chart.js";
 import { axisText, metricText, words } from "./format.js";
@@ -26,6 +27,7 @@ export function cellText(panel, scale, place) {
   if (panel.surrogate) return [...lines, `surrogate ${metricText(at(panel.mean), percent)}`];
   const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;
   lines.push(`mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})`);
+  if (isBest(panel, place) && panel.best.unseen !== null) lines.push(`the best cell; on unseen seeds ${metricText(panel.best.unseen, percent)}`);
   if (at(panel.stopped)) lines.push("stopped early: at least so good");
   if (panel.values && panel.seeds.length <= 10 && panel.seeds.length > 1) {
     panel.seeds.forEach((seed, k) => lines.push(`seed ${seed}: ${metricText(at(panel.values[k]), percent)}`));
@@ -33,21 +35,27 @@ export function cellText(panel, scale, place) {
   return lines;
 }
 
+export const isBest = (panel, place) =>
+  Boolean(panel.best) && panel.axes.every((axis, k) => axis.values[place[k]] === panel.best.coordinates[axis.name]);
+
+export const isPartialPanel = (panel) => panel.trials < panel.expected;
+
 const hoverText = (panel, scale, place) => cellText(panel, scale, place).map(plain).join("<br>");
 
-export function heatmap(panel, document, cursor) {
+// `ridge` is a verdict on the panel's axes with what to draw of it, if there is one.
+export function heatmap(panel, document, cursor, ridge) {
   const look = theme();
   const [up, across] = panel.axes;
   const { scale } = document;
   const text = panel.mean.map((row, i) => row.map((_, j) => hoverText(panel, scale, [i, j])));
   const colours = document.colours.map((colour, k) => [k / (document.colours.length - 1), colour]);
-  const white = { color: "white", line: { color: "black", width: 1 } };
+  const white = { color: isPartialPanel(panel) ? HOLLOW : "white", line: { color: "black", width: 1.2 } };
   const traces = [
     {
       type: "heatmap", x: across.edges, y: up.edges, z: panel.mean.map((row) => row.map((each) => position(each, scale))),
       text, hovertemplate: "%{text}<extra></extra>", colorscale: colours, zmin: 0, zmax: 1, showscale: false,
     },
-    { ...points(across.values, panel.along ?? []), marker: { ...white, symbol: "circle", size: 6 } },
+    ...(ridge ? ridgeTraces(ridge.drawn, white, up) : []),
     { ...cellsWhere(panel, (i, j) => panel.stopped[i][j]), marker: { color: "#bbb", symbol: "x-thin-open", size: 8 } },
     { ...provisional(panel), marker: { color: "white", symbol: "line-ne-open", size: 7, line: { color: look.text, width: 1 } } },
   ];
@@ -55,15 +63,50 @@ export function heatmap(panel, document, cursor) {
     const { coordinates } = panel.best;
     traces.push({ ...points([coordinates[across.name]], [coordinates[up.name]]), marker: { ...white, symbol: "star", size: 17 } });
   }
-  const range = (each) => (each.scale === "log" ? [each.edges[0], each.edges.at(-1)].map(Math.log10) : [each.edges[0], each.edges.at(-1)]);
+  const inUnits = (each, ends) => (each.scale === "log" ? ends.map(Math.log10) : ends);
+  const range = (each) => inUnits(each, document.ranges.get(`${each.name} ${each.scale}`));
+  const [[left, right], [bottom, top]] = [across, up].map((each) => inUnits(each, [each.edges[0], each.edges.at(-1)]));
   const ticks = (each) => wordTicks(panel.words[each.name], each.values);
   const layout = {
     xaxis: axis(across.label, across.scale, { range: range(across), showgrid: false, ...ticks(across) }),
     yaxis: axis(up.label, up.scale, { range: range(up), showgrid: false, ...ticks(up) }),
-    images: [{ source: HATCH(look.hatch), xref: "x domain", yref: "y domain", x: 0, y: 1, sizex: 1, sizey: 1, sizing: "stretch", layer: "below" }],
-    shapes: cursor ? [frame(panel, cursor)] : [],
+    images: [{ source: HATCH(look.hatch), xref: "x", yref: "y", x: left, y: top, sizex: right - left, sizey: top - bottom, sizing: "stretch", layer: "below" }],
+    shapes: [...(ridge ? transitionShapes(ridge.transition) : []), ...(cursor ? [frame(panel, cursor)] : [])],
   };
   return { traces, layout };
+}
+
+const HOLLOW = "rgba(255, 255, 255, 0.15)";
+
+function ridgeTraces(drawn, marker, up) {
+  const column = (rows, k) => rows.map((row) => row[k]);
+  const { band, dots, lines } = drawn;
+  const line = (width, color) => ({
+    type: "scatter", mode: "lines", hoverinfo: "skip", line: { color, width },
+    x: lines.flatMap((points) => [...column(points, 0), null]), y: lines.flatMap((points) => [...column(points, 1), null]),
+  });
+  const away = (k, sign) => dots.map((dot) => (dot[k] === null ? 0 : sign * (dot[k] - dot[1])));
+  return [
+    {
+      type: "scatter", mode: "lines", fill: "toself", fillcolor: "rgba(255, 255, 255, 0.35)", line: { width: 0 }, hoverinfo: "skip",
+      x: [...column(band, 0), ...column(band, 0).reverse()], y: [...column(band, 1), ...column(band, 2).reverse()],
+    },
+    line(4, "black"), line(2, "white"),
+    {
+      ...points(column(dots, 0), column(dots, 1)), name: "ridge", marker: { ...marker, symbol: "circle", size: 7 },
+      error_y: { type: "data", symmetric: false, array: away(3, 1), arrayminus: away(2, -1), color: "black", thickness: 1.4, width: 3 },
+    },
+    { ...points(drawn.left_out, drawn.left_out.map(() => up.edges[0])), name: "left out", marker: { symbol: "triangle-up", size: 9, color: "white", line: { color: "black", width: 1.2 } } },
+  ];
+}
+
+function transitionShapes(transition) {
+  if (!transition) return [];
+  const over = { y0: 0, y1: 1, yref: "y domain" };
+  return [
+    { type: "rect", x0: transition.low, x1: transition.high, ...over, fillcolor: "black", opacity: 0.14, line: { width: 0 } },
+    { type: "line", x0: transition.estimate, x1: transition.estimate, ...over, line: { color: "black", dash: "dash", width: 1.4 } },
+  ];
 }
 
 function points(x, y) {

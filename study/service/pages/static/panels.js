@@ -4,7 +4,7 @@ import { draw, drop } from "./chart.js";
 import { query, readJson } from "./api.js";
 import { lazyDetails, make, makeTable } from "./dom.js";
 import { axisText, count, metricText, words } from "./format.js";
-import { cellText, curve, heatmap } from "./heatmap.js";
+import { cellText, curve, heatmap, isBest, isPartialPanel } from "./heatmap.js";
 
 const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
 const keyOf = (panel) => `${panel.study}/${panel.optimizer}`;
@@ -21,18 +21,35 @@ export function coordinatesOf(panel, place) {
 
 export class Panels {
   // `choose(panel, place)` on a click or Enter; `point(panel, place)` when the pointer is on a cell; `beside`: a node
-  // in the same row.
-  constructor({ container, legend, tables, announcer, title, choose, point, beside }) {
-    Object.assign(this, { container, legend, tables, announcer, title, choose, point, beside });
+  // in the same row; `tell(panel)`: what else to say of a landscape.
+  constructor({ container, legend, tables, announcer, title, choose, point, beside, tell = () => [] }) {
+    Object.assign(this, { container, legend, tables, announcer, title, choose, point, beside, tell });
     this.shown = new Map(); // name -> { panel, node, chart, details, cursor }
+    this.ridges = new Map(); // name -> verdicts with what to draw of them
   }
 
+  // Verdicts by STUDY/OPTIMIZER, to draw on the landscapes of their axes.
+  setRidges(ridges) {
+    this.ridges = ridges;
+    if (!this.document) return;
+    for (const entry of this.shown.values()) this.redraw(entry);
+    this.renewLegend();
+  }
+
+  // The ridge is that of the first axis, upwards, along the second.
+  ridgeOf(panel) {
+    const found = this.ridges.get(keyOf(panel)) ?? [];
+    return found.find((each) => each.axes.join("\n") === panel.axes.map((axis) => axis.name).join("\n") && each.drawn.dots.length);
+  }
+
+  renewLegend() { showLegend(this.legend, this.document, (panel) => this.ridgeOf(panel)); }
+
   show(document) {
-    this.document = document;
+    this.document = { ...document, ranges: rangesOf(document.panels) };
     const names = document.panels.map(keyOf);
     if (names.join("\n") !== [...this.shown.keys()].join("\n")) this.build(document);
     for (const panel of document.panels) this.renew(this.shown.get(keyOf(panel)), panel);
-    showLegend(this.legend, document);
+    this.renewLegend();
     this.container.setAttribute("aria-busy", "false");
   }
 
@@ -62,9 +79,17 @@ export class Panels {
     return entry;
   }
 
+  renewSummaries() {
+    for (const entry of this.shown.values()) this.summarize(entry);
+  }
+
+  summarize(entry) {
+    entry.summary.textContent = [summaryOf(entry.panel, this.document), ...this.tell(entry.panel)].join("; ");
+  }
+
   async renew(entry, panel) {
     entry.panel = panel;
-    entry.summary.textContent = summaryOf(panel, this.document);
+    this.summarize(entry);
     entry.chart.setAttribute("aria-label",
       `${this.title(panel)}: ${entry.summary.textContent}. Arrow keys move over the cells, Enter opens one.`);
     entry.details.renew();
@@ -79,7 +104,7 @@ export class Panels {
 
   redraw(entry) {
     const make = entry.panel.axes.length === 2 ? heatmap : curve;
-    return draw(entry.chart, () => make(entry.panel, this.document, entry.cursor));
+    return draw(entry.chart, () => make(entry.panel, this.document, entry.cursor, this.ridgeOf(entry.panel)));
   }
 
   key(entry, event) {
@@ -101,6 +126,17 @@ export class Panels {
   }
 }
 
+// The ends of each axis over all panels that have it, by name and scale: equal axes are drawn over the same range.
+function rangesOf(panels) {
+  const ranges = new Map();
+  for (const axis of panels.filter((panel) => panel.axes.length === 2).flatMap((panel) => panel.axes)) {
+    const key = `${axis.name} ${axis.scale}`;
+    const [low, high] = ranges.get(key) ?? [Infinity, -Infinity];
+    ranges.set(key, [Math.min(low, axis.edges[0]), Math.max(high, axis.edges.at(-1))]);
+  }
+  return ranges;
+}
+
 function bestPlace(panel) {
   return panel.axes.map((axis) =>
     panel.best ? axis.values.indexOf(panel.best.coordinates[axis.name]) : Math.floor(axis.values.length / 2));
@@ -112,13 +148,14 @@ function summaryOf(panel, document) {
     parts.push(panel.problem);
   } else if (panel.best) {
     const at = panel.axes.map((axis) => `${axis.symbol} = ${axisText(panel, axis.name, panel.best.coordinates[axis.name])}`);
-    const which = panel.trials < panel.expected ? "best complete cell" : "best";
-    const unseen = panel.best.unseen === null ? "" : ` (${metricText(panel.best.unseen, document.scale.percent)} on unseen seeds)`;
-    parts.push(`${which} ${metricText(panel.best.mean, document.scale.percent)}${unseen} at ${at.join(", ")}`);
+    const which = isPartialPanel(panel) ? "best complete cell so far" : "best cell";
+    const text = (value) => metricText(value, document.scale.percent);
+    const unseen = panel.best.unseen === null ? "" : `, ${text(panel.best.unseen)} on unseen seeds`;
+    parts.push(`${which} ${at.join(", ")}: ${text(panel.best.mean)}${unseen}`);
   } else {
     parts.push(panel.trials ? "no complete cell yet" : "no trials yet");
   }
-  if (panel.trials < panel.expected) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
+  if (isPartialPanel(panel)) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
   if (panel.early) parts.push(panel.early);
   if (panel.surrogate) parts.push(`a surrogate of ${count(panel.trials)} scattered trials`);
   const fixed = Object.entries(panel.fixed).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`);
@@ -129,8 +166,7 @@ function summaryOf(panel, document) {
 function panelTable(panel, document, title) {
   const percent = document.scale?.percent ?? false;
   const text = (value, here) => {
-    const best = panel.best && panel.axes.every((axis, k) => axis.values[here[k]] === panel.best.coordinates[axis.name]);
-    return make("span", best ? { class: "best-cell" } : {}, metricText(value, percent));
+    return make("span", isBest(panel, here) ? { class: "best-cell" } : {}, metricText(value, percent));
   };
   const [of, none] = panel.surrogate ? ["a surrogate", "too uncertain"] : ["mean over seeds", "no trial"];
   const caption = `${title}: ${words(document.metric)}, ${of}; ${panel.best ? "★ the best cell, " : ""}– ${none}`;
@@ -143,7 +179,7 @@ function panelTable(panel, document, title) {
     up.values.map((value, i) => [axisText(panel, up.name, value), ...panel.mean[i].map((each, j) => text(each, [i, j]))]).reverse());
 }
 
-function showLegend(legend, document) {
+function showLegend(legend, document, ridgeOf) {
   const maps = document.panels.filter((panel) => panel.axes.length === 2);
   legend.hidden = !document.scale || !maps.length;
   if (legend.hidden) return;
@@ -155,12 +191,18 @@ function showLegend(legend, document) {
     return mark;
   });
   const seeds = Math.max(...maps.map((panel) => panel.expected_seeds));
-  const name = `${words(document.metric)}${seeds > 1 ? ` (mean of ${seeds} seeds)` : ""}`;
+  const same = maps.every((panel) => panel.expected_seeds === seeds);
+  const name = `${words(document.metric)}${seeds > 1 ? ` (mean ${same ? `of ${seeds}` : "over"} seeds)` : ""}`;
   const [up, across] = maps[0].axes;
-  const key = maps.some((panel) => panel.best) ? ["★ best cell", `○ best ${up.symbol} for each ${across.symbol}`] : [];
+  const partial = maps.some(isPartialPanel);
+  const key = maps.some((panel) => panel.best) ? [`★ best cell${partial ? ", hollow: so far" : ""}`] : [];
+  const ridges = maps.map(ridgeOf).filter(Boolean);
+  if (ridges.length) key.push(`● best ${up.symbol} for each ${across.symbol}, 95% interval, and the ridge through them`);
+  if (ridges.some((each) => each.drawn.left_out.length)) key.push(`▲ ${across.symbol} that the ridge leaves out`);
+  if (ridges.some((each) => each.transition)) key.push("┆ transition");
   if (maps.some((panel) => panel.early)) key.push("× stopped early: at least so good");
   const surrogate = maps.some((panel) => panel.surrogate);
-  const missing = surrogate || maps.some((panel) => panel.trials < panel.expected);
+  const missing = surrogate || partial;
   legend.replaceChildren(
     make("div", { class: "ends" }, make("span", {}, "better"), make("span", {}, name), make("span", {}, "worse")),
     bar, make("div", { class: "ticks" }, ...ticks),

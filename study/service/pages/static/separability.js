@@ -1,48 +1,93 @@
-// Verdicts: the sentence, the ridge's dots with the fitted lines, the transition with its interval, and all as tables.
+// Verdicts, a card each: badges and a plain sentence, the ridge with its intervals, transfer regret, and all as tables.
 
 import { query, readJson } from "./api.js";
 import { axis, draw, plain, theme, wordTicks } from "./chart.js";
 import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
 import { axisText, interval, metricText, shortNumber } from "./format.js";
-
-const SIGNS = { coupled: "↗", decoupled: "→", undecided: "?" };
-
-export const verdictBadge = (verdict) =>
-  make("span", { class: "badge" }, make("span", { "aria-hidden": "true" }, `${SIGNS[verdict]} `), verdict);
+import { isPartial, plainSentence, regimeBadges } from "./verdicts.js";
 
 export const readRidges = (study, optimizer) => readJson(`/pages/ridges?${query([["study", study], ["optimizer", optimizer]])}`);
 
-export async function showSeparability(place, study) {
+// `optimizers` as a study's progress has them. Gives the verdicts by STUDY/OPTIMIZER.
+export async function showSeparability(place, study, optimizers) {
   const found = await readInto(place, readRidges(study));
-  if (!found) return;
-  const cards = found.verdicts.map((verdict) => makeCard(verdict, found.metric));
+  if (!found) return new Map();
+  const cards = found.verdicts.map((verdict) => makeCard(verdict, found, isPartial(optimizers, verdict.optimizer)));
   const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${each.detail}`));
   renewKeepingOpen(place, make("div", { class: "cards" }, ...cards.map((card) => card.node)), ...problems);
   await Promise.all(cards.map((card) => card.drawn()));
+  return new Map(optimizers.map(({ name }) => [`${study}/${name}`, found.verdicts.filter((each) => each.optimizer === name)]));
 }
 
-function makeCard(verdict, metric) {
+function makeCard(verdict, { metric, colours }, partial) {
   const [first, second] = verdict.drawn.axes;
   const label = `Ridge of ${verdict.optimizer}: the best ${first.name} for each ${second.name}; the table below has the numbers`;
   const chart = make("div", { class: "chart ridge", role: "img", "aria-label": label });
   const some = verdict.drawn.dots.length > 0;
+  const regret = make("div", { class: "chart regret", role: "img", "aria-label": `Transfer regret of ${verdict.optimizer}: what the best ${first.name} of one ${second.name} loses at another` });
   const node = make("div", { class: "card" },
-    make("p", {}, verdictBadge(verdict.verdict), " ", verdict.sentence),
-    ...(some ? [chart] : []), numbersTable(verdict, metric), ...(some ? [dotsDetails(verdict).element] : []));
-  return { node, drawn: () => (some ? draw(chart, () => ridgeChart(verdict)) : null) };
+    make("h3", {}, `${verdict.optimizer}: ${first.symbol} and ${second.symbol}`),
+    make("p", { class: "regimes" }, ...regimeBadges(verdict, partial)),
+    make("p", { class: "plainly" }, plainSentence(verdict, partial)), make("p", { class: "hint" }, verdict.finding),
+    make("div", { class: "pair" }, ...(some ? [chart] : []), regret),
+    numbersTable(verdict, metric), ...(some ? [dotsDetails(verdict).element] : []), regretDetails(verdict, metric).element);
+  const drawn = () => Promise.all([some ? draw(chart, () => ridgeChart(verdict, partial)) : null, draw(regret, () => regretChart(verdict, metric, colours))]);
+  return { node, drawn };
 }
 
-function ridgeChart(verdict) {
+// What the first axis's best value, found at one value of the second (upwards), loses at another (across).
+function regretChart(verdict, metric, colours) {
+  const [first, second] = verdict.drawn.axes;
+  const { lose, lose_most: most, words } = verdict.drawn;
+  const show = (value) => metricText(value, metric.endsWith("error"));
+  const name = (k) => axisText(verdict.drawn, second.name, second.values[k]);
+  const text = lose.map((row, i) => row.map((value, j) => plain(`best ${first.symbol} of ${second.symbol} = ${name(i)}, used at ${name(j)}: loses ${show(value)}`)));
+  const ticks = wordTicks(words[second.name], second.values);
+  const range = second.scale === "log" ? [second.edges[0], second.edges.at(-1)].map(Math.log10) : [second.edges[0], second.edges.at(-1)];
+  const trace = {
+    type: "heatmap", x: second.edges, y: second.edges, z: lose, zmin: 0, zmax: most, text, hovertemplate: "%{text}<extra></extra>",
+    colorscale: colours.map((colour, k) => [k / (colours.length - 1), colour]),
+    colorbar: { thickness: 10, outlinewidth: 0, tickformat: metric.endsWith("error") ? ".2~%" : undefined, title: { text: "loses", side: "top" } },
+  };
+  const layout = {
+    xaxis: axis(`${second.symbol} where it is used`, second.scale, { range, showgrid: false, ...ticks }),
+    yaxis: axis(`${second.symbol} where ${first.symbol} was tuned`, second.scale, { range, showgrid: false, ...ticks }),
+  };
+  return { traces: [trace], layout };
+}
+
+function regretDetails(verdict, metric) {
+  const [first, second] = verdict.drawn.axes;
+  const names = second.values.map((value) => axisText(verdict.drawn, second.name, value));
+  return lazyDetails("The transfer regret as a table", () =>
+    makeTable(`What the best ${first.symbol} of one ${second.symbol} (rows) loses at another (columns)`, [`${second.symbol} \\ ${second.symbol}`, ...names],
+      verdict.drawn.lose.map((row, i) => [names[i], ...row.map((value) => metricText(value, metric.endsWith("error")))])));
+}
+
+function ridgeChart(verdict, partial) {
   const look = theme();
   const [first, second] = verdict.drawn.axes;
   const { transition } = verdict;
   const line = (points) => ({
     type: "scatter", mode: "lines", x: points.map(([x]) => x), y: points.map(([, y]) => y), line: { color: look.accent, width: 2 }, hoverinfo: "skip",
   });
+  const away = (k, sign) => verdict.drawn.dots.map((dot) => (dot[k] === null ? 0 : sign * (dot[k] - dot[1])));
   const dots = {
     type: "scatter", mode: "markers", x: verdict.drawn.dots.map(([x]) => x), y: verdict.drawn.dots.map(([, y]) => y),
-    marker: { color: look.text, size: 7, symbol: "circle-open", line: { width: 1.6 } },
-    hoverinfo: "text", hovertext: verdict.drawn.dots.map(([x, y]) => plain(`${second.symbol} = ${axisText(verdict.drawn, second.name, x)}, best ${first.symbol} = ${shortNumber(y)}`)),
+    marker: { color: look.text, size: 7, symbol: partial ? "circle-open" : "circle", line: { width: 1.6 } },
+    error_y: { type: "data", symmetric: false, array: away(3, 1), arrayminus: away(2, -1), color: look.text, thickness: 1.2, width: 3 },
+    hoverinfo: "text", hovertext: verdict.drawn.dots.map(([x, y, low, high]) => plain(`${second.symbol} = ${axisText(verdict.drawn, second.name, x)}, best ${first.symbol} = ${shortNumber(y)} [${shortNumber(low)}, ${shortNumber(high)}]`)),
+  };
+  const leftOut = {
+    type: "scatter", mode: "markers", x: verdict.drawn.left_out, y: verdict.drawn.left_out.map(() => first.edges[0]), cliponaxis: false,
+    marker: { color: look.muted, size: 9, symbol: "triangle-up" }, hoverinfo: "text",
+    hovertext: verdict.drawn.left_out.map((x) => plain(`${second.symbol} = ${axisText(verdict.drawn, second.name, x)}: left out, its best ${first.symbol} is not well inside the grid`)),
+  };
+  const { band } = verdict.drawn;
+  const back = [...band].reverse();
+  const bandTrace = {
+    type: "scatter", mode: "lines", fill: "toself", fillcolor: look.accent, opacity: 0.2, line: { width: 0 }, hoverinfo: "skip",
+    x: [...band, ...back].map(([x]) => x), y: [...band.map((each) => each[1]), ...back.map((each) => each[2])],
   };
   const full = (each) => {
     const ends = each.edges.length ? [each.edges[0], each.edges.at(-1)] : [each.values[0], each.values[0]];
@@ -57,7 +102,7 @@ function ridgeChart(verdict) {
     xaxis: axis(second.label, second.scale, { range: full(second), ...ticks(second) }),
     yaxis: axis(`best ${first.label}`, first.scale, { range: full(first), ...ticks(first) }), shapes,
   };
-  return { traces: [...verdict.drawn.lines.map(line), dots], layout };
+  return { traces: [bandTrace, ...verdict.drawn.lines.map(line), dots, leftOut], layout };
 }
 
 function numbersTable(verdict, metric) {
@@ -84,6 +129,7 @@ function adviceRows(advice, lost) {
 function dotsDetails(verdict) {
   const [first, second] = verdict.drawn.axes;
   return lazyDetails("The ridge as a table", () =>
-    makeTable("Rows whose optimum lies inside the grid", [second.label, `best ${first.label}`],
-      verdict.drawn.dots.map(([x, y]) => [axisText(verdict.drawn, second.name, x), shortNumber(y)])));
+    makeTable("Rows whose optimum lies inside the grid, with 95% intervals; the others are left out", [second.label, `best ${first.label}`],
+      [...verdict.drawn.dots.map(([x, y, low, high]) => [x, interval({ estimate: y, low, high })]), ...verdict.drawn.left_out.map((x) => [x, "left out"])]
+        .sort(([a], [b]) => a - b).map(([x, text]) => [axisText(verdict.drawn, second.name, x), text])));
 }

@@ -5,7 +5,7 @@ import { byId, make, showProblem, throttle } from "./dom.js";
 import { metricOf } from "./format.js";
 import { listen } from "./live.js";
 import { showProgress } from "./progress.js";
-import { verdictBadge } from "./separability.js";
+import { isPartial, regimeBadges } from "./verdicts.js";
 
 const judged = new Map(); // study -> trials when it was judged last
 const latest = new Map();
@@ -40,7 +40,8 @@ const judgeAll = throttle(async () => {
 async function showVerdicts(place, name) {
   try {
     const found = await readJson(studyUrl(name, "/separability"));
-    place.replaceChildren(...found.verdicts.map((each) => make("li", {}, verdictBadge(each.verdict), " ", each.sentence)));
+    place.replaceChildren(...found.verdicts.map((each) => make("li", { title: each.sentence },
+      `${each.optimizer}, ${each.axes.join(" and ")}: `, ...regimeBadges(each, isPartial(latest.get(name)?.optimizers ?? [], each.optimizer)))));
   } catch {
     place.replaceChildren(); // no verdict yet: the study's own page says why
   }

@@ -36,7 +36,7 @@ const showLandscapes = throttle(async () => {
 }, LANDSCAPE_REST);
 
 const showAnalyses = throttle(async () => {
-  if (last.trials) await showSeparability(byId("separability"), study);
+  if (last.trials) panels.setRidges(await showSeparability(byId("separability"), study, last.optimizers));
   else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
   await showCosts();
 }, ANALYSIS_REST);

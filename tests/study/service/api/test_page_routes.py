@@ -136,7 +136,6 @@ def test_panels_have_the_numbers_of_the_landscape(client: TestClient) -> None:
     assert panel["mean"] == document["mean"]
     assert panel["count"] == document["count"]
     assert panel["best"]["coordinates"] == {"alpha": 0.1, "eps": 1e-4}
-    assert panel["along"] == [0.1] * 5
     assert np.shape(panel["values"]) == (2, 5, 5)
     assert drawn["scale"]["lowest"] == pytest.approx(np.min(panel["mean"]))
     assert [drawn["scale"]["ticks"][end]["at"] for end in (0, -1)] == [0, 1]
@@ -169,7 +168,7 @@ def test_other_numbers_of_axes(url: str, client: TestClient) -> None:
             )
             store.append(name, "adam", every_cell(space))
     one = client.get("/pages/panels?study=one").json()["panels"][0]
-    assert (one["mean"], one["along"]) == ([1.0, 2.0, 3.0], None)
+    assert one["mean"] == [1.0, 2.0, 3.0]
     found = client.get("/pages/panels?study=three&axis=beta&axis=alpha").json()
     assert found["axes"] == ["alpha", "eps", "beta"]
     panel = found["panels"][0]
@@ -284,6 +283,10 @@ def test_ridges_go_through_their_dots(client: TestClient) -> None:
     drawn = verdict["drawn"]
     assert verdict["verdict"] == "decoupled"
     assert [dot[0] for dot in drawn["dots"]] == [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
+    assert all(low <= best <= high for _, best, low, high in drawn["dots"])
+    assert all(low <= high for _, low, high in drawn["band"])
+    assert drawn["left_out"] == []
+    assert [drawn["lose"][k][k] for k in range(5)] == [0] * 5
     for point in [*drawn["dots"], *drawn["lines"][0]]:
         assert point[1] == pytest.approx(0.1, rel=0.05)
 

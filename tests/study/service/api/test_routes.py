@@ -409,7 +409,7 @@ def test_where_nothing_trained(client: TestClient, url: str, trials: MakeTrials)
     assert np.all(np.array(sgd["mean"]) == 0.9)
     adam, sgd = client.get("/pages/panels", params={"study": "some"}).json()["panels"]
     assert (adam["problem"], adam["best"] is None) == (None, False)
-    assert (sgd["problem"], sgd["best"], sgd["along"]) == (said, None, None)
+    assert (sgd["problem"], sgd["best"]) == (said, None)
 
     problems = [{"optimizer": "sgd", "detail": said}]
     for path in ("/api/v1/studies/some/separability", "/pages/ridges?study=some"):

@@ -246,6 +246,72 @@ def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
     expect(page.locator("#cost tbody tr")).to_have_count(2)
 
 
+def test_verdicts_are_cards_and_ridges_on_the_landscape(visit: Visit) -> None:
+    page = visit("/studies/half")
+    first = landscapes(page).first
+    hollow = first.locator('.scatterlayer .point[style*="fill-opacity: 0.15"]')
+    expect(hollow).to_have_count(5 + 1)  # the ridge and the star: some seeds are to come
+    expect(page.locator("#legend .key")).to_contain_text("best cell, hollow: so far")
+    expect(page.locator("#legend .key")).to_contain_text("best α for each ε, 95% interval")
+    card = page.locator("#separability .card").first
+    expect(card.get_by_role("heading")).to_have_text("adam: α and ε")
+    expect(card.locator(".badge")).to_have_text(["→ decoupled", "so far"])
+    expect(card).to_contain_text("So far: α and ε can be tuned one at a time.")
+    expect(card.locator(".regret .heatmaplayer image")).to_be_visible()
+    page.get_by_text("The transfer regret as a table").first.click()
+    expect(card.get_by_role("row", name=re.compile("^1e-8 0%"))).to_be_visible()
+    page = visit("/studies/small")
+    page.mouse.move(**cell_at(landscapes(page).first, 0.5, 0.5))
+    expect(page.locator(".hovertext").first).to_contain_text("the best cell; on unseen seeds 10.1%")
+    expect(page.locator("#separability")).not_to_contain_text("o far")
+
+
+def test_a_regime_has_a_badge_and_left_out_rows_a_mark(
+    visit: Visit, store_url: str, trials: MakeTrials
+) -> None:
+    space = SearchSpace.from_table(
+        {
+            "alpha": {"low": 1e-4, "high": 1.0, "num": 17},
+            "eps": {"low": 1e-8, "high": 1.0, "num": 17},
+        }
+    )
+    alpha, eps = np.log10(space.cells()).T
+    cells = dict(zip(space.names, space.cells().T, strict=True))
+    with open_store(store_url, create=True) as store:
+        store.declare("bends", {"adam": {}}, space=space, metric="error", spec={"seeds": 3}, provenance={})
+        for seed in range(3):
+            noise = np.random.default_rng(seed).normal(0, 1e-4, len(alpha))
+            value = 0.1 + 0.02 * (alpha + 2 - np.maximum(eps + 4, 0)) ** 2 + noise
+            count = len(value)
+            made = dataclasses.replace(
+                trials(0),
+                hyperparameters=cells,
+                seed=seed,
+                value=value,
+                metrics={},
+                curve_steps=np.array([1]),
+                curve=value[:, None],
+                diverged_at=np.full(count, -1),
+                seconds=np.full(count, 0.1),
+            )
+            store.append("bends", "adam", made)
+    page = visit("/studies/bends")
+    landscapes(page)
+    card = page.locator("#separability .card")
+    expect(card.locator(".badge")).to_have_text(["→ decoupled", "↗ coupled"])
+    expect(card.locator(".regime").first).to_contain_text("ε below")
+    expect(card).to_contain_text("α and ε have to be tuned together where ε is above")
+    expect(page.locator("#legend .key")).to_contain_text("ε that the ridge leaves out")
+    expect(page.locator(".landscape .shapelayer path")).to_have_count(2)  # the transition with its interval
+    page.get_by_text("The ridge as a table").click()
+    expect(card.get_by_role("row", name="1 left out", exact=True)).to_be_visible()
+    home = visit("/").locator('[data-study="bends"] .verdicts')
+    expect(home).to_contain_text(
+        re.compile("adam, alpha and eps: → decoupled eps below .*↗ coupled eps above")
+    )
+    visit.delete(store_url, "bends")
+
+
 def test_costs_beyond_the_budget_are_drawn_and_said(visit: Visit) -> None:
     def row(tuner: str, *found: float | None) -> dict[str, Any]:
         names = ("median", "low", "high", "reached", "reached_low", "reached_high", "observed")
@@ -514,6 +580,10 @@ def test_studies_are_compared(visit: Visit) -> None:
     page.get_by_role("checkbox", name="half/adam").check()
     expect(page.locator(".landscape")).to_have_count(2)
     expect(page.locator("#verdicts tbody tr")).to_have_count(2)
+    expect(page.locator("#verdicts tbody tr").first).to_contain_text("half/adamalpha, eps→ decoupledso far")
+    summaries = page.locator(".panel p")
+    expect(summaries.first).to_have_text(re.compile("; 2 seeds$"))
+    expect(summaries.last).to_have_text(re.compile("; 2 seeds; tuning runs of 20 trials$"))
     expect(page.locator("#cost")).to_contain_text("half/adam: no tuning runs yet")
     expect(page.locator("#cost tbody tr")).to_have_count(1)
 
