@@ -191,5 +191,49 @@ def describe(problem: Any) -> str:
             text = str(problem["ctx"]["error"])
             return f"{place}: {text}" if place else text
         case _:
-            message = problem["msg"][0].lower() + problem["msg"][1:]
-            return f"{place} = {came!r} is not allowed: {message}"
+            if came is None:
+                return f"{place} is not given: {_advice(problem)}"
+            return f"{place} = {came!r} is not allowed: {_advice(problem)}"
+
+
+PATTERNS: Mapping[str, str] = {
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "give letters, digits, '.', '_' and '-', a letter or digit first",
+    r"^([A-Za-z0-9][A-Za-z0-9._:-]*)?$": "give letters, digits, '.', '_', ':' and '-', a letter or digit first",
+    r"^[\w.]+:\w+$": "give a module and a function in it, such as my_training:train",
+    r"^(cpu|cuda)$": "give cpu or cuda",
+}
+"""What texts have to be like, in words."""
+
+
+def _limit(value: float) -> str:
+    return f"{value:,}".removesuffix(".0")
+
+
+def _advice(problem: Any) -> str:
+    """What to give instead of what a pydantic problem is of."""
+    limits = problem.get("ctx", {})
+    match problem["type"]:
+        case "int_type" | "int_from_float" | "int_parsing":
+            return "give a whole number"
+        case "float_type" | "float_parsing":
+            return "give a number"
+        case "finite_number":
+            return "give a finite number"
+        case "greater_than_equal":
+            return f"give at least {_limit(limits['ge'])}"
+        case "greater_than":
+            return f"give more than {_limit(limits['gt'])}"
+        case "less_than_equal":
+            return f"give at most {_limit(limits['le'])}"
+        case "too_short":
+            return f"give {limits['min_length']:,} or more"
+        case "string_type":
+            return "give a text"
+        case "string_too_short":
+            return "give a text that is not empty"
+        case "string_too_long":
+            return f"give at most {limits['max_length']:,} characters"
+        case "string_pattern_mismatch" if limits["pattern"] in PATTERNS:
+            return PATTERNS[limits["pattern"]]
+        case _:
+            return str(problem["msg"][0].lower() + problem["msg"][1:])

@@ -494,7 +494,7 @@ def test_tuning_figures_are_written(cli: Cli, tuned: str, tmp_path: Path, kind: 
         (("tune", "made-up", "--tuners", ""), "unknown tuner ''"),
         (
             ("tune", "made-up", "--trials", "0"),
-            "trials = 0 is not allowed: input should be greater than or equal to 1",
+            "trials = 0 is not allowed: give at least 1",
         ),
         (("tune", "made-up", "--replicates", "0"), "replicates = 0 is not allowed"),
         (("tune", "made-up", "--target", "-1"), "target = -1.0 is not allowed"),

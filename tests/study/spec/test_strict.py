@@ -63,7 +63,7 @@ def test_what_is_allowed_fits(changes: dict[str, Any]) -> None:
     ("changes", "message"),
     [
         ({"name": "fig/1"}, "name = 'fig/1' is not allowed"),
-        ({"workload": 3}, "workload.name = 3 is not allowed: input should be a valid string"),
+        ({"workload": 3}, "workload.name = 3 is not allowed: give a text"),
         ({"workload": {"steps": 3}}, "the key 'workload.name' is missing"),
         ({"workload": WORKLOAD | {"steps": 0}}, "workload.steps = 0 is not allowed"),
         ({"workload": WORKLOAD | {"weight_decay": -1}}, "workload.weight_decay.value = -1 is not allowed"),
