@@ -282,7 +282,10 @@ class SensitivityDocument(TypedDict):
 
 
 class PlanDocument(TypedDict):
-    """What running a spec would take: trials to train, blocks, seconds on this machine, and the study file to copy."""
+    """What running a spec would take: trials to train, blocks, seconds on this machine, and the study file to copy.
+
+    `tunes` says whether it has tuners to run afterwards: a table `tuning`, maybe an empty one.
+    """
 
     name: str
     trials: int
@@ -292,6 +295,7 @@ class PlanDocument(TypedDict):
     lanes: int
     estimated_seconds: float | None
     notes: list[str]
+    tunes: bool
     toml: str
 
 

@@ -186,6 +186,7 @@ async def delete_study(
     """Delete a study with all its trials and tuning runs, for good."""
     await anyio.to_thread.run_sync(service.launcher.delete, study, confirm)
     service.progress.forget()
+    await service.events.refresh()
     return Response(status_code=204)
 
 

@@ -31,6 +31,7 @@ class Events:
         self._count = 0
         self._listeners = 0
         self._poller: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()  # else what was read first may come last
         self.closing = False
 
     async def listen(self, study: str | None) -> AsyncIterator[bytes]:
@@ -40,7 +41,7 @@ class Events:
             self._poller = asyncio.create_task(self._poll())
         try:
             yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
-            await self._refresh()
+            await self.refresh()
             sent: dict[str, bytes] = {}
             first = True
             while not self.closing:
@@ -77,12 +78,17 @@ class Events:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await self._refresh()
+                await self.refresh()
             except Exception:  # the store may be busy or away for a while; listeners wait
                 log.exception("cannot read the progress of the studies")
                 await asyncio.sleep(10 * POLL_SECONDS)
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
+        """Tell all listeners what is new now."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         documents, known = await self._progress.documents(), self._documents
         if documents is known or documents == known:
             return

@@ -68,7 +68,8 @@ class Launcher:
             "lanes": max((block.lanes for block in todo.blocks), default=0),
             "estimated_seconds": seconds,
             "notes": [*said, *notes],
-            "toml": to_toml(as_given(study.spec)),
+            "tunes": "tuning" in given,
+            "toml": to_toml(({"tuning": {}} if "tuning" in given else {}) | as_given(study.spec)),
         }
 
     def _estimate(self, study: Study) -> tuple[Study, Plan, float | None, list[str]]:

@@ -1,11 +1,11 @@
 // Stop, resume, delete, and the job's log.
 
-import { query, readJson, sendJson, studyUrl } from "./api.js";
+import { query, readJson, sendJson, studyUrl, voiding } from "./api.js";
 import { byId, showProblem } from "./dom.js";
 
 const study = byId("content").dataset.study;
 const problem = byId("problem");
-let ended = false;
+let ended = byId("stop").hidden;
 
 export function showActions(document) {
   byId("stop").hidden = !["queued", "running"].includes(document.state);
@@ -30,6 +30,8 @@ byId("resume").addEventListener("click", (event) => act(event.target, () => send
 
 const confirmName = byId("confirm-name");
 byId("delete").addEventListener("click", () => {
+  showProblem(problem, ended ? null : { message: `${study} is queued or running: stop it first, then delete it` });
+  if (!ended) return;
   confirmName.value = "";
   byId("confirm-delete").disabled = true;
   showProblem(byId("confirm-problem"), null);
@@ -38,7 +40,7 @@ byId("delete").addEventListener("click", () => {
 confirmName.addEventListener("input", () => { byId("confirm-delete").disabled = confirmName.value !== study; });
 byId("confirm-delete").addEventListener("click", async () => {
   try {
-    await sendJson("DELETE", `${studyUrl(study)}?${query([["confirm", study]])}`);
+    await voiding(() => sendJson("DELETE", `${studyUrl(study)}?${query([["confirm", study]])}`));
     window.location.assign("/");
   } catch (error) {
     showProblem(byId("confirm-problem"), error);

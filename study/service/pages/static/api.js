@@ -8,13 +8,21 @@ export class Problem extends Error {
   }
 }
 
+let reads = new AbortController();
+let held = null; // what reads wait for
+
 export async function request(url, options = {}) {
   let response;
-  try {
-    response = await fetch(url, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem({ detail: "the service does not answer: is it still running?" });
+  while (!response) {
+    if (!options.method) await held;
+    const signal = options.method ? undefined : reads.signal;
+    try {
+      response = await fetch(url, { signal, ...options });
+    } catch (error) {
+      if (signal?.aborted) continue;
+      if (error.name === "AbortError") throw error;
+      throw new Problem({ detail: "the service does not answer: is it still running?" });
+    }
   }
   if (!response.ok) throw new Problem(await response.json().catch(() => ({ status: response.status })));
   return response;
@@ -27,6 +35,21 @@ export async function sendJson(method, url, body) {
   if (body !== undefined) Object.assign(options, { body: JSON.stringify(body), headers: { "content-type": "application/json" } });
   const response = await request(url, options);
   return response.status === 204 ? null : response.json();
+}
+
+// Does what makes the page void, as deleting its study: nothing is read meanwhile, nor afterwards unless it was refused.
+export async function voiding(work) {
+  let release;
+  held = new Promise((done) => { release = done; });
+  reads.abort();
+  reads = new AbortController();
+  try {
+    return await work();
+  } catch (error) {
+    held = null;
+    release();
+    throw error;
+  }
 }
 
 export const studyUrl = (name, rest = "") => `/api/v1/studies/${encodeURIComponent(name)}${rest}`;

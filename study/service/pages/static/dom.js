@@ -66,7 +66,8 @@ export function debounce(work, milliseconds) {
   };
 }
 
-// Runs work again when it was asked for meanwhile, never twice at once, and rests in between.
+// Runs work again when it was asked for meanwhile, never twice at once, and rests in between; an exception of it is told
+// as if nobody had caught it, and ends nothing.
 export function throttle(work, milliseconds) {
   let running = false;
   let wanted = false;
@@ -76,7 +77,11 @@ export function throttle(work, milliseconds) {
     running = true;
     while (wanted) {
       wanted = false;
-      await work();
+      try {
+        await work();
+      } catch (error) {
+        reportError(error);
+      }
       await new Promise((done) => setTimeout(done, milliseconds));
     }
     running = false;

@@ -7,7 +7,13 @@ import { count, duration } from "./format.js";
 
 const PLAN_REST = 350;
 const UNNAMED = "unnamed"; // what it would take is told before there is a name
+const FIELDS = { // of keys of the study file
+  name: "name", seeds: "seeds", "workload.steps": "steps", "workload.function": "function", "workload.command": "command", "workload.metric": "metric",
+  "tuning.tuners": "tuners-label", "tuning.trials": "tuning-trials", "tuning.replicates": "tuning-replicates", "tuning.target": "tuning-target",
+};
 const axes = new AxisRows(byId("axes"), () => plan());
+
+let tunes = false; // whether tuners are to be run afterwards, by the last plan
 
 const checked = (name) => [...document.querySelectorAll(`input[name="${name}"]:checked`)].map((each) => each.value);
 const choose = (name, value) => { document.querySelector(`input[name="${name}"][value="${value}"]`).checked = true; };
@@ -48,30 +54,34 @@ const askPlan = throttle(async () => {
   byId("doing").textContent = "checking …";
   try {
     const found = await (await request("/api/v1/plan", { method: "POST", ...body() })).json();
+    tunes = found.tunes;
     showErrors(null);
     showPlan(found);
     if (!byId("edit").checked) byId("toml").value = found.toml;
     byId("launch").disabled = found.name === UNNAMED;
   } catch (error) {
     showErrors(error);
-    byId("launch").disabled = true;
+    byId("plan").replaceChildren(make("p", { class: "hint" }, "What it would take is told when what is marked is right."));
+    if (!byId("edit").checked) byId("toml").value = "";
   }
   byId("plan").setAttribute("aria-busy", "false");
   byId("doing").textContent = byId("name").value.trim() || byId("edit").checked ? "" : "give it a name to launch it";
 }, 0);
-const plan = debounce(askPlan, PLAN_REST);
+const askPlanSoon = debounce(askPlan, PLAN_REST);
+
+function plan() {
+  byId("launch").disabled = true; // what is shown may be of what was there before
+  askPlanSoon();
+}
 
 function showPlan(found) {
   const rows = [["trials", count(found.trials)], ["of them stored", count(found.stored)], ["to train", count(found.to_train)],
     ["blocks", `${count(found.blocks)}, of up to ${found.lanes} trials`], ["estimated time", `${found.estimated_seconds === null ? "not known yet" : `${duration(found.estimated_seconds)} on this machine`}`]];
   byId("plan").replaceChildren(make("dl", { class: "plan" }, ...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])),
-    ...[...found.notes, ...tuningNote()].map((note) => make("p", { class: "hint" }, note)));
+    ...[...found.notes, ...(found.tunes ? [TUNING_NOTE] : [])].map((note) => make("p", { class: "hint" }, note)));
 }
 
-// Whether tuners are to be run: as the form says, or when the study file that is edited has a table for them.
-const tunes = () => (byId("edit").checked ? /^\s*\[tuning\]/m.test(byId("toml").value) : byId("tune").checked);
-
-const tuningNote = () => (tunes() ? ["Its tuners are run afterwards. The time is that of training; the tuners' own comes on top."] : []);
+const TUNING_NOTE = "Its tuners are run afterwards. The time is that of training; the tuners' own comes on top.";
 
 // A problem with places goes to their fields, what belongs to none above the launch button.
 function showErrors(error) {
@@ -90,24 +100,31 @@ function showErrors(error) {
       left.push(detail);
       continue;
     }
-    showProblem(place, { message: place.hidden ? detail : `${place.textContent}; ${detail}` });
-    markField(key, true);
+    const said = inWords(location, detail);
+    showProblem(place, { message: place.hidden ? said : `${place.textContent}; ${said}` });
+    markField(key, true, byId(FIELDS[location]));
   }
   const rest = error.errors.length ? left.join("; ") : error.message;
   if (rest) showProblem(byId("problem"), { message: rest });
 }
 
-function markField(key, wrong) {
+// A key of the study file that a text begins with, by the name that its field has here.
+function inWords(location, detail) {
+  const label = byId(FIELDS[location])?.labels[0]?.textContent ?? byId(FIELDS[location])?.textContent;
+  return label && detail.startsWith(`${location} `) ? `${label} ${detail.slice(location.length + 1)}` : detail;
+}
+
+function markField(key, wrong, field) {
   const fields = [...document.querySelectorAll(`[data-key="${key}"] :is(input, select)`)];
-  const field = fields.find((each) => each.offsetParent !== null);
-  if (field) field.setAttribute("aria-invalid", String(wrong));
+  if (!wrong) fields.forEach((each) => each.setAttribute("aria-invalid", "false"));
+  else (field ?? fields.find((each) => each.offsetParent !== null))?.setAttribute("aria-invalid", "true");
 }
 
 async function launch() {
   byId("launch").disabled = true;
   byId("doing").textContent = "launching …"; // a cluster may have to start first
   try {
-    const tune = tunes() ? "?tune=true" : "";
+    const tune = tunes ? "?tune=true" : "";
     const study = await (await request(`/api/v1/studies${tune}`, { method: "POST", ...body() })).json();
     window.location.assign(`/studies/${encodeURIComponent(study.name)}`);
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -647,9 +648,81 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
     page.get_by_label("Name").fill("fresh")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("No study is stored yet")).to_be_visible()
-    # the list may still have it for a second, and then asks for its verdicts in vain
-    assert [error for error in visit.errors if "404 (Not Found) /pages/ridges?study=fresh" not in error] == []
+    assert visit.errors == []
     context.close()
+
+
+def test_a_running_study_is_not_deleted(visit: Visit, client: TestClient) -> None:
+    document = client.get("/api/v1/studies").json()["studies"][-1] | {"state": "running"}
+    page = visit.page
+    event = f"event: study\ndata: {json.dumps(document)}\n\n"
+    page.route("**/api/v1/events*", lambda route: route.fulfill(body=event, content_type="text/event-stream"))
+    visit("/studies/small")
+    expect(page.locator(".state")).to_contain_text("running")
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#problem")).to_have_text("small is queued or running: stop it first, then delete it")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_an_edited_study_file_keeps_its_tuners(visit: Visit) -> None:
+    page = visit("/new")
+    launched: list[str] = []
+
+    def refuse(route: Any) -> None:
+        launched.append(route.request.url)
+        route.fulfill(status=409, json={"status": 409, "detail": "not today"})
+
+    page.route(re.compile("/api/v1/studies"), refuse)
+    page.get_by_label("Name", exact=True).fill("edited")
+    page.get_by_label("run tuners").check()
+    expect(page.get_by_label("Study file")).to_have_value(re.compile("tuning = {}"))  # all by default
+    page.get_by_label("edit it here").check()
+    page.get_by_label("Study file").press("Control+End")
+    page.get_by_label("Study file").press_sequentially("lanes = 1\n")
+    expect(page.locator("#plan")).to_contain_text("of up to 1 trials")
+    expect(page.locator("#plan")).to_contain_text("Its tuners are run afterwards")
+    page.get_by_role("button", name="Launch").click()
+    expect(page.locator("#problem")).to_have_text("not today")
+    assert [url.partition("?")[2] for url in launched] == ["tune=true"]
+    visit.errors.clear()  # of the text when it was half typed, and of the refusal
+
+
+def test_what_is_wrong_in_the_form_is_said_by_the_fields_names(visit: Visit) -> None:
+    page = visit("/new")
+    page.get_by_label("Name", exact=True).fill("wrong")
+    expect(page.locator("#plan dl")).to_be_visible()
+    page.get_by_label("Seeds").fill("")
+    expect(page.locator("#problem-seeds")).to_have_text("Seeds is not given: give a whole number")
+    expect(page.locator("#plan dl")).to_have_count(0)
+    expect(page.get_by_label("Study file")).to_have_value("")
+    assert page.get_by_role("button", name="Launch").is_disabled()
+    page.get_by_label("Seeds").fill("1")
+    page.get_by_label("run tuners").check()
+    page.get_by_label("Runs", exact=True).fill("0")
+    expect(page.locator("#problem-tuning")).to_have_text("Runs = 0 is not allowed: give at least 1")
+    expect(page.get_by_label("Runs", exact=True)).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Name", exact=True).fill("so so")
+    expect(page.locator("#problem-name")).to_contain_text(
+        "Name = 'so so' is not allowed: give letters, digits"
+    )
+    assert {error.partition(" /")[2] for error in visit.errors} == {"api/v1/plan"}  # what was refused
+    visit.errors.clear()
+
+
+def test_work_goes_on_after_an_exception(visit: Visit) -> None:
+    page = visit("/new")
+    address = page.locator('script[type="module"]').get_attribute("src").replace("new.js", "dom.js")
+    script = """async (address) => {
+        const { throttle } = await import(address);
+        let count = 0;
+        const run = throttle(async () => { count += 1; if (count === 1) throw new Error("once"); }, 0);
+        await run();
+        await run();
+        return count;
+    }"""
+    assert page.evaluate(script, address) == 2
+    assert ["once" in error for error in visit.errors] == [True]
+    visit.errors.clear()
 
 
 def test_optuna_dashboard_opens(visit: Visit) -> None:

@@ -61,6 +61,21 @@ async def test_a_listener_hears_all_then_what_changes(
     await stream.aclose()
 
 
+async def test_what_changed_here_is_told_at_once(
+    app: Service, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.service.studies.events.POLL_SECONDS", 1000)
+    backend = app.state.backend
+    stream = backend.events.listen(None)
+    await heard(stream)
+    with open_store(url, create=True) as store:
+        store.delete("small")
+    backend.progress.forget()
+    await backend.events.refresh()
+    assert await asyncio.wait_for(heard(stream), 10) == [("deleted", {"name": "small"})]
+    await stream.aclose()
+
+
 async def test_a_listener_of_one_study(app: Service) -> None:
     stream = app.state.backend.events.listen("small")
     study, ready = await heard(stream)
