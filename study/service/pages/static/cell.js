@@ -1,18 +1,18 @@
-// A cell's trials and learning curves: in full when it is chosen, small when the pointer rests on it.
+// A cell's trials and learning curves: in full when it is chosen, small when the pointer rests on it. A cell is an
+// optimizer's panel and the coordinates of all axes.
 
 import { query, readJson } from "./api.js";
 import { axis, draw, metricAxis, style } from "./chart.js";
 import { byId, lazyDetails, make, makeTable, readInto } from "./dom.js";
 import { axisText, metricOf, shortNumber, words } from "./format.js";
-import { coordinatesOf } from "./panels.js";
 
-export function readCell(panel, place) {
-  const at = Object.entries(coordinatesOf(panel, place)).map(([name, value]) => ["at", `${name}=${value}`]);
+export function readCell(panel, coordinates) {
+  const at = Object.entries(coordinates).map(([name, value]) => ["at", `${name}=${value}`]);
   return readJson(`/pages/cell?${query([["study", panel.study], ["optimizer", panel.optimizer], ...at])}`);
 }
 
-export const cellTitle = (panel, place) =>
-  `${panel.optimizer}, ${Object.entries(coordinatesOf(panel, place)).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`).join(", ")}`;
+export const cellTitle = (panel, coordinates) =>
+  `${panel.optimizer}, ${Object.entries(coordinates).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`).join(", ")}`;
 
 const curveName = (cell, place) => (cell.nearest ? `trial ${cell.trials[place].number}` : `seed ${cell.trials[place].seed}`);
 
@@ -40,31 +40,42 @@ export function drawCurves(chart, cell, metric, small = false) {
   }));
 }
 
-// Opens a page's part for a chosen cell; `metric` is the study's.
-export async function openCell(panel, at, metric, name = cellTitle(panel, at)) {
+// Opens a page's part for a chosen cell; `metric` is the study's. Without `focus` whoever moves over the map goes on.
+export async function openCell(panel, at, metric, { name = cellTitle(panel, at), focus = true } = {}) {
   const part = byId("cell");
   byId("cell-title").textContent = `${panel.surrogate ? "Place" : "Cell"}: ${name}`;
   part.hidden = false;
-  part.focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
+  if (focus) part.focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
   await showCell(byId("cell-content"), panel, at, metric);
-  part.scrollIntoView({ block: "start", behavior: "smooth" });
 }
 
+// `closed` is called when the part is closed, by its button or Escape.
+export function onCellClosed(closed) {
+  const close = () => { byId("cell").hidden = true; closed(); };
+  byId("cell-close").addEventListener("click", close);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !byId("cell").hidden && !document.querySelector("dialog[open]")) close();
+  });
+}
+
+let round = 0; // a later cell makes the answer of an earlier one void
+
 async function showCell(place, panel, at, metric) {
+  const mine = ++round;
   const cell = await readInto(place, readCell(panel, at));
-  if (!cell) return;
+  if (!cell || mine !== round) return;
   if (!cell.trials.length) {
     place.replaceChildren(make("p", { class: "hint" }, "This cell has no trial yet."));
     return;
   }
   const chart = make("div", { class: "chart curves", role: "img", "aria-label": `Learning curves of ${cellTitle(panel, at)}; the table below has the numbers` });
-  const where = cell.nearest ? `number in (${cell.trials.map((trial) => trial.number).join(", ")})` : Object.entries(coordinatesOf(panel, at)).map(([name, value]) => `"${name}" = ${value}`).join(" and ");
+  const where = cell.nearest ? `number in (${cell.trials.map((trial) => trial.number).join(", ")})` : Object.entries(at).map(([name, value]) => `"${name}" = ${value}`).join(" and ");
   const all = `/trials?${query([["study", panel.study], ["optimizer", panel.optimizer], ["where", where]])}`;
   const curves = hasCurves(cell)
     ? [make("h3", {}, "Learning curves"), chart, curveDetails(cell, metric).element]
     : [make("p", { class: "hint" }, "No learning curves are stored of these trials.")];
   place.replaceChildren(...(cell.nearest ? [make("p", { class: "hint" }, "A surrogate has no trials of its own: these are the nearest ones.")] : []),
-    trialTable(cell, metric), ...curves, make("p", {}, make("a", { href: all }, "These trials in the list of all")));
+    make("div", { class: "cell-parts" }, make("div", {}, trialTable(cell, metric)), make("div", {}, ...curves)), make("p", {}, make("a", { href: all }, "These trials in the list of all")));
   if (hasCurves(cell)) await drawCurves(chart, cell, metric);
 }
 

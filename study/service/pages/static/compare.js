@@ -1,20 +1,27 @@
 // Landscapes of several studies on one scale, their verdicts and costs side by side.
 
 import { query } from "./api.js";
-import { cellTitle, openCell } from "./cell.js";
+import { cellTitle, onCellClosed, openCell } from "./cell.js";
 import { drawCost, readCost } from "./cost.js";
 import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
 import { interval, metricText, words } from "./format.js";
 import { isPartialPanel } from "./heatmap.js";
-import { Panels, readPanels } from "./panels.js";
+import { Panels, coordinatesOf, readPanels } from "./panels.js";
 import { readRidges } from "./separability.js";
 import { plainSentence, regimeBadges, slopes } from "./verdicts.js";
 
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
   title: (panel) => `${panel.study}/${panel.optimizer}`, tell: about,
-  choose: (panel, at) => openCell(panel, at, panels.document.metric, `${panel.study}, ${cellTitle(panel, at)}`),
+  choose: (panel, place) => open(panel, place), move: (panel, place) => { if (!byId("cell").hidden) open(panel, place, false); },
 });
+function open(panel, place, focus = true) {
+  const at = coordinatesOf(panel, place);
+  panels.pin(panel, at);
+  openCell(panel, at, panels.document.metric, { name: `${panel.study}, ${cellTitle(panel, at)}`, focus });
+}
+
+onCellClosed(() => panels.unpin());
 const budgets = new Map(); // landscape -> trials of its tuning runs
 let round = 0; // a later choice makes the answers of an earlier one void
 

@@ -20,10 +20,10 @@ export function coordinatesOf(panel, place) {
 }
 
 export class Panels {
-  // `choose(panel, place)` on a click or Enter; `point(panel, place)` when the pointer is on a cell; `beside`: a node
+  // `choose(panel, place)` on a click or Enter; `move(panel, place)` when arrow keys moved; `point(panel, place)` when the pointer is on a cell; `beside`: a node
   // in the same row; `tell(panel)`: what else to say of a landscape.
-  constructor({ container, legend, tables, announcer, title, choose, point, beside, tell = () => [] }) {
-    Object.assign(this, { container, legend, tables, announcer, title, choose, point, beside, tell });
+  constructor({ container, legend, tables, announcer, title, choose, move, point, beside, tell = () => [] }) {
+    Object.assign(this, { container, legend, tables, announcer, title, choose, move, point, beside, tell, pinned: null });
     this.shown = new Map(); // name -> { panel, node, chart, details, cursor }
     this.ridges = new Map(); // name -> verdicts with what to draw of them
   }
@@ -34,6 +34,26 @@ export class Panels {
     if (!this.document) return;
     for (const entry of this.shown.values()) this.redraw(entry);
     this.renewLegend();
+  }
+
+  // Marks a cell until another one is, or none.
+  pin(panel, coordinates) {
+    this.pinned = { key: keyOf(panel), coordinates };
+    for (const entry of this.shown.values()) this.redraw(entry);
+  }
+
+  unpin() {
+    const entry = this.shown.get(this.pinned?.key);
+    this.pinned = null;
+    if (!entry) return;
+    entry.chart.focus({ preventScroll: true });
+    this.redraw(entry);
+  }
+
+  pinnedPlace(panel) {
+    if (this.pinned?.key !== keyOf(panel)) return null;
+    const place = panel.axes.map((axis) => axis.values.indexOf(this.pinned.coordinates[axis.name]));
+    return place.includes(-1) ? null : place;
   }
 
   // The ridge is that of the first axis, upwards, along the second.
@@ -104,7 +124,7 @@ export class Panels {
 
   redraw(entry) {
     const make = entry.panel.axes.length === 2 ? heatmap : curve;
-    return draw(entry.chart, () => make(entry.panel, this.document, entry.cursor, this.ridgeOf(entry.panel)));
+    return draw(entry.chart, () => make(entry.panel, this.document, entry.cursor ?? this.pinnedPlace(entry.panel), this.ridgeOf(entry.panel)));
   }
 
   key(entry, event) {
@@ -114,10 +134,11 @@ export class Panels {
     } else if (event.key in MOVES && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const [up, right] = MOVES[event.key];
       const move = panel.axes.length === 2 ? [up, right] : [up + right];
-      const start = entry.cursor ?? bestPlace(panel);
-      const next = start.map((each, k) => Math.min(Math.max(each + (entry.cursor ? move[k] : 0), 0), panel.axes[k].values.length - 1));
+      const here = entry.cursor ?? this.pinnedPlace(panel);
+      const next = (here ?? bestPlace(panel)).map((each, k) => Math.min(Math.max(each + (here ? move[k] : 0), 0), panel.axes[k].values.length - 1));
       entry.cursor = next;
       this.redraw(entry);
+      this.move?.(panel, next);
       this.announcer.textContent = cellText(panel, this.document.scale, next).join(", ");
     } else {
       return;

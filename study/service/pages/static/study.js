@@ -1,13 +1,13 @@
 // The page of one study: everything is asked for once, then again when an event says that trials landed.
 
 import { act, showActions } from "./actions.js";
-import { readJson, sendJson, studyUrl } from "./api.js";
-import { cellTitle, drawCurves, hasCurves, openCell, readCell } from "./cell.js";
+import { query, readJson, sendJson, studyUrl } from "./api.js";
+import { cellTitle, drawCurves, hasCurves, onCellClosed, openCell, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { byId, debounce, make, problemText, throttle } from "./dom.js";
 import { Failures } from "./failures.js";
 import { listen } from "./live.js";
-import { Panels, readPanels } from "./panels.js";
+import { Panels, coordinatesOf, readPanels } from "./panels.js";
 import { showProgress } from "./progress.js";
 import { showSeparability } from "./separability.js";
 
@@ -15,14 +15,41 @@ const study = byId("content").dataset.study;
 const LANDSCAPE_REST = 1_000;
 const ANALYSIS_REST = 4_000;
 const HOVER_REST = 200;
-let axes = [];
+const asked = new URLSearchParams(window.location.search); // the address holds the view, and can be sent
+let axes = asked.getAll("axis");
+let cell = asked.has("cell") ? { optimizer: asked.get("cell"), at: asked.getAll("at") } : null; // the chosen one
 let last = null;
+
+function remember() {
+  const target = byId("target");
+  const pairs = [...axes.map((name) => ["axis", name]), ["target", target.value === target.defaultValue ? "" : target.value]];
+  if (cell) pairs.push(["cell", cell.optimizer], ...cell.at.map((each) => ["at", each]));
+  const text = query(pairs);
+  window.history.replaceState(null, "", `${window.location.pathname}${text ? `?${text}` : ""}`);
+}
+
+function choose(panel, at, focus = true) {
+  cell = { optimizer: panel.optimizer, at: Object.entries(at).map(([name, value]) => `${name}=${value}`) };
+  remember();
+  panels.pin(panel, at);
+  openCell(panel, at, panels.document.metric, { focus });
+}
+
+const chooseSoon = debounce((panel, at) => choose(panel, at, false), 120);
+
+// The cell that the address has, once its panel is there.
+function openAskedCell() {
+  const panel = cell && byId("cell").hidden && panels.document.panels.find((each) => each.optimizer === cell.optimizer);
+  if (!panel) return;
+  choose(panel, Object.fromEntries(cell.at.map((each) => [each.slice(0, each.lastIndexOf("=")), Number(each.slice(each.lastIndexOf("=") + 1))])));
+}
 
 const preview = makePreview();
 const failures = new Failures(byId("failures"), study);
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
-  title: (panel) => panel.optimizer, choose: (panel, at) => openCell(panel, at, panels.document.metric), point: debounce(previewCell, HOVER_REST), beside: preview.node,
+  title: (panel) => panel.optimizer, choose: (panel, place) => choose(panel, coordinatesOf(panel, place)),
+  move: (panel, place) => { if (!byId("cell").hidden) chooseSoon(panel, coordinatesOf(panel, place)); }, point: debounce(previewCell, HOVER_REST), beside: preview.node,
 });
 
 const showLandscapes = throttle(async () => {
@@ -30,6 +57,7 @@ const showLandscapes = throttle(async () => {
     const document = await readPanels([study], axes);
     panels.show(document);
     offerAxes(document);
+    openAskedCell();
   } catch (error) {
     if (!panels.document) byId("panels").replaceChildren(problemText(error));
   }
@@ -98,9 +126,10 @@ function makePreview() {
 }
 
 async function previewCell(panel, place) {
-  const asked = (preview.asked = cellTitle(panel, place));
+  const at = coordinatesOf(panel, place);
+  const asked = (preview.asked = cellTitle(panel, at));
   try {
-    const cell = await readCell(panel, place);
+    const cell = await readCell(panel, at);
     if (preview.asked !== asked) return;
     const nearest = hasCurves(cell) ? `the ${cell.trials.length} trials nearest to ${asked}` : `${asked}: no learning curves of the trials nearby`;
     preview.title.textContent = cell.nearest ? nearest : cell.trials.length ? asked : `${asked}: no trial yet`;
@@ -123,6 +152,7 @@ function offerAxes(document) {
       const [first, second] = selects.map((each) => each.value);
       if (first === second) selects[1 - k].value = document.axes.find((name) => name !== select.value);
       axes = selects.map((each) => each.value);
+      remember();
       showLandscapes();
     });
     return select;
@@ -151,7 +181,15 @@ listen(study, {
   deleted: () => { window.location.assign("/"); },
 });
 byId("target").addEventListener("input", debounce(() => {
-  if (byId("target").checkValidity()) showCosts();
+  if (!byId("target").checkValidity()) return;
+  remember();
+  showCosts();
 }, 300));
 byId("cost-form").addEventListener("submit", (event) => event.preventDefault());
+onCellClosed(() => {
+  cell = null;
+  remember();
+  panels.unpin();
+});
+if (asked.has("target")) byId("target").value = asked.get("target");
 showDetails();

@@ -9,6 +9,7 @@ const study = byId("study");
 const WHOLE = new Set(["number", "seed", "diverged_at"]);
 let cursors = [""]; // of the pages from the first to the shown one
 let metric = "";
+let axes = [];
 let round = 0; // a later question makes the answer of an earlier one void
 
 function fillOptimizers() {
@@ -28,7 +29,7 @@ async function show() {
   const pairs = [["study", study.value], ...filters(), ["limit", byId("limit").value]];
   window.history.replaceState(null, "", `/trials?${query(pairs)}`);
   try {
-    metric = (await readJson(studyUrl(study.value))).metric;
+    ({ metric, axes } = await readJson(studyUrl(study.value)));
     const page = await readJson(`${studyUrl(study.value, "/trials")}?${query([...filters(), ["limit", byId("limit").value], ["cursor", cursors.at(-1)]])}`);
     if (mine !== round) return;
     showProblem(byId("where-problem"), null);
@@ -57,12 +58,19 @@ function showPage(page) {
     return;
   }
   const names = Object.keys(rows[0]).filter((name) => name !== "study");
-  const table = makeTable(`Trials of ${study.value}`, names.map(header), rows.map((row) => names.map((name) => text(name, row[name]))));
+  const table = makeTable(`Trials of ${study.value}`, names.map(header), rows.map((row) => names.map((name) => (name === "number" ? cellLink(row) : text(name, row[name])))));
   names.forEach((name, place) => {
     const kind = name !== byId("sort").value ? "none" : byId("order").value === "asc" ? "ascending" : "descending";
     table.querySelectorAll("thead th")[place].setAttribute("aria-sort", kind);
   });
   byId("table").replaceChildren(table);
+}
+
+// A trial's number leads to its cell on the study's page.
+function cellLink(row) {
+  const value = (axis) => (axis.words.length ? axis.words.indexOf(row[axis.name]) : row[axis.name]);
+  const at = axes.map((axis) => ["at", `${axis.name}=${value(axis)}`]);
+  return make("a", { href: `/studies/${encodeURIComponent(study.value)}?${query([["cell", row.optimizer], ...at])}`, title: "Show its cell" }, String(row.number));
 }
 
 function header(name) {

@@ -231,6 +231,29 @@ def test_the_keyboard_reaches_a_cell(visit: Visit) -> None:
     expect(page.locator("#cell")).to_be_focused()
 
 
+def test_the_address_holds_the_view(visit: Visit) -> None:
+    page = visit("/trials?study=small&optimizer=avagrad&where=seed%20%3D%200%20and%20alpha%20%3D%200.01")
+    page.locator("#table tbody tr").nth(1).get_by_role("link").click()
+    title = page.locator("#cell-title")
+    expect(title).to_have_text("Cell: avagrad, alpha = 0.01, eps = 1e-6")
+    expect(page.locator("#cell-content tbody tr")).to_have_count(2)
+    landscape = landscapes(page).nth(1)
+    marked = landscape.locator(".shapelayer path")
+    expect(marked).to_have_count(1)
+    page.get_by_label("Target: suboptimality").fill("0.02")
+    expect(page).to_have_url(re.compile(r"\?target=0.02&cell=avagrad&at=alpha%3D0.01&at=eps%3D0.000001$"))
+    page.reload()
+    expect(title).to_have_text("Cell: avagrad, alpha = 0.01, eps = 1e-6")
+    expect(page.get_by_label("Target: suboptimality")).to_have_value("0.02")
+    expect(marked).to_have_count(1)
+    landscape.focus()
+    page.keyboard.press("ArrowUp")
+    expect(title).to_have_text("Cell: avagrad, alpha = 0.1, eps = 1e-6")  # the inspector follows
+    page.keyboard.press("Escape")
+    expect(page.locator("#cell")).to_be_hidden()
+    expect(page).to_have_url(re.compile(r"/studies/small\?target=0.02$"))
+
+
 def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
     page = visit("/studies/small")
     landscapes(page)
