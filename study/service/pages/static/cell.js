@@ -35,7 +35,7 @@ export function drawCurves(chart, cell, metric, small = false) {
       xaxis: axis("step", "linear"),
       yaxis: metricAxis(words(metric), least, Math.max(...values), log, percent),
       showlegend: cell.curves.length > 1, margin: { l: 52, r: 8, t: 8, b: 36 },
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: small ? 11 : 12 } }, hovermode: small ? false : "closest",
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: small ? false : "closest",
     },
   }));
 }

@@ -2,6 +2,7 @@
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map(); // chart -> how to draw it, to do so again in other colours
+const TEXT = 12; // pixels: less than the body's 14, for powers of ten are larger than that
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
 
 // Okabe and Ito's colours, told apart by colour-blind readers; dashes and marks differ too.
@@ -27,7 +28,7 @@ export const plain = (text) => text.replace(/[&<>]/g, (sign) => ({ "&": "&amp;",
 export function axis(title, scale, more = {}) {
   const look = theme();
   return {
-    title: { text: plain(title), standoff: 6 }, type: scale === "log" ? "log" : "linear", fixedrange: true,
+    title: { text: plain(title), standoff: 6, font: { size: TEXT } }, type: scale === "log" ? "log" : "linear", fixedrange: true,
     gridcolor: look.line, linecolor: look.line, zeroline: false, ticks: "outside", tickcolor: look.line,
     exponentformat: "power", dtick: scale === "log" ? null : undefined, automargin: true, ...more,
   };
@@ -49,7 +50,7 @@ export async function draw(place, make) {
   const { traces, layout } = make();
   const whole = {
     margin: { l: 52, r: 8, t: 8, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: look.text },
+    font: { family: getComputedStyle(document.body).fontFamily, size: TEXT, color: look.text },
     hoverlabel: { bgcolor: look.back, bordercolor: look.line, font: { color: look.text }, align: "left" },
     showlegend: false, dragmode: false, ...layout,
   };

@@ -206,7 +206,8 @@ function showLegend(legend, document, ridgeOf) {
   if (legend.hidden) return;
   const bar = make("div", { class: "scale" });
   bar.style.background = `linear-gradient(to right, ${document.colours.join(", ")})`;
-  const ticks = document.scale.ticks.map((tick) => {
+  const clear = (tick, k, all) => k === 0 || k === all.length - 1 || (tick.at > 0.14 && tick.at < 0.86); // of the ends, on a phone
+  const ticks = document.scale.ticks.filter(clear).map((tick) => {
     const mark = make("span", { class: "tick" }, tick.text);
     mark.style.left = `${100 * tick.at}%`;
     return mark;

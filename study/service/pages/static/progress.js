@@ -10,6 +10,7 @@ export function showProgress(place, study) {
   const state = field("state");
   state.className = `state ${study.state}`;
   state.replaceChildren(make("span", { "aria-hidden": "true" }, SIGNS[study.state]), ` ${study.stopping ? "stopping" : study.state}`);
+  field("bar").hidden = study.state === "done";
   field("bar").max = study.expected ?? (study.trials || 1);
   field("bar").value = study.trials;
   field("trials").textContent = count(study.trials);

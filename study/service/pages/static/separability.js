@@ -116,7 +116,7 @@ function numbersTable(verdict, metric) {
   rows.push(["interaction share", interval(verdict.interaction)], ["second-order Sobol' index", interval(verdict.interaction.sobol)]);
   if (verdict.seeds_to_decide !== null) rows.push(["seeds, and how many decide", `${verdict.seeds} of ${verdict.seeds_to_decide}`]);
   if (verdict.advice) rows.push(...adviceRows(verdict.advice, lost));
-  return makeTable(`${verdict.optimizer}: slope of the best ${first.symbol} against ${second.symbol}, with 95% intervals`, ["", "estimate"], rows);
+  return makeTable(`${verdict.optimizer}: slope of the best ${first.symbol} against ${second.symbol}, with 95% intervals`, ["quantity", "estimate"], rows);
 }
 
 function adviceRows(advice, lost) {

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import json
 import os
 import re
@@ -32,6 +33,9 @@ expect.set_options(timeout=PATIENCE)
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
+AXE = None
+if (package := importlib.util.find_spec("axe_playwright_python")) and package.origin:
+    AXE = Path(package.origin).with_name("axe.min.js").read_text(encoding="utf-8")
 TOKEN = "a-token-for-the-tests"
 PAGES = [
     "/",
@@ -183,6 +187,12 @@ def test_pages_are_quiet_labelled_and_fit(visit: Visit, path: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     for field in page.locator("input:not([type=hidden]), select, textarea").all():
         assert field.evaluate("each => each.labels.length") == 1, field.get_attribute("id")
+    if AXE is not None and path != "/docs":
+        if path.startswith("/studies"):
+            expect(page.locator(".waiting")).to_have_count(0)
+        page.evaluate(AXE)
+        found = page.evaluate("async () => (await axe.run()).violations")
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
 def test_dark_mode_reaches_the_charts(visit: Visit) -> None:
