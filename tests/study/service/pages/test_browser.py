@@ -408,15 +408,22 @@ def test_pages_in_the_background_take_no_connection(browser: Any, address: str) 
 
 
 def test_a_landscape_fills_in_while_trials_land(visit: Visit, store_url: str, trials: MakeTrials) -> None:
-    page = visit("/studies/half")
+    with open_store(store_url, create=True) as store:
+        half = store.about("half")
+        recipes = {optimizer: {} for optimizer in half.optimizers}
+        store.declare("filling", recipes, space=half.space, metric=half.metric, spec=half.spec, provenance={})
+        for optimizer in half.optimizers:
+            store.append("filling", optimizer, trials(0), trials(1, slice(20)))
+    page = visit("/studies/filling")
     landscapes(page)
     summary = page.locator(".panel p").first
     expect(summary).to_contain_text("45 of 50 trials")
     expect(page.locator("#legend")).to_contain_text("some seeds to come")
     with open_store(store_url, create=True) as store:
-        store.append("half", "adam", trials(1))
+        store.append("filling", "adam", trials(1))
     expect(summary).not_to_contain_text("of 50 trials")
     expect(page.locator('#progress [data-field="trials"]')).to_have_text("95")
+    visit.delete(store_url, "filling")
 
 
 def test_failures_are_told_and_unfold(visit: Visit, store_url: str, trials: MakeTrials) -> None:
