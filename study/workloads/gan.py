@@ -213,7 +213,7 @@ def dcgan(
     subset: bool = False,
     side: int = 64,
 ) -> GanWorkload:
-    """DCGAN with the hinge loss, small on the digits; AvaGrad's: latent 100, width 128, batch 64 on CIFAR-10"""
+    """DCGAN with the hinge loss, small on the digits; full size: latent 100, width 128, batch 64 on CIFAR-10"""
     images = image_set(data, subset=subset, side=side)
     pixels = images.train[0].shape[-1]
     if not isinstance(validation, float) or not 0 < validation < 1:

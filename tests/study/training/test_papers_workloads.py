@@ -331,5 +331,6 @@ def test_the_loss_falls(name: str) -> None:
     params, carry = workload.init(0)
     batch = to(next(workload.batches(0)), "float32", CPU)
     first, _ = workload.phases[0].loss(params, carry, batch, seeded(0, 1))
-    assert outcome.metrics["train_loss"][0] < (0.7 if name in IMAGES else 0.9) * first.item()
+    share = {"char-lstm": 0.85, "word-lstm": 0.9}.get(name, 0.7 if name in IMAGES else 0.9)
+    assert outcome.metrics["train_loss"][0] < share * first.item()
     assert outcome.metrics[workload.metric][0] < workload.worst
