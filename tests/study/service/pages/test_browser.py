@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib.util
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,7 @@ expect.set_options(timeout=PATIENCE)
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
-AXE = None
-if (package := importlib.util.find_spec("axe_playwright_python")) and package.origin:
-    AXE = Path(package.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 TOKEN = "a-token-for-the-tests"
 PAGES = [
     "/",
@@ -187,7 +185,7 @@ def test_pages_are_quiet_labelled_and_fit(visit: Visit, path: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     for field in page.locator("input:not([type=hidden]), select, textarea").all():
         assert field.evaluate("each => each.labels.length") == 1, field.get_attribute("id")
-    if AXE is not None and path != "/docs":
+    if path != "/docs":
         if path.startswith("/studies"):
             expect(page.locator(".waiting")).to_have_count(0)
         page.evaluate(AXE)
