@@ -31,6 +31,9 @@ from analysis.trained import require_trained
 from analysis.views import WHOLE, View, axes_to_show, hold
 from search_spaces import Axis
 
+LEAST_RANGE = 0.1
+"""Share of the landscape's range that a scale of transfer regret reaches at least."""
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -82,6 +85,13 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in words, with the numbers."""
         return f"{self.optimizer}: {self.finding}"
+
+    @property
+    def regret_range(self) -> float:
+        """Where a scale of transfer regret ends: losses that are nothing beside the landscape's range look like it."""
+        known = self.pair.values[np.isfinite(self.pair.values)]
+        most = np.nanmax(self.regret["estimate"].values, initial=0.0)
+        return max(float(most), LEAST_RANGE * float(np.ptp(known)), 1e-12)
 
     @property
     def finding(self) -> str:

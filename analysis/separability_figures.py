@@ -25,8 +25,6 @@ from analysis.separability import Verdict
 
 ROW_INCHES = (15.0, 4.6)
 SENTENCE_WIDTH = 150
-LEAST_RANGE = 0.1
-"""Share of the landscape's range that the colours of transfer regret reach at least."""
 OUTLINE = [Stroke(linewidth=4, foreground="black"), Normal()]
 
 
@@ -99,11 +97,8 @@ def _regret(figure: SubFigure, ax: Axes, verdict: Verdict) -> None:
     scale = pair[second].attrs["scale"]
     edges = cell_edges(pair[second].values, scale)
     values = verdict.regret["estimate"].values
-    known = pair.values[np.isfinite(pair.values)]
-    # losses that are nothing beside the landscape's range look like nothing
-    top = max(np.nanmax(values, initial=0.0), LEAST_RANGE * float(np.ptp(known)), 1e-12)
     mesh = ax.pcolormesh(
-        edges, edges, np.ma.masked_invalid(values), cmap=COLOUR_MAP, vmin=0, vmax=top,
+        edges, edges, np.ma.masked_invalid(values), cmap=COLOUR_MAP, vmin=0, vmax=verdict.regret_range,
         edgecolors="face", linewidth=0.2,
     )  # fmt: skip
     ax.set(xscale=scale, yscale=scale)

@@ -62,14 +62,17 @@ class Database:
                 yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, wait: bool = True) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all.
+
+        Without `wait` a server that is gone is not waited for.
 
         Raises:
             StoreError: the database was opened for reading, or refuses the changes.
         """
         self.require_writable()
-        with one_line_errors(self.name), _transaction(self.engine, self.name, self.patience) as connection:
+        patience = self.patience if wait else 0.0
+        with one_line_errors(self.name), _transaction(self.engine, self.name, patience) as connection:
             yield connection
 
     def write(self, what: Callable[[Connection], Written]) -> Written:

@@ -5,6 +5,7 @@ that a trial is stored once is up to its key.
 """
 
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
@@ -57,6 +58,7 @@ def new_holder() -> str:
     return f"{place()}/{process.pid}/{process.create_time():.2f}/{uuid4().hex[:8]}"
 
 
+@functools.cache
 def place() -> str:
     """Where a process id means the same process: a machine since it was started, and a container in it."""
     since = namespace = ""

@@ -81,13 +81,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
     Table(
         OWN_TABLE,
         metadata,
-        Column(
-            "study_id",
-            Integer,
-            ForeignKey("studies.study_id", ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        _study_id(),
         Column("cell", Text, primary_key=True),
         Column("seed", BigInteger, primary_key=True, autoincrement=False),
         Column("trial_id", Integer, nullable=False),
@@ -99,13 +93,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
     Table(
         RUNS_TABLE,
         metadata,
-        Column(
-            "study_id",
-            Integer,
-            ForeignKey("studies.study_id", ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        _study_id(),
         Column("tuner", Text, primary_key=True),
         Column("replicate", Integer, primary_key=True, autoincrement=False),
         Column("noise", Text, primary_key=True),
@@ -118,13 +106,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
     Table(
         FAILURES_TABLE,
         metadata,
-        Column(
-            "study_id",
-            Integer,
-            ForeignKey("studies.study_id", ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        _study_id(),
         Column("seed", BigInteger, primary_key=True, autoincrement=False),
         Column("cell", Text, primary_key=True),
         Column("reason", Text, nullable=False),
@@ -138,13 +120,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
     Table(
         COUNTS_TABLE,  # what storage.counts says
         metadata,
-        Column(
-            "study_id",
-            Integer,
-            ForeignKey("studies.study_id", ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        _study_id(),
         Column("trials", Integer, nullable=False),
         Column("diverged", Integer, nullable=False),
         Column("best", Double),
@@ -155,13 +131,7 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
     Table(
         LEASES_TABLE,  # what storage.leases says
         metadata,
-        Column(
-            "study_id",
-            Integer,
-            ForeignKey("studies.study_id", ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        ),
+        _study_id(),
         Column("seed", BigInteger, primary_key=True, autoincrement=False),
         Column("cell", Text, primary_key=True),
         Column("holder", Text, nullable=False, index=True),
@@ -169,6 +139,12 @@ def reflect_tables(connection: Connection) -> Mapping[str, Table]:
     )
     Table(VERSION_TABLE, metadata, Column("version", Integer, primary_key=True, autoincrement=False))
     return metadata.tables
+
+
+def _study_id() -> Column[int]:
+    """The part of a table's key that says whose rows they are."""
+    studies = ForeignKey("studies.study_id", ondelete="CASCADE")
+    return Column("study_id", Integer, studies, primary_key=True, autoincrement=False)
 
 
 def own_trials(tables: Mapping[str, Table]) -> FromClause:

@@ -33,7 +33,7 @@ from storage.errors import StoreError, UnknownStudyError
 from storage.failures import Failure, FailureCount, failures_by_study, failures_frame, replace_failures
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
-from storage.leases import Leased, end_leases, lease, new_holder, release, renew
+from storage.leases import Leased, end_leases, lease, release, renew
 from storage.page import PageRequest, read_curve, read_one, read_page
 from storage.query import Selection, further_metrics, read_times, read_trials, read_values, trial_pages
 from storage.read import read_pages
@@ -73,7 +73,6 @@ class Store:
     """
 
     database: Database
-    holder: str = field(default_factory=new_holder, repr=False, compare=False)
     _declared: dict[str, tuple[Declaration, int]] = field(default_factory=dict, repr=False, compare=False)
 
     def __enter__(self) -> Self:
@@ -181,11 +180,11 @@ class Store:
 
         return self.database.write(insert)
 
-    def lease(self, study: str, optimizer: str, seed: int, cells: Sequence[str]) -> Leased:
+    def lease(self, study: str, optimizer: str, seed: int, cells: Sequence[str], holder: str) -> Leased:
         """Take cells, as `cell_key` writes them, with a seed for training, those that are not stored or taken.
 
-        They are ours until they are stored or have failed, `release_leases` is called, or they are not renewed for
-        `storage.leases.SECONDS`. `append` does not ask for leases.
+        They are those of `holder` (`storage.leases.new_holder`) until they are stored or have failed, `release_leases`
+        is called, or they are not renewed for `storage.leases.SECONDS`. `append` does not ask for leases.
 
         Raises:
             StoreError: as `append`.
@@ -193,19 +192,19 @@ class Store:
 
         def take(connection: Connection) -> Leased:
             study_id = self._locked(connection, study, optimizer)
-            return lease(connection, self.database.tables, study_id, seed, cells, self.holder)
+            return lease(connection, self.database.tables, study_id, seed, cells, holder)
 
         return self.database.write(take)
 
-    def renew_leases(self) -> None:
-        """Hold what we hold for another `storage.leases.SECONDS`."""
-        with self.database.writing() as connection:
-            renew(connection, self.database.tables, self.holder)
+    def renew_leases(self, holder: str) -> None:
+        """Hold what `holder` holds for another `storage.leases.SECONDS`; a server that is gone is not waited for."""
+        with self.database.writing(wait=False) as connection:
+            renew(connection, self.database.tables, holder)
 
-    def release_leases(self) -> None:
-        """Hold nothing any longer."""
-        with self.database.writing() as connection:
-            release(connection, self.database.tables, self.holder)
+    def release_leases(self, holder: str) -> None:
+        """Let `holder` hold nothing any longer; a server that is gone is not waited for."""
+        with self.database.writing(wait=False) as connection:
+            release(connection, self.database.tables, holder)
 
     def append_failures(
         self, study: str, optimizer: str, cells: Sequence[str], seed: int, reason: str, lines: str = ""

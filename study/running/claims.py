@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.errors import StoreError
-from storage.leases import RENEWED_EVERY
+from storage.leases import RENEWED_EVERY, new_holder
 from storage.records import cell_keys
 from storage.store import Store
 from study.training.block import Block
@@ -28,22 +28,24 @@ class Claims:
     """Takes leases on blocks, and holds them while it is entered."""
 
     def __init__(self, store: Store, study: str) -> None:
-        self._store, self._study = store, study
+        self._store, self._study, self._holder = store, study, new_holder()
         self._over = threading.Event()
+        self._renewing = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> Claims:
-        threading.Thread(target=self._renew, daemon=True).start()
+        self._renewing.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
+        self._renewing.join()
         with contextlib.suppress(StoreError):  # else they end by themselves
-            self._store.release_leases()
+            self._store.release_leases(self._holder)
 
     def take(self, block: Block) -> Claimed:
         """Take those trials of a block that nobody trains and that are not stored."""
         keys = cell_keys(block.cells)
-        found = self._store.lease(self._study, block.optimizer, block.seed, keys)
+        found = self._store.lease(self._study, block.optimizer, block.seed, keys, self._holder)
         if len(found.ours) == len(keys):
             return Claimed(block, None, None)
 
@@ -56,4 +58,4 @@ class Claims:
     def _renew(self) -> None:
         while not self._over.wait(RENEWED_EVERY):
             with contextlib.suppress(StoreError):  # whoever stores trials will say it
-                self._store.renew_leases()
+                self._store.renew_leases(self._holder)

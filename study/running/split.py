@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from study.black_boxes import TrialError
 from study.training.block import Block
 
-DIED = ("the worker died", "ActorDiedError", "WorkerCrashedError", "OutOfMemoryError")
+DIED = ("the worker died", "ActorDiedError", "WorkerCrashedError")
 """How the reason of a block is told whose process ended, perhaps because the system took it for its memory."""
 NO_MEMORY = ("MemoryError", "out of memory", "not enough memory", "allocate memory")
-"""As Python, torch on a GPU, and torch on the CPU say it."""
+"""As Python and Ray, torch on a GPU, and torch on the CPU say it."""
 ENOUGH, A_DEATH = 16, 4
 """So many failures of an optimizer of which nothing was trained are enough: it is not split further. A death counts as
 several, for a process that died was started again a few times, which takes long."""
@@ -40,14 +40,15 @@ class Splitter:
 
         None where it is a single trial, or where all of its optimizer's fail.
         """
+        too_large = any(sign in error.headline for sign in NO_MEMORY)
         died = any(sign in error.headline for sign in DIED)
         optimizer = block.optimizer
-        self._failed[optimizer] += A_DEATH if died else 1
+        if not too_large:  # a smaller one may fit
+            self._failed[optimizer] += A_DEATH if died else 1
         hopeless = optimizer not in self._trained and self._failed[optimizer] >= ENOUGH
         if block.lanes == 1 or hopeless:
             return 0
         half = -(-block.lanes // 2)
-        too_large = any(sign in error.headline for sign in NO_MEMORY)
         if too_large:
             self._fits[optimizer] = half
             self.said.add(
@@ -64,8 +65,9 @@ class Splitter:
 
     def fitting(self, block: Block) -> list[Block]:
         """A block in parts of a size that fits into memory, as far as is known."""
-        most = self._fits.get(block.optimizer, block.lanes)
-        return [block] if block.lanes <= most else list(cut(block, most, narrow=True))
+        width = max(block.lanes, block.width)
+        most = self._fits.get(block.optimizer, width)
+        return [block] if width <= most else list(cut(block, most, narrow=True))
 
 
 def cut(block: Block, lanes: int, *, narrow: bool) -> Iterator[Block]:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from storage.leases import has_ended, new_holder
 from storage.records import Trials, cell_keys
 from storage.store import Store, open_store
 
+ONE, OTHER = new_holder(), new_holder()
 Declare = Callable[[Store], None]
 Batch = Callable[..., Trials]
 
@@ -32,29 +32,29 @@ def test_cells_are_shared(two: tuple[Store, Store], batch: Batch) -> None:
     one, other = two
     trials = batch()
     cells = cell_keys(trials.hyperparameters)
-    first = one.lease("digits", "adam", trials.seed, cells[:8])
+    first = one.lease("digits", "adam", trials.seed, cells[:8], ONE)
     assert (len(first.ours), first.others, first.stored) == (8, frozenset(), frozenset())
-    assert one.lease("digits", "adam", trials.seed, cells[:8]) == first  # it has them already
-    second = other.lease("digits", "adam", trials.seed, cells)
+    assert one.lease("digits", "adam", trials.seed, cells[:8], ONE) == first  # it has them already
+    second = other.lease("digits", "adam", trials.seed, cells, OTHER)
     assert second.ours == set(cells[8:])
     assert second.others == set(cells[:8])
-    assert not other.lease("digits", "adam", trials.seed + 1, cells).others
-    assert not other.lease("digits", "avagrad", trials.seed, cells).others
+    assert not other.lease("digits", "adam", trials.seed + 1, cells, OTHER).others
+    assert not other.lease("digits", "avagrad", trials.seed, cells, OTHER).others
     assert one.append("digits", "adam", trials) == 12
-    third = other.lease("digits", "adam", trials.seed, cells)
+    third = other.lease("digits", "adam", trials.seed, cells, OTHER)
     assert (third.ours, third.others, third.stored) == (frozenset(), frozenset(), frozenset(cells))
 
 
 def test_what_failed_or_is_released_is_free(two: tuple[Store, Store], batch: Batch) -> None:
     one, other = two
     cells = cell_keys(batch().hyperparameters)
-    one.lease("digits", "adam", 0, cells)
-    assert not other.lease("digits", "adam", 0, cells).ours
+    one.lease("digits", "adam", 0, cells, ONE)
+    assert not other.lease("digits", "adam", 0, cells, OTHER).ours
     one.append_failures("digits", "adam", cells[:2], 0, "it failed")
-    assert other.lease("digits", "adam", 0, cells).ours == set(cells[:2])
-    one.release_leases()
-    assert other.lease("digits", "adam", 0, cells).ours == set(cells)
-    assert one.lease("digits", "adam", 0, cells).others == set(cells)
+    assert other.lease("digits", "adam", 0, cells, OTHER).ours == set(cells[:2])
+    one.release_leases(ONE)
+    assert other.lease("digits", "adam", 0, cells, OTHER).ours == set(cells)
+    assert one.lease("digits", "adam", 0, cells, ONE).others == set(cells)
 
 
 def test_leases_end_unless_they_are_renewed(
@@ -63,11 +63,11 @@ def test_leases_end_unless_they_are_renewed(
     one, other = two
     cells = cell_keys(batch().hyperparameters)
     monkeypatch.setattr(leases, "SECONDS", -1.0)
-    one.lease("digits", "adam", 0, cells)
-    assert other.lease("digits", "adam", 0, cells).ours == set(cells)
+    one.lease("digits", "adam", 0, cells, ONE)
+    assert other.lease("digits", "adam", 0, cells, OTHER).ours == set(cells)
     monkeypatch.setattr(leases, "SECONDS", 60.0)
-    other.renew_leases()
-    assert one.lease("digits", "adam", 0, cells).others == set(cells)
+    other.renew_leases(OTHER)
+    assert one.lease("digits", "adam", 0, cells, ONE).others == set(cells)
 
 
 def test_a_process_that_has_ended_holds_nothing(two: tuple[Store, Store], batch: Batch) -> None:
@@ -75,9 +75,8 @@ def test_a_process_that_has_ended_holds_nothing(two: tuple[Store, Store], batch:
     cells = cell_keys(batch().hyperparameters)
     code = "from storage.leases import new_holder; print(new_holder())"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    dead = replace(one, holder=ended.strip())
-    assert dead.lease("digits", "adam", 0, cells).ours == set(cells)
-    assert other.lease("digits", "adam", 0, cells).ours == set(cells)
+    assert one.lease("digits", "adam", 0, cells, ended.strip()).ours == set(cells)
+    assert other.lease("digits", "adam", 0, cells, OTHER).ours == set(cells)
 
 
 def test_who_is_known_to_have_ended() -> None:

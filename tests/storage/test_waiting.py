@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,13 @@ def test_a_server_that_stays_away_is_a_line(
         with pytest.raises(StoreError, match=r"; waited for \d s$") as error:
             store.append("digits", "adam", batch())
         assert "\n" not in str(error.value)
+        store.database.engine.dispose()
+        started = time.monotonic()
+        patient = Store(replace(store.database, patience=60))
+        for end_them in (patient.renew_leases, patient.release_leases):
+            with pytest.raises(StoreError):  # leases end by themselves
+                end_them("somebody")
+        assert time.monotonic() - started < 5
     own_server.ensure_postgres_running()
     with open_store(own_server.get_uri(driver="psycopg"), create=True) as store:
         end(own_server)

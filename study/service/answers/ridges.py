@@ -33,14 +33,6 @@ def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, 
     }
 
 
-def most_lost(verdict: Verdict) -> float:
-    """Where the colours of transfer regret end: losses that are nothing beside the metric's range look like nothing."""
-    from analysis.separability_figures import LEAST_RANGE
-
-    known = verdict.pair.values[np.isfinite(verdict.pair.values)]
-    return max(float(np.nanmax(verdict.regret["estimate"].values)), LEAST_RANGE * float(np.ptp(known)), 1e-12)
-
-
 def drawn(verdict: Verdict) -> dict[str, Any]:
     """What there is to draw, in the axes' own units.
 
@@ -84,5 +76,5 @@ def drawn(verdict: Verdict) -> dict[str, Any]:
         "lines": lines,
         "band": band,
         "lose": nested(verdict.regret["estimate"].values),
-        "lose_most": most_lost(verdict),
+        "lose_most": verdict.regret_range,
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from study.workloads.data.text import Text, topics
+from study.workloads.data.text import Text, folder_of, read_text, topics
 from study.workloads.module import WorkloadError
 
 FILES = (
@@ -36,9 +36,7 @@ def characters(data: str, held_out: float = 0.02) -> Text:
         text = "\n".join(topics())
         cut = round(len(text) * (1 - held_out))
         return numbered(list(text[:cut]), list(text[cut:]), None)
-    folder = Path(data)
-    if not folder.is_absolute() or not folder.is_dir():
-        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or topics")
+    folder = folder_of(data, "topics")
     names = next((each for each in FILES if any((folder / name).is_file() for name in each)), None)
     if names is None:
         raise WorkloadError(f"data = {data!r} holds no text that is known: expected is {LAYOUT}")
@@ -47,13 +45,7 @@ def characters(data: str, held_out: float = 0.02) -> Text:
 
 
 def read(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise WorkloadError(f"{path} is missing: expected is {LAYOUT}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkloadError(f"{path} cannot be read ({error}): expected is {LAYOUT}") from error
-    found = [symbol for line in text.splitlines() for symbol in (*line.split(), END)]
+    found = [symbol for line in read_text(path, LAYOUT).splitlines() for symbol in (*line.split(), END)]
     long = next((symbol for symbol in found if len(symbol) > 1 and symbol[0] != "<"), None)
     if long is not None or not found:
         why = "it is empty" if long is None else f"{long[:20]!r} is no single character"

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from study.workloads.data.text import folder_of, read_text
 from study.workloads.module import WorkloadError
 from study.workloads.networks.transformer import PAD
 
@@ -63,9 +64,7 @@ def parallel_text(data: str, source: str, target: str, longest: int, rarest: int
     """
     if data == "reversal":
         return reversal()
-    folder = Path(data)
-    if not folder.is_absolute() or not folder.is_dir():
-        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or reversal")
+    folder = folder_of(data, "reversal")
     splits = ["train", "valid", *(["test"] if any(folder.glob("test.*")) else [])]
     read = {split: read_pairs(folder, split, source, target) for split in splits}
     kept = [pair for pair in zip(*read["train"], strict=True) if max(map(len, pair)) <= longest]
@@ -104,14 +103,8 @@ def read_pairs(folder: Path, split: str, source: str, target: str) -> tuple[Sent
 
 
 def read_lines(path: Path) -> Sentences:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise WorkloadError(f"{path} is missing: expected is {LAYOUT}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkloadError(f"{path} cannot be read ({error}): expected is {LAYOUT}") from error
     # not splitlines, which also breaks at characters that sentences hold
-    return [line.split() for line in text.removesuffix("\n").split("\n")]
+    return [line.split() for line in read_text(path, LAYOUT).removesuffix("\n").split("\n")]
 
 
 def numbered(splits: dict[str, tuple[Sentences, Sentences]], longest: int, rarest: int) -> ParallelText:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
+
+from study.workloads.module import WorkloadError
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,21 @@ def topics() -> list[str]:
     from pydoc_data.topics import topics
 
     return [topics[name] for name in sorted(topics)]
+
+
+def folder_of(data: str, known: str) -> Path:
+    """The folder that `data` names, which is not the name `known`. Raises WorkloadError when there is none."""
+    folder = Path(data)
+    if not folder.is_absolute() or not folder.is_dir():
+        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or {known}")
+    return folder
+
+
+def read_text(path: Path, layout: str) -> str:
+    """A file of text. Raises WorkloadError, one line, with the `layout` that is expected."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise WorkloadError(f"{path} is missing: expected is {layout}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkloadError(f"{path} cannot be read ({error}): expected is {layout}") from error

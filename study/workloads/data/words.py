@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from study.workloads.data.text import Text, topics
+from study.workloads.data.text import Text, folder_of, topics
 from study.workloads.module import WorkloadError
 
 END, UNKNOWN = "</S>", "<UNK>"
@@ -50,9 +50,7 @@ def words(data: str, rarest: int) -> Text:
         train = [line for each, cut in zip(lines, cuts, strict=True) for line in each[:cut]]
         held_out = [line for each, cut in zip(lines, cuts, strict=True) for line in each[cut:]]
         return numbered([lambda: iter(train), lambda: iter(held_out)], rarest)
-    folder = Path(data)
-    if not folder.is_absolute() or not folder.is_dir():
-        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or topics")
+    folder = folder_of(data, "topics")
     training, others = (sorted(folder.glob(pattern)) for pattern in BILLION)
     if training and len(others) > 1:
         return numbered(

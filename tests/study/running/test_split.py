@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import picky
 import pytest
 import torch
 from trained_here import train_here
@@ -60,7 +61,10 @@ def test_the_others_of_a_block_are_kept_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_of_a_block_whose_worker_dies_the_others_are_kept(tmp_path: Path) -> None:
+def test_of_a_block_whose_worker_dies_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(picky.__file__).parent))  # of the workers
     url = f"sqlite:///{tmp_path}/t.db"
     given = study(space={"lr": [0.1, 0.3, 7]}, optimizers=["picky:Picky"], seeds=1, lanes=3)
     report = run(given, url, on_progress=lambda done, total: None)
@@ -123,6 +127,18 @@ def test_where_all_fail_it_is_soon_left_at_that() -> None:
     attempts, lost = failing(Splitter(), TrialError("the worker died"))
     assert lost == 64
     assert attempts <= 2 * ENOUGH / A_DEATH
+
+
+@pytest.mark.parametrize("said", ["torch.OutOfMemoryError: CUDA out of memory.", "MemoryError"])
+def test_what_does_not_fit_is_halved_until_it_does(said: str) -> None:
+    assert failing(Splitter(), TrialError(said)) == (127, 64)
+
+
+def test_a_small_block_of_a_wide_program_is_narrowed_too() -> None:
+    splitter = Splitter()
+    splitter.split(Block(Recipe("w", "o"), 0, {"lr": np.ones(8)}, {}, 8, "o"), TrialError("MemoryError"))
+    (part,) = splitter.fitting(Block(Recipe("w", "o"), 1, {"lr": np.ones(3)}, {}, 8, "o"))
+    assert (part.lanes, part.width) == (3, 4)
 
 
 def test_where_some_were_trained_each_is_tried_alone() -> None:
