@@ -89,25 +89,34 @@ def lease(
 ) -> Leased:
     """Give `holder` those of the cells that nobody holds and that are not stored. The caller has locked the study."""
     leases, own = tables[LEASES_TABLE], tables[OWN_TABLE]
-    now = clock(connection)
-    connection.execute(delete(leases).where(leases.c.study_id == study_id, leases.c.expires <= now))
-    holders = select(leases.c.holder).where(leases.c.study_id == study_id).distinct()
-    ended = [each for each in connection.scalars(holders) if has_ended(each)]
-    if ended:
-        connection.execute(delete(leases).where(leases.c.holder.in_(ended)))
+    which = leases.c.study_id == study_id, leases.c.seed == seed, leases.c.cell.in_(cells)
+    asked = select(leases.c.cell, leases.c.holder).where(*which)
+    held = {row.cell: row.holder for row in connection.execute(asked)}
+    if set(held.values()) - {holder}:
+        end_void(connection, leases, study_id)
+        held = {row.cell: row.holder for row in connection.execute(asked)}
     there = select(own.c.cell).select_from(own_trials(tables))
     stored = set(
         connection.scalars(there.where(own.c.study_id == study_id, own.c.seed == seed, own.c.cell.in_(cells)))
     )
-    asked = select(leases.c.cell, leases.c.holder).where(leases.c.study_id == study_id, leases.c.seed == seed)
-    held = {row.cell: row.holder for row in connection.execute(asked.where(leases.c.cell.in_(cells)))}
     others = {cell for cell, who in held.items() if who != holder} - stored
     ours = set(cells) - others - stored
     new = sorted(ours - held.keys())
     if new:
         rows = [{"study_id": study_id, "seed": seed, "cell": cell, "holder": holder} for cell in new]
-        connection.execute(insert(leases).values(expires=now + SECONDS), rows)
+        connection.execute(insert(leases).values(expires=clock(connection) + SECONDS), rows)
     return Leased(frozenset(ours), frozenset(others), frozenset(stored))
+
+
+def end_void(connection: Connection, leases: Table, study_id: int) -> None:
+    """End a study's leases that were not renewed, or whose holder has ended."""
+    own = leases.c.study_id == study_id
+    connection.execute(delete(leases).where(own, leases.c.expires <= clock(connection)))
+    ended = [
+        each for each in connection.scalars(select(leases.c.holder).where(own).distinct()) if has_ended(each)
+    ]
+    if ended:
+        connection.execute(delete(leases).where(leases.c.holder.in_(ended)))
 
 
 def renew(connection: Connection, tables: Mapping[str, Table], holder: str) -> None:

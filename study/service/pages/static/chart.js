@@ -34,6 +34,19 @@ export function axis(title, scale, more = {}) {
   };
 }
 
+// Intervals of a ridge's dots, (second, first, low, high) each; a null end is not drawn.
+export function dotErrors(dots, look) {
+  const away = (k, sign) => dots.map((dot) => (dot[k] === null ? 0 : sign * (dot[k] - dot[1])));
+  return { type: "data", symmetric: false, array: away(3, 1), arrayminus: away(2, -1), width: 3, ...look };
+}
+
+// The outline of a ridge's band, (second, low, high) each.
+export function bandOutline(band) {
+  const back = [...band].reverse();
+  const outline = { x: [...band, ...back].map(([x]) => x), y: [...band.map((each) => each[1]), ...back.map((each) => each[2])] };
+  return { type: "scatter", mode: "lines", fill: "toself", line: { width: 0 }, hoverinfo: "skip", ...outline };
+}
+
 // Of an ordered axis: its words at the ticks.
 export const wordTicks = (words, values) => (words ? { tickvals: values, ticktext: values.map((value) => plain(words[value])) } : {});
 

@@ -1,7 +1,7 @@
 // One landscape of two axes as a heatmap: colours by the shared scale, a star on the best cell, and the ridge
 // with its intervals, band and transition. Marks are hollow while trials are to come.
 
-import { axis, metricAxis, plain, theme, wordTicks } from "./chart.js";
+import { axis, bandOutline, dotErrors, metricAxis, plain, theme, wordTicks } from "./chart.js";
 import { axisText, metricText, words } from "./format.js";
 
 const HATCH = (colour) =>
@@ -85,16 +85,12 @@ function ridgeTraces(drawn, marker, up) {
     type: "scatter", mode: "lines", hoverinfo: "skip", line: { color, width },
     x: lines.flatMap((points) => [...column(points, 0), null]), y: lines.flatMap((points) => [...column(points, 1), null]),
   });
-  const away = (k, sign) => dots.map((dot) => (dot[k] === null ? 0 : sign * (dot[k] - dot[1])));
   return [
-    {
-      type: "scatter", mode: "lines", fill: "toself", fillcolor: "rgba(255, 255, 255, 0.35)", line: { width: 0 }, hoverinfo: "skip",
-      x: [...column(band, 0), ...column(band, 0).reverse()], y: [...column(band, 1), ...column(band, 2).reverse()],
-    },
+    { ...bandOutline(band), fillcolor: "rgba(255, 255, 255, 0.35)" },
     line(4, "black"), line(2, "white"),
     {
       ...points(column(dots, 0), column(dots, 1)), name: "ridge", marker: { ...marker, symbol: "circle", size: 7 },
-      error_y: { type: "data", symmetric: false, array: away(3, 1), arrayminus: away(2, -1), color: "black", thickness: 1.4, width: 3 },
+      error_y: dotErrors(dots, { color: "black", thickness: 1.4 }),
     },
     { ...points(drawn.left_out, drawn.left_out.map(() => up.edges[0])), name: "left out", marker: { symbol: "triangle-up", size: 9, color: "white", line: { color: "black", width: 1.2 } } },
   ];

@@ -1,7 +1,7 @@
 // Verdicts, a card each: badges and a plain sentence, the ridge with its intervals, transfer regret, and all as tables.
 
 import { query, readJson } from "./api.js";
-import { axis, draw, plain, theme, wordTicks } from "./chart.js";
+import { axis, bandOutline, dotErrors, draw, plain, theme, wordTicks } from "./chart.js";
 import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
 import { axisText, interval, metricText, shortNumber } from "./format.js";
 import { isPartial, plainSentence, regimeBadges } from "./verdicts.js";
@@ -71,11 +71,10 @@ function ridgeChart(verdict, partial) {
   const line = (points) => ({
     type: "scatter", mode: "lines", x: points.map(([x]) => x), y: points.map(([, y]) => y), line: { color: look.accent, width: 2 }, hoverinfo: "skip",
   });
-  const away = (k, sign) => verdict.drawn.dots.map((dot) => (dot[k] === null ? 0 : sign * (dot[k] - dot[1])));
   const dots = {
     type: "scatter", mode: "markers", x: verdict.drawn.dots.map(([x]) => x), y: verdict.drawn.dots.map(([, y]) => y),
     marker: { color: look.text, size: 7, symbol: partial ? "circle-open" : "circle", line: { width: 1.6 } },
-    error_y: { type: "data", symmetric: false, array: away(3, 1), arrayminus: away(2, -1), color: look.text, thickness: 1.2, width: 3 },
+    error_y: dotErrors(verdict.drawn.dots, { color: look.text, thickness: 1.2 }),
     hoverinfo: "text", hovertext: verdict.drawn.dots.map(([x, y, low, high]) => plain(`${second.symbol} = ${axisText(verdict.drawn, second.name, x)}, best ${first.symbol} = ${shortNumber(y)} [${shortNumber(low)}, ${shortNumber(high)}]`)),
   };
   const leftOut = {
@@ -83,12 +82,7 @@ function ridgeChart(verdict, partial) {
     marker: { color: look.muted, size: 9, symbol: "triangle-up" }, hoverinfo: "text",
     hovertext: verdict.drawn.left_out.map((x) => plain(`${second.symbol} = ${axisText(verdict.drawn, second.name, x)}: left out, its best ${first.symbol} is not well inside the grid`)),
   };
-  const { band } = verdict.drawn;
-  const back = [...band].reverse();
-  const bandTrace = {
-    type: "scatter", mode: "lines", fill: "toself", fillcolor: look.accent, opacity: 0.2, line: { width: 0 }, hoverinfo: "skip",
-    x: [...band, ...back].map(([x]) => x), y: [...band.map((each) => each[1]), ...back.map((each) => each[2])],
-  };
+  const bandTrace = { ...bandOutline(verdict.drawn.band), fillcolor: look.accent, opacity: 0.2 };
   const full = (each) => {
     const ends = each.edges.length ? [each.edges[0], each.edges.at(-1)] : [each.values[0], each.values[0]];
     return each.scale === "log" ? ends.map(Math.log10) : ends;
