@@ -192,9 +192,10 @@ def run_ours(folder: Path, spec: StudySpec) -> Warm:
             before = time.perf_counter()
             super().on_trial_result(**info)
             at, result = time.perf_counter(), info["result"]
-            lanes = info["trial"].config["block"].lanes
-            worker = (result["hostname"], result["pid"])
-            arrivals.append(Arrival(at, worker, lanes, float(result["outcome"].seconds.sum()), at - before))
+            outcomes = result["results"]
+            trials = sum(block.lanes for block in info["trial"].config["blocks"][: len(outcomes)])
+            busy = float(sum(outcome.seconds.sum() for outcome in outcomes))
+            arrivals.append(Arrival(at, (result["hostname"], result["pid"]), trials, busy, at - before))
 
     started = time.perf_counter()
     with mock.patch.object(launch, "Reporter", TimedReporter):
