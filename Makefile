@@ -41,6 +41,7 @@ check: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/trainer.py
 	$(BIN)/python benchmarks/optimizers.py
+	$(BIN)/python benchmarks/diverging.py
 	$(BIN)/python benchmarks/store.py
 	$(BIN)/python benchmarks/black_boxes.py
 	$(BIN)/python benchmarks/tuning.py

@@ -28,7 +28,7 @@ from plain_torch import PlainTraining
 
 from search_spaces import get_space
 from study.running.choices import with_untimed
-from study.running.plan import lanes_per_block
+from study.running.plan import lanes_per_program
 from study.shown import show_table
 from study.spec import parse_spec
 from study.training.block import CURVE_POINTS, Block, Choice, Recipe
@@ -139,7 +139,7 @@ def fused_lanes(workload: str, optimizer: str) -> int:
     """Lanes of a block of such a study with a worker for each core, when it is fused and not timed."""
     study = study_of(workload, optimizer)
     (only,) = study.optimizers
-    return lanes_per_block(with_untimed(study), only, os.cpu_count() or 1)
+    return lanes_per_program(with_untimed(study), only, os.cpu_count() or 1)
 
 
 def compare_float64(name: str) -> float:

@@ -16,6 +16,14 @@ from storage.store import Store, open_store
 from study.running.choices import stored_choices, with_untimed
 from study.training.block import Block
 from study.training.resolve import Study, StudyOptimizer
+from study.workloads.measure import flops_per_step
+
+MOST_TURNS = 6
+"""Of the programs of a block: more would save little more."""
+BLOCKS_A_WORKER = 5
+"""Fewer blocks of an optimizer than these may leave a worker idle for long in the end."""
+MOST_FLOPS = 2e12
+"""Work of a block of several programs: about a minute of a core, which is what is lost when a worker dies."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,14 @@ def cut(
 ) -> Iterator[Block]:
     """Cells (flat indices) of one seed as blocks."""
     values = study.spec.space.cells()
-    lanes = lanes_per_block(study, optimizer, workers)
-    for start in range(0, len(cells), lanes):
-        yield make_block(study, optimizer, seed, values[cells[start : start + lanes]], lanes)
+    lanes = lanes_per_program(study, optimizer, workers)
+    together = lanes * turns_per_block(study, optimizer, workers, lanes)
+    for start in range(0, len(cells), together):
+        yield make_block(study, optimizer, seed, values[cells[start : start + together]], lanes)
 
 
-def lanes_per_block(study: Study, optimizer: StudyOptimizer, workers: int) -> int:
-    """Trials of a block: as many as were chosen, fewer when a small study would leave workers idle.
+def lanes_per_program(study: Study, optimizer: StudyOptimizer, workers: int) -> int:
+    """Trials that are trained together: as many as were chosen, fewer when a small study would leave workers idle.
 
     It depends on the whole study, not on what is left, so that a resumed study finds its programs compiled.
     """
@@ -74,6 +83,19 @@ def lanes_per_block(study: Study, optimizer: StudyOptimizer, workers: int) -> in
     share = math.ceil(spec.trials / workers)
     blocks_per_seed = math.ceil(spec.space.size / min(study.choices[optimizer.key].lanes, share))
     return math.ceil(spec.space.size / blocks_per_seed)
+
+
+def turns_per_block(study: Study, optimizer: StudyOptimizer, workers: int, lanes: int) -> int:
+    """How many programs of a fused block take turns: several, so that those of diverged trials are saved.
+
+    One where a block would take long, a worker would get few, or the study file says how many lanes.
+    """
+    if study.spec.lanes or study.choices[optimizer.key].method != "fused":
+        return 1
+    programs = math.ceil(study.spec.space.size / lanes) * study.spec.seeds
+    work = flops_per_step(study.trained) * study.training.steps * lanes
+    most = min(MOST_TURNS, programs // (BLOCKS_A_WORKER * workers), MOST_FLOPS // max(work, 1))
+    return max(1, int(most))
 
 
 def make_block(

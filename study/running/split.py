@@ -72,5 +72,6 @@ class Splitter:
 
 def cut(block: Block, lanes: int, *, narrow: bool) -> Iterator[Block]:
     """A block in parts of so many lanes, at most; `narrow` has them trained by a program of no more lanes, either."""
+    width = min(lanes, block.width or lanes) if narrow else 0
     for start in range(0, block.lanes, lanes):
-        yield block.part(slice(start, start + lanes), lanes if narrow else 0)
+        yield block.part(slice(start, start + lanes), width)

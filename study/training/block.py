@@ -70,7 +70,7 @@ class Block:
     cells: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """The same trials as the store names them: axis -> one value a lane (B,)."""
     width: int = 0
-    """Lanes of the program that trains it, at least B; 0 leaves that to the trainer."""
+    """Lanes of the program that trains it, in several turns where B is more; 0 leaves that to the trainer."""
     optimizer: str = ""
     """What the study calls the optimizer."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from study.training.block import DTYPES, Block, Outcome, curve_steps
@@ -15,6 +16,18 @@ from study.training.program import Programs
 from study.workloads.draws import Drawn, Site, made
 from study.workloads.module import WorkloadError
 from study.workloads.workload import Batch, Workload
+
+STEPS_AT_ONCE = 16
+"""Batches and draws of so many steps are made ahead: trials that take turns do so for as long, each in the cache."""
+
+
+class Step(NamedTuple):
+    """What a step is given: its number, from 1, and what the learning rates are multiplied with."""
+
+    number: int
+    batch: Batch
+    drawn: Drawn
+    rate: float
 
 
 class Run(Protocol):
@@ -28,6 +41,10 @@ class Run(Protocol):
 
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
         """Take step `number`, from 1, with the learning rates times `rate`."""
+        ...
+
+    def advance(self, steps: Sequence[Step]) -> None:
+        """Take several steps, or fewer when every trial is known to have diverged."""
         ...
 
     def losses(self) -> Tensor:
@@ -46,6 +63,10 @@ class Run(Protocol):
         """Which trials (B,) have only finite weights."""
         ...
 
+    def leave_out(self, diverged: NDArray[np.bool_]) -> None:
+        """Whatever is told from now on of trials (B,) that have diverged does not matter: they need not be trained."""
+        ...
+
 
 def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> Outcome:
     """Train with `run` for the block's steps; of B trials the first `block.lanes` are told about.
@@ -57,21 +78,34 @@ def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> 
     rates = recipe.schedule.multipliers(recipe.steps).tolist()
     batches = workload.batches(block.seed)
     generator = torch.random.get_rng_state()
-    started, built = time.perf_counter(), programs.building
+    clock = Clock(programs)
     points = curve_steps(recipe.steps)
     curve, done = np.full((block.lanes, len(points)), workload.worst), 0
     diverged_at = np.full(block.lanes, -1)
+    seconds = np.zeros(block.lanes)
     for point, until in enumerate(points.tolist()):
-        for i in range(done, until):
-            batch = to(next(batches), recipe.dtype, device)
-            run.step(i + 1, batch, made(run.sites, block.seed, i + 1, device), rates[i])
+        for first in range(done, until, STEPS_AT_ONCE):
+            run.advance(
+                [
+                    Step(
+                        i + 1,
+                        to(next(batches), recipe.dtype, device),
+                        made(run.sites, block.seed, i + 1, device),
+                        rates[i],
+                    )
+                    for i in range(first, min(first + STEPS_AT_ONCE, until))
+                ]
+            )
             if run.stopped:
                 break
         metrics = run.evaluate(validation)
         finite = torch.stack([run.finite(), *(value.isfinite() for value in metrics.values())]).all(0)
         metrics["train_loss"] = run.losses().double() / (until - done)
-        diverged_at = run.diverged_at().cpu().numpy()[: block.lanes]
-        diverged_at[~finite.cpu().numpy()[: block.lanes] & (diverged_at < 0)] = until
+        alive = diverged_at < 0
+        seconds[alive] += clock.lap() / alive.sum()
+        found = run.diverged_at().cpu().numpy()[: block.lanes]
+        found[~finite.cpu().numpy()[: block.lanes] & (found < 0)] = until
+        diverged_at[alive] = found[alive]
         alive = diverged_at < 0
         curve[alive, point] = metrics[workload.metric].cpu().numpy()[: block.lanes][alive]
         done = until
@@ -82,17 +116,41 @@ def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> 
             )
         if not alive.any():
             break
+        run.leave_out(~alive)
     test = [to(batch, recipe.dtype, device) for batch in workload.evaluation(block.seed, "test")]
     if test:
         metrics |= {name_on_test(name): value for name, value in run.evaluate(test).items()}
-    seconds = time.perf_counter() - started - (programs.building - built)
+    shared = alive if alive.any() else np.full(block.lanes, True)
+    seconds[shared] += clock.lap() / shared.sum()
     # a diverged trial's other metrics would depend on how long the others kept the block going
     final = {
         name: np.where(alive, value.cpu().numpy()[: block.lanes], np.nan) for name, value in metrics.items()
     }
     final[workload.metric] = curve[:, -1]
-    shares = np.full(block.lanes, seconds / block.lanes)
-    return Outcome(final, points, curve, diverged_at, shares)
+    return Outcome(final, points, curve, diverged_at, seconds)
+
+
+def take(run: Run, steps: Sequence[Step]) -> None:
+    """Take the steps one after another until every trial is known to have diverged."""
+    for step in steps:
+        run.step(*step)
+        if run.stopped:
+            break
+
+
+class Clock:
+    """Tells the seconds since it was asked last, without those of building programs."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._last = self._now()
+
+    def lap(self) -> float:
+        last, self._last = self._last, self._now()
+        return self._last - last
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._programs.building
 
 
 def name_on_test(metric: str) -> str:

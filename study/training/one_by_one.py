@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from study.black_boxes import Label
 from study.training.block import DTYPES, Block, Outcome
-from study.training.loop import Run, follow
+from study.training.loop import Run, Step, follow, take
 from study.training.named import AnyKind, optimizer_named, workload_named
 from study.training.program import Program, Programs
 from study.training.program_run import ProgramRun, formed, stacked
@@ -190,6 +191,9 @@ class TorchRun:
                 break
         self._losses.append(total)
 
+    def advance(self, steps: Sequence[Step]) -> None:
+        take(self, steps)
+
     def losses(self) -> Tensor:
         total, self._losses = math.fsum(self._losses) if not self.stopped else math.nan, []
         return torch.tensor([total], dtype=torch.float64)
@@ -208,6 +212,9 @@ class TorchRun:
             items += count
         self._switch("train")
         return stacked([metrics_of(self.workload, totals, items)])
+
+    def leave_out(self, diverged: NDArray[np.bool_]) -> None:
+        del diverged
 
     def finite(self) -> Tensor:
         return torch.tensor([all(bool(weight.isfinite().all()) for weight in self.params.values())])

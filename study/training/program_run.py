@@ -19,6 +19,7 @@ from study.optimizers.rule import Rule, State
 from study.spec.schedules import CONSTANT
 from study.training.block import DTYPES, Block
 from study.training.forms import FastForms
+from study.training.loop import Step, take
 from study.training.named import optimizer_named, workload_named
 from study.training.program import Program, Programs
 from study.training.step import Shared, Trial, random_signs, sites_of, step_function, trained_by_each
@@ -29,7 +30,7 @@ from study.workloads.workload import Batch, Carry, Params, metrics_of
 class ProgramRun:
     """Trials trained by programs: `width` lanes together, or without a lane axis the lane `lane` alone."""
 
-    stopped = False  # lanes are looked at at curve points only
+    stopped = False
 
     def __init__(
         self, block: Block, width: int, device: torch.device, programs: Programs, lane: int | None = None
@@ -60,6 +61,15 @@ class ProgramRun:
     def trial(self, trial: Trial) -> None:
         self._state = pytree.tree_leaves(trial)
 
+    @property
+    def tensors(self) -> Sequence[Tensor]:
+        """All that the trial consists of, in an order of its own; each has the lane axis, if there is one."""
+        return self._state
+
+    @tensors.setter
+    def tensors(self, tensors: Sequence[Tensor]) -> None:
+        self._state = tensors
+
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
         count, factor = (
             torch.tensor(value, dtype=torch.float64, device=self._device) for value in (number, rate)
@@ -71,6 +81,9 @@ class ProgramRun:
                 ("step", self._width, self._key), function, (0, None), self.trial, shared
             )
         self._state = self._run.flat(*self._state, *pytree.tree_leaves(shared))
+
+    def advance(self, steps: Sequence[Step]) -> None:
+        take(self, steps)
 
     def losses(self) -> Tensor:
         trial = self.trial
@@ -110,6 +123,9 @@ class ProgramRun:
                 for lane in range(self._width)
             ]
         )
+
+    def leave_out(self, diverged: NDArray[np.bool_]) -> None:
+        del diverged
 
     def finite(self) -> Tensor:
         weights = self.trial.params.values()

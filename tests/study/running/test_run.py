@@ -24,7 +24,7 @@ from storage.store import StoreError, open_store
 from study.running import launch, local
 from study.running.choices import METHODS, with_untimed
 from study.running.drive import trials_of
-from study.running.plan import lanes_per_block, plan, stored_plan
+from study.running.plan import lanes_per_program, plan, stored_plan
 from study.running.provenance import provenance
 from study.running.run import declare as run_declare
 from study.running.run import run, staggered
@@ -367,12 +367,12 @@ def test_a_plan_covers_every_trial_once(workers: int, workload: str) -> None:
         )
     )
     assert len(trials) == len(set(trials)) == 441 * 3
-    assert max(block.lanes for block in todo.blocks) <= 63
+    assert max(block.width for block in todo.blocks) <= 63
     assert len(todo.blocks) >= min(workers, 3)
 
 
 def lanes_of(spec: Study, workers: int) -> int:
-    return lanes_per_block(with_untimed(spec), spec.optimizers[0], workers)
+    return lanes_per_program(with_untimed(spec), spec.optimizers[0], workers)
 
 
 def test_different_optimizers_come_first(write_study: WriteStudy) -> None:
@@ -395,6 +395,19 @@ def test_lanes_fit_the_cache_and_divide_the_grid() -> None:
     assert lanes_of(small(optimizers=["adashift"]), 2) < 32  # remembers ten gradients
     assert lanes_of(small(optimizers=["torch.optim:Adam"]), 2) == 8
     assert lanes_of(small(), 200) == 7  # rather small blocks than idle workers
+
+
+def test_blocks_of_several_programs_leave_enough_for_every_worker() -> None:
+    def shape(workers: int, **changes: object) -> tuple[int, int]:
+        blocks = plan(small(**changes), None, workers).blocks
+        return len(blocks), max(block.lanes // block.width for block in blocks)
+
+    assert shape(2) == (12, 3)
+    assert shape(2, seeds=9) == (18, 6)
+    assert shape(8)[1] == 1
+    assert shape(2, lanes=41)[1] == 1
+    assert shape(2, seeds=9, workload={"name": "digits-mlp", "steps": 40_000})[1] == 1  # minutes of a core
+    assert shape(2, seeds=9, optimizers=["torch.optim:Adam"])[1] == 1
 
 
 def train_one_block(spec: Study, url: str) -> None:
