@@ -170,8 +170,7 @@ def show_large(url: str, options: argparse.Namespace, folder: Path) -> None:
         for study in (small, "large"):
             command = [
                 sys.executable,
-                "-m",
-                "benchmarks.growth",
+                __file__,
                 "--child",
                 what,
                 url,

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import compress
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Table, bindparam, delete, func, select
 
 from search_spaces import SearchSpace
-from storage.bulk import Row, insert_rows, new_ids
+from storage.bulk import insert_rows, new_ids
 from storage.counts import Counts, read_counts, write_counts
 from storage.optuna_api import distribution_json
 from storage.records import STOPPED_AT, Trials
@@ -16,6 +18,7 @@ from storage.schema import FAILURES_TABLE, LAUNCH_COLUMN, OWN_TABLE
 
 # Texts in one IN (...): far below the 32,766 parameters SQLite takes and the 65,535 of PostgreSQL.
 CELLS_PER_QUERY = 5_000
+Columns = Mapping[str, Sequence[Any]]
 
 
 def insert_trials(
@@ -40,40 +43,35 @@ def insert_trials(
     started, finished = as_stored(trials.started), as_stored(trials.finished)
     stopped = np.isfinite(trials.metrics.get(STOPPED_AT, np.full(len(trials), np.nan)))
     states = np.where(stopped, "PRUNED", "COMPLETE")[lanes].tolist()
-    rows_of: dict[str, tuple[tuple[str, ...], list[Row]]] = {
-        "trials": (
-            ("trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"),
-            [
-                (trial_id, first + place, study_id, state, started, finished)
-                for place, (trial_id, state) in enumerate(zip(ids, states, strict=True))
-            ],
-        ),
-        OWN_TABLE: (
-            ("study_id", "cell", "seed", "trial_id", LAUNCH_COLUMN),
-            [
-                (study_id, cell, trials.seed, trial_id, launch)
-                for cell, trial_id in zip(lane_of, ids, strict=True)
-            ],
-        ),
-        "trial_params": (
-            ("trial_id", "param_name", "param_value", "distribution_json"),
-            _param_rows(ids, lanes, space, trials),
-        ),
-        "trial_values": (
-            ("trial_id", "objective", "value", "value_type"),
-            [
-                (trial_id, 0, value, "FINITE")
-                for trial_id, value in zip(ids, trials.value[lanes].tolist(), strict=True)
-            ],
-        ),
-        "trial_intermediate_values": (
-            ("trial_id", "step", "intermediate_value", "intermediate_value_type"),
-            _curve_rows(ids, lanes, trials),
-        ),
-        "trial_user_attributes": (("trial_id", "key", "value_json"), _attribute_rows(ids, lanes, trials)),
+    count = len(ids)
+    columns_of: dict[str, Columns] = {
+        "trials": {
+            "trial_id": ids,
+            "number": range(first, first + count),
+            "study_id": [study_id] * count,
+            "state": states,
+            "datetime_start": [started] * count,
+            "datetime_complete": [finished] * count,
+        },
+        OWN_TABLE: {
+            "study_id": [study_id] * count,
+            "cell": list(lane_of),
+            "seed": [trials.seed] * count,
+            "trial_id": ids,
+            LAUNCH_COLUMN: [launch] * count,
+        },
+        "trial_params": _param_columns(ids, lanes, space, trials),
+        "trial_values": {
+            "trial_id": ids,
+            "objective": [0] * count,
+            "value": trials.value[lanes].tolist(),
+            "value_type": ["FINITE"] * count,
+        },
+        "trial_intermediate_values": _curve_columns(ids, lanes, trials),
+        "trial_user_attributes": _attribute_columns(ids, lanes, trials),
     }
-    for name, (columns, rows) in rows_of.items():
-        insert_rows(connection, tables[name], columns, rows)
+    for name, columns in columns_of.items():
+        insert_rows(connection, tables[name], columns)
     write_counts(connection, tables, study_id, counts + _counts(ids, lanes, trials, finished))
     failures = tables[FAILURES_TABLE]
     of_seed = (failures.c.study_id == study_id) & (failures.c.seed == trials.seed)
@@ -106,12 +104,14 @@ def _next_number(connection: Connection, table: Table, study_id: int, last_trial
 
     Only those after our last one are counted, which somebody else has added.
     """
-    found = select(table.c.number).where(table.c.trial_id == last_trial, table.c.study_id == study_id)
-    last = connection.scalar(found) if last_trial else None
     since = select(func.count()).where(table.c.study_id == study_id)
-    if last is None:
-        return connection.scalar(since) or 0
-    return int(last) + 1 + (connection.scalar(since.where(table.c.trial_id > last_trial)) or 0)
+    if last_trial:
+        found = select(table.c.number).where(table.c.trial_id == last_trial, table.c.study_id == study_id)
+        added = since.where(table.c.trial_id > last_trial)
+        last, others = connection.execute(select(found.scalar_subquery(), added.scalar_subquery())).one()
+        if last is not None:
+            return int(last) + 1 + int(others)
+    return connection.scalar(since) or 0
 
 
 def _counts(ids: Sequence[int], lanes: Sequence[int], trials: Trials, finished: datetime) -> Counts:
@@ -134,22 +134,25 @@ def as_stored(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _param_rows(ids: Sequence[int], lanes: Sequence[int], space: SearchSpace, trials: Trials) -> list[Row]:
-    rows: list[Row] = []
-    for axis in space.axes:
-        name, distribution = axis.name, distribution_json(axis)
-        values = trials.hyperparameters[name][lanes].tolist()
-        rows += [(trial_id, name, value, distribution) for trial_id, value in zip(ids, values, strict=True)]
-    return rows
+def _param_columns(ids: Sequence[int], lanes: Sequence[int], space: SearchSpace, trials: Trials) -> Columns:
+    values = [trials.hyperparameters[axis.name][lanes] for axis in space.axes]
+    return {
+        "trial_id": [*ids] * len(space.axes),
+        "param_name": _each(len(ids), [axis.name for axis in space.axes]),
+        "param_value": np.concatenate(values).tolist(),
+        "distribution_json": _each(len(ids), [distribution_json(axis) for axis in space.axes]),
+    }
 
 
-def _curve_rows(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> list[Row]:
-    steps = trials.curve_steps.tolist()
-    return [
-        (trial_id, step, value, "FINITE") if math.isfinite(value) else (trial_id, step, None, _kind(value))
-        for trial_id, curve in zip(ids, trials.curve[lanes].tolist(), strict=True)
-        for step, value in zip(steps, curve, strict=True)
-    ]
+def _curve_columns(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> Columns:
+    values: list[float] = trials.curve[lanes].ravel().tolist()
+    kinds = ["FINITE" if math.isfinite(value) else _kind(value) for value in values]
+    return {
+        "trial_id": _each(trials.curve_steps.size, ids),
+        "step": trials.curve_steps.tolist() * len(ids),
+        "intermediate_value": [value if math.isfinite(value) else None for value in values],
+        "intermediate_value_type": kinds,
+    }
 
 
 def _kind(value: float) -> str:
@@ -157,7 +160,7 @@ def _kind(value: float) -> str:
     return "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"
 
 
-def _attribute_rows(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> list[Row]:
+def _attribute_columns(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> Columns:
     columns: dict[str, list[float]] = {
         "seed": [trials.seed] * len(ids),
         "seconds": trials.seconds[lanes].tolist(),
@@ -165,9 +168,17 @@ def _attribute_rows(ids: Sequence[int], lanes: Sequence[int], trials: Trials) ->
         "diverged_at": [step if step >= 0 else math.nan for step in trials.diverged_at[lanes].tolist()],
     }
     columns |= {name: column[lanes].tolist() for name, column in trials.metrics.items()}
-    return [
-        (trial_id, key, repr(value))  # which is JSON, and ten times as fast
-        for key, column in columns.items()
-        for trial_id, value in zip(ids, column, strict=True)
-        if math.isfinite(value)
-    ]
+    there = [(key, [math.isfinite(value) for value in column]) for key, column in columns.items()]
+    return {
+        "trial_id": [trial_id for _, is_there in there for trial_id in compress(ids, is_there)],
+        "key": [key for key, is_there in there for _ in range(sum(is_there))],
+        # which is JSON, and ten times as fast
+        "value_json": [
+            repr(value) for column in columns.values() for value in column if math.isfinite(value)
+        ],
+    }
+
+
+def _each(times: int, values: Sequence[Any]) -> list[Any]:
+    """Each of the values so many times, one value after another."""
+    return [value for value in values for _ in range(times)]

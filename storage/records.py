@@ -1,6 +1,6 @@
 """What the store keeps: finished trials, in columns, and the text that names a cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,11 +34,11 @@ def cell_key(hyperparameters: Mapping[str, float]) -> str:
 
 def cell_keys(hyperparameters: Mapping[str, FloatArray]) -> list[str]:
     """Return the `cell_key` of each of B cells, whose values are given by name, (B,) each."""
-    names = sorted(hyperparameters)
-    rows: Sequence[tuple[float, ...]] = list(
-        zip(*(hyperparameters[name].tolist() for name in names), strict=True)
+    texts = (
+        [f"{name}={value!r}" for value in (values + 0.0).tolist()]
+        for name, values in sorted(hyperparameters.items())
     )
-    return [cell_key(dict(zip(names, row, strict=True))) for row in rows]
+    return [",".join(cell) for cell in zip(*texts, strict=True)]
 
 
 def cell_of(key: str) -> dict[str, float]:

@@ -122,6 +122,12 @@ def _with_our_transactions(engine: Engine) -> Engine:
     def begin(connection: Connection) -> None:
         # A writer takes the write lock at once: taking it later fails when another writer came between.
         immediate = connection.get_execution_options().get(WRITES, False)
+        if immediate and not connection.info.get(WRITES):
+            connection.info[WRITES] = True
+            # A power cut may then take the last trials, which are trained again, and never the file; in other
+            # modes, which Optuna's files have, it might.
+            if connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal":
+                connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     event.listen(engine, "connect", leave_transactions_to_us)

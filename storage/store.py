@@ -167,9 +167,10 @@ class Store:
             if study in self._declared:
                 (declaration, launch) = self._declared[study]
                 space = declaration.space  # another driver may have declared the study with fewer cells since
+                metric = declaration.metric
             else:
                 space, launch = SearchSpace.from_table(attribute(connection, tables, study_id, SPACE)), None
-            metric = attribute(connection, tables, study_id, METRIC)
+                metric = attribute(connection, tables, study_id, METRIC)
             for trials in batches:
                 _check_trials(trials, space, metric)
             for trials in batches:

@@ -43,6 +43,17 @@ def test_a_new_file_is_a_complete_database_in_wal_mode(tmp_path: Path) -> None:
         assert store.studies().empty
 
 
+@pytest.mark.parametrize(("made_by_optuna", "level"), [(False, 1), (True, 2)])
+def test_a_writer_syncs_as_often_as_the_files_journal_needs(
+    made_by_optuna: bool, level: int, tmp_path: Path, plain: Plain
+) -> None:
+    url = f"sqlite:///{tmp_path}/trials.db"
+    if made_by_optuna:
+        plain(url)
+    with open_store(url, create=True) as store, store.database.writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+
+
 def test_a_new_server_database_gets_the_tables(new_server_database: Callable[[], str], plain: Plain) -> None:
     url = new_server_database()
     with pytest.raises(StoreError, match="not an Optuna database: it has no tables"):
