@@ -6,7 +6,7 @@ and faults are left, the next one is begun. At the end every study is compared, 
 here without a fault, and `tunability doctor` looks at the database. Exit code 1 when something is wrong.
 
     python benchmarks/soak.py --faults 50
-    python benchmarks/soak.py --faults 50 --postgresql
+    python benchmarks/soak.py --faults 50 --postgresql --compiled
     python benchmarks/soak.py --faults 50 --full-disk    # as root, who can mount a small disk
 """
 
@@ -24,7 +24,8 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ from study.doctor import diagnose_storage
 from study.running.run import run
 from study.shown import show_table
 from study.spec import parse_spec
+from study.training.choose import COMPILE_FLOPS
 from study.training.resolve import resolve
+from study.workloads.measure import flops_per_step
 
 COMMAND = str(Path(sys.executable).with_name("tunability"))
 SPEC = """
@@ -188,6 +191,9 @@ class Soak:
             spec = resolve(parse_spec(tomllib.loads(self.spec("undisturbed"))))
             run(spec, f"sqlite:///{folder}/t.db", local=True, on_progress=lambda *_: None)
             expected = contents(f"sqlite:///{folder}/t.db", "undisturbed")
+            with open_store(f"sqlite:///{folder}/t.db", create=False) as store:
+                recipes = store.recipes("undisturbed").values()
+        print("blocks:", *sorted({trained_how(each) for each in recipes}))
         for number in range(self.round + 1):
             found = contents(self.url, f"soak-{number}")
             if not found.equals(expected):
@@ -197,6 +203,16 @@ class Soak:
             for each in diagnose_storage(self.url)
             if each.state == "broken"
         ]
+
+
+def trained_how(recipe: Mapping[str, Any]) -> str:
+    return f"{recipe['method']}{', compiled' if recipe['compile'] else ''}"
+
+
+def steps_to_compile(trials: int) -> int:
+    """So many steps that a study of so many trials has its programs compiled."""
+    study = resolve(parse_spec(tomllib.loads(SPEC.format(name="any", steps=1, seeds=1))))
+    return ceil(1.1 * COMPILE_FLOPS / flops_per_step(study.trained) / trials)
 
 
 def family(driver: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -255,7 +271,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of what happens when")
     parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     parser.add_argument("--full-disk", action="store_true", help="SQLite's disk is small, and is filled, too")
+    parser.add_argument(
+        "--compiled", action="store_true", help="trials have so many steps that they are compiled"
+    )
     options = parser.parse_args()
+    if options.compiled:
+        options.steps = max(options.steps, steps_to_compile(72 * options.seeds))
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, database(options, Path(folder)) as (url, server):
         soak = Soak(options, Path(folder), url, server)
