@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from search_spaces import get_space
 from study.running import launch
-from study.running.tuning import Job, Search, replay
+from study.running.tuning import Job, Landscapes, Search, replay
 from study.shown import show_table
 from study.spec import TuningSpec
 from tuners import make_tuner
@@ -65,13 +65,15 @@ def replays(options: argparse.Namespace) -> None:
     table, rows = landscape(), []
     tuning = TuningSpec(tuners=tuple(TARGETS), trials=options.trials, replicates=options.runs)
     edges = np.linspace(0, options.runs, BATCHES + 1).astype(int).tolist()
+    shared = Landscapes(SPACE, {"x": table}, tuning)
     with launch.cluster(None) as workers:
-        warm = [Job("x", SPACE, table, tuner, (0,), tuning) for tuner in TARGETS for _ in range(2 * workers)]
-        list(launch.map_jobs(replay, warm, workers))
+        warm = [Job("x", tuner, (0,)) for tuner in TARGETS for _ in range(2 * workers)]
+        list(launch.map_jobs(replay, shared, warm, workers))
         for tuner, target in TARGETS.items():
-            jobs = [Job("x", SPACE, table, tuner, tuple(range(*edge)), tuning) for edge in pairwise(edges)]
+            jobs = [Job("x", tuner, tuple(range(*edge))) for edge in pairwise(edges)]
             started = time.perf_counter()
-            count = sum(len(run.cells) for _, runs in launch.map_jobs(replay, jobs, workers) for run in runs)
+            replays = launch.map_jobs(replay, shared, jobs, workers)
+            count = sum(len(run.cells) for _, runs in replays for run in runs)
             seconds = time.perf_counter() - started
             scaled = seconds * 200_000 / (options.runs * options.trials)
             each = f"{seconds * workers / count * 1e6:.0f}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from study.running.stopping import Stopping
 
 
+Shared = TypeVar("Shared")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -55,7 +56,7 @@ class Place(Protocol):
     ) -> None: ...
 
     def map_jobs(
-        self, function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+        self, function: Callable[[Shared, Job], Result], shared: Shared, jobs: Sequence[Job], workers: int
     ) -> Iterator[tuple[Job, Result]]: ...
 
 

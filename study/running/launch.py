@@ -53,6 +53,7 @@ TIMED, MOST_AT_ONCE = 4, 200
 """Trials that are timed before, and the most that are handed out at once."""
 SECONDS_BETWEEN_LOOKS = 5.0
 """Between looks at whether the cluster's own processes are alive."""
+Shared = TypeVar("Shared")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -380,22 +381,24 @@ def train_blocks(
 
 
 def map_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+    function: Callable[[Shared, Job], Result], shared: Shared, jobs: Sequence[Job], workers: int
 ) -> Iterator[tuple[Job, Result]]:
-    """Call `function` on every job, `workers` at once on the cluster; yields each job with its result as they finish.
+    """Call `function` on what all jobs share and each job, `workers` at once on the cluster.
 
-    What the function raises is raised here.
+    Yields each job with its result as they finish. What is shared is sent once to a machine. What the function raises
+    is raised here.
     """
     if not jobs:
         return
     task = ray.remote(num_cpus=1)(function)
+    sent = ray.put(shared)
     waiting = list(jobs)[::-1]
     running: dict[Any, Job] = {}
     with watched():
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.pop()
-                running[task.remote(job)] = job
+                running[task.remote(sent, job)] = job
             (done,), _ = ray.wait(list(running), num_returns=1)
             try:
                 result = ray.get(done)

@@ -14,6 +14,7 @@ from study.training.block import Block, Outcome
 from study.training.program import prepared_process
 from study.training.trainer import NOWHERE, Trainer, attempt
 
+Shared = TypeVar("Shared")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -68,9 +69,9 @@ def train(trainer: Trainer, block: Block, hopeless: Callable[[Block, Outcome], b
 
 
 def map_jobs(
-    function: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+    function: Callable[[Shared, Job], Result], shared: Shared, jobs: Sequence[Job], workers: int
 ) -> Iterator[tuple[Job, Result]]:
     """As `launch.map_jobs`, one after another."""
     del workers
     for job in jobs:
-        yield job, function(job)
+        yield job, function(shared, job)

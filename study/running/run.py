@@ -72,7 +72,7 @@ def run(
         open_store(storage, create=True, patience=patience) as store,
     ):
         if not here and not are_settled(study):
-            ((_, choices),) = where.map_jobs(time_there, [(study.spec, dict(study.choices))], 1)
+            ((_, choices),) = where.map_jobs(time_there, study.spec, [dict(study.choices)], 1)
             study = replace(study, choices=choices)
         study = declare(study, store)
         todo = plan(study, store, workers)
@@ -155,7 +155,6 @@ def show(study: Study, storage: str) -> None:
             declare(study, store)
 
 
-def time_there(job: tuple[StudySpec, dict[str, Choice]]) -> dict[str, Choice]:
+def time_there(spec: StudySpec, choices: dict[str, Choice]) -> dict[str, Choice]:
     """Choices timed where it is called: on a worker, which has the device but may not have the database."""
-    spec, choices = job
     return dict(with_timed(replace(resolve(spec), choices=choices)).choices)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,26 +43,32 @@ class TuningError(ValueError):
 
 
 @dataclass(frozen=True)
-class Job:
-    """Runs of one tuner on one complete landscape."""
+class Landscapes:
+    """What all replays share: each optimizer's complete losses (cells, seeds), and how they are searched."""
 
-    optimizer: str
     space: SearchSpace
-    table: FloatArray
-    tuner: str
-    replicates: tuple[int, ...]
+    tables: Mapping[str, FloatArray]
     tuning: TuningSpec
 
 
-def replay(job: Job) -> list[TuningRun]:
+@dataclass(frozen=True)
+class Job:
+    """Runs of one tuner on one landscape."""
+
+    optimizer: str
+    tuner: str
+    replicates: tuple[int, ...]
+
+
+def replay(landscapes: Landscapes, job: Job) -> list[TuningRun]:
     """Make the runs of a job, on one thread."""
     from threadpoolctl import threadpool_limits
 
-    runs = []
+    runs, table = [], landscapes.tables[job.optimizer]
     with threadpool_limits(1):
         for replicate in job.replicates:
-            search = new_search(job.space, job.tuner, replicate, job.tuning, job.table.shape[1])
-            search.advance(search.seen(job.table))
+            search = new_search(landscapes.space, job.tuner, replicate, landscapes.tuning, table.shape[1])
+            search.advance(search.seen(table))
             runs.append(search.run)
     return runs
 
@@ -139,14 +145,15 @@ def tune(
             if live and study is not None:
                 train_and_tune(study, store, landscapes, live, tuning, workers, keep, report, local)
             jobs = [
-                Job(each, space, landscapes[each], tuner, chosen, tuning)
+                Job(each, tuner, chosen)
                 for each, keys in todo.items()
                 if each not in live
                 for tuner, chosen in chunks(keys, workers)
             ]
             # slow ones first, so that none of them is left alone at the end
             jobs.sort(key=lambda job: ([*SLOW_TUNERS, job.tuner]).index(job.tuner))
-            for job, runs in where.map_jobs(replay, jobs, workers):
+            shared = Landscapes(space, {job.optimizer: landscapes[job.optimizer] for job in jobs}, tuning)
+            for job, runs in where.map_jobs(replay, shared, jobs, workers):
                 keep(job.optimizer, runs)
         except KeyboardInterrupt:
             report.interrupted = True
