@@ -2,18 +2,18 @@
 
 A database of 441-cell studies of one optimizer, 5 seeds each (2,205 trials), is filled until it holds so many trials,
 and at each size the seconds of each question are printed: the least of a few, the store open. `--points` learning-curve
-points a trial (20 is what studies have; fewer fill the database faster). Then one study of `--large` trials gets
-blocks of 63 as a study writes them, is exported, and copied into another database; their peak memory is that of a
-process of its own, above what it needs for the same with a study of 2,205 trials.
+points a trial (20 is what studies have; fewer fill the database faster). Then a study of each of the `--large`
+numbers of trials gets blocks of 63 as a study writes them, is read, exported, copied into another database and merged
+into one that has a block of it. Peak memory is that of a process of its own, which does nothing else.
 
     python benchmarks/growth.py --sizes 1000,10000,100000,1000000 --points 1
-    python benchmarks/growth.py --sizes 3000 --large 400000
+    python benchmarks/growth.py --sizes 3000 --large 2000,50000,200000,400000
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,10 +25,13 @@ import numpy as np
 import store as blocks
 
 from search_spaces import Axis, SearchSpace, get_space
+from storage.copy import copy_study, merge_study
+from storage.export import write_pieces
 from storage.store import Store, open_store
 from study.shown import show_table
 
 SEEDS = 5
+FORMATS = ("csv", "json", "parquet", "table")
 TARGETS = {
     "open": None,
     "studies()": 0.5,
@@ -46,10 +49,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", default="1000,10000,100000", help="trials of the database, in order")
-    parser.add_argument("--large", type=int, default=0, help="trials of one further study, 0 for none")
+    parser.add_argument("--large", default="", help="trials of further studies, one each")
     parser.add_argument("--points", type=int, default=20, help="of each learning curve")
     parser.add_argument("--storage", metavar="URL", help="an empty database; by default a new SQLite file")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(*options.child)
@@ -70,7 +73,7 @@ def main() -> None:
             + [("trials/s while filling", *(f"{column['rate']:,.0f}" for column in columns), "")],
         )
         if options.large:
-            show_large(url, options, Path(folder))
+            show_large(url, [int(size) for size in options.large.split(",")], options.points, Path(folder))
 
 
 def measured(url: str, store: Store, size: int) -> dict[str, float]:
@@ -136,73 +139,78 @@ def fill(store: Store, size: int) -> float:
 
 
 def large_study(store: Store, size: int) -> list[tuple[int, float]]:
-    """One study of so many trials, written in blocks: after each seed the trials there, and its trials a second."""
+    """A study of so many trials, written in blocks: after each seed the trials there, and its trials a second."""
     space = SearchSpace([Axis(name, np.geomspace(1e-6, 1e2, 100).tolist()) for name in ("alpha", "eps")])
+    name = large_name(size)
     store.declare(
-        "large", {blocks.OPTIMIZER: {}}, space=space, metric="validation_error", spec={}, provenance={}
+        name, {blocks.OPTIMIZER: {}}, space=space, metric="validation_error", spec={}, provenance={}
     )
     rates, done = [], 0
     while done < size:  # a seed of every cell at a time
         spent, before = 0.0, done
         for block in blocks.finished_blocks(space, done // space.size, size - done):
             started = time.perf_counter()
-            done += store.append("large", blocks.OPTIMIZER, block)
+            done += store.append(name, blocks.OPTIMIZER, block)
             spent += time.perf_counter() - started
         rates.append((done, (done - before) / spent))
     return rates
 
 
-def show_large(url: str, options: argparse.Namespace, folder: Path) -> None:
+def large_name(size: int) -> str:
+    return f"large-{size}"
+
+
+def show_large(url: str, sizes: list[int], points: int, folder: Path) -> None:
     with open_store(url, create=True) as store:
-        rates = large_study(store, options.large)
-        print(f"\nAppending to one study, {options.points} curve points a trial")
-        show_table(("trials", "trials/s"), [(f"{there:,}", f"{rate:,.0f}") for there, rate in rates])
-        small = next(name for name in store.versions() if name.startswith("study-"))
+        rates = [large_study(store, size) for size in sizes]
+    print(f"\nAppending to the last study, {points} curve points a trial")
+    show_table(("trials", "trials/s"), [(f"{there:,}", f"{rate:,.0f}") for there, rate in rates[-1]])
     rows = []
-    for what, target in (
-        *(
-            (f"export {format}", str(folder / f"out.{format}"))
-            for format in ("csv", "json", "parquet", "table")
-        ),
-        ("copy", f"sqlite:///{folder}/copy-SIZE.db"),
-    ):
-        found = []
-        for study in (small, "large"):
-            command = [
-                sys.executable,
-                __file__,
-                "--child",
-                what,
-                url,
-                f"{study}|{target.replace('SIZE', study)}",
-            ]
-            shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found.append([float(each) for each in shown.split()])
-        (_, base), (seconds, peak) = found
-        rows.append((what, f"{seconds:.1f}", f"{peak:,.0f}", f"{peak - base:+,.0f}"))
-    print(f"Of the study of {options.large:,} trials")
-    show_table(("command", "seconds", "peak MB", "more than for 2,205 trials"), rows)
+    for what in ("read", *(f"export {format}" for format in FORMATS), "copy", "merge"):
+        found = [in_a_process(what, url, large_name(size), folder) for size in sizes]
+        rows.append((what, f"{found[-1][0]:.1f}", *(f"{peak:,.0f}" for _, peak in found)))
+        print(*rows[-1], flush=True)
+    print("Peak MB by the trials of a study")
+    show_table(("", "seconds of the last", *(f"{size:,}" for size in sizes)), rows)
 
 
-def child(what: str, url: str, rest: str) -> None:
+def in_a_process(what: str, url: str, study: str, folder: Path) -> tuple[float, float]:
+    """The seconds of it and the peak memory in MB."""
+    with tempfile.TemporaryDirectory(dir=folder) as target:
+        command = [sys.executable, __file__, "--child", what, url, study, target]
+        shown = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    seconds, peak = shown.split()[-2:]
+    return float(seconds), float(peak)
+
+
+def child(what: str, url: str, study: str, folder: str) -> None:
     """Do one thing and print its seconds and this process's peak memory in MB."""
-    study, target = rest.split("|")
-    started = time.perf_counter()
     with open_store(url, create=False) as store:
-        if what == "copy":
-            from storage.copy import copy_study
-
-            with open_store(target, create=True) as other:
-                copy_study(store, other, study)
+        started = time.perf_counter()
+        if what == "read":
+            for _ in store.read(study):
+                pass
+        elif what in ("copy", "merge"):
+            with open_store(f"sqlite:///{folder}/other.db", create=True) as other:
+                if what == "copy":
+                    copy_study(store, other, study)
+                else:
+                    about = store.about(study)
+                    other.declare(
+                        study,
+                        about.recipes,
+                        space=about.space,
+                        metric=about.metric,
+                        spec=about.spec,
+                        provenance={},
+                    )
+                    other.append(study, blocks.OPTIMIZER, next(store.read(study)))
+                    merge_study(store, other, study)
         else:
-            export(store, study, what.split()[1], Path(target))
-    print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024)
-
-
-def export(store: Store, study: str, format: str, out: Path) -> None:
-    from storage.export import write_pieces
-
-    write_pieces(lambda: store.trial_pages(study), format, out)  # type: ignore[arg-type]
+            write_pieces(lambda: store.trial_pages(study), what.split()[1], Path(folder) / "out")  # type: ignore[arg-type]
+    # getrusage would tell of the process that started this one, too
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(time.perf_counter() - started, int(peak[1]) / 1_024 if peak else float("nan"))
 
 
 if __name__ == "__main__":
