@@ -38,6 +38,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.black_boxes import TrialError
+from study.running.code import imported_code
 from study.training.black_box import may_be_stopped
 from study.training.block import Block, Outcome
 from study.training.program import prepare_process
@@ -294,6 +295,7 @@ def unreachable(address: str | None, error: Exception) -> LaunchError:
 def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Iterator[int]:
     """Start a local cluster, or join the one at `address`; yields how many blocks it can train at once.
 
+    To a running one the project's code and the user's goes along: what is imported by now and is not installed.
     `amounts` is what one of them needs, by Ray's names. SIGTERM is as Ctrl-C meanwhile.
 
     Raises LaunchError when it cannot be reached or has nothing to train on.
@@ -301,9 +303,14 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
     if address:
         check_address(address)
     before = signal.getsignal(signal.SIGTERM)
+    sent = {"py_modules": imported_code()} if address else None  # on this machine workers find it as we do
     try:
         ray.init(
-            address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            address or "local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=sent,
         )
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise unreachable(address, error) from None

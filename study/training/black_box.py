@@ -71,9 +71,12 @@ class BlackBoxes:
         given = json.loads(block.recipe.settings)
         spec = spec_of(block.recipe.settings)
         if block.recipe.settings not in self.made:
-            self.made[block.recipe.settings] = (Function if spec.function else Command)(
-                spec, Path(given["base"])
-            )
+            base = Path(given["base"])
+            if (
+                not base.is_dir()
+            ):  # on another machine than the driver's, which sends modules and nothing else
+                base = Path.cwd()
+            self.made[block.recipe.settings] = (Function if spec.function else Command)(spec, base)
         runs = self.made[block.recipe.settings]
         with own_folder(self._folder_of(block)) as checkpoints:
             arguments = {

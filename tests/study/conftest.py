@@ -67,17 +67,25 @@ class RayHead:
     jobs: str
 
     @contextmanager
-    def with_node(self, *options: str) -> Iterator[None]:
-        """One more node without CPUs, on this machine too."""
-        with start_ray(f"--address={self.address}", "--num-cpus=0", *options):
-            yield
+    def with_node(
+        self, *options: str, cpus: int = 0, hidden: Path | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
+        """One more node, on this machine too, maybe where a folder is empty."""
+        with start_ray(f"--address={self.address}", f"--num-cpus={cpus}", *options, hidden=hidden) as node:
+            yield node
+
+
+HIDING = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && cd / && exec "$@"']
 
 
 @contextmanager
-def start_ray(*options: str) -> Iterator[subprocess.Popen[str]]:
+def start_ray(*options: str, hidden: Path | None = None) -> Iterator[subprocess.Popen[str]]:
     """`ray start`, until the block is left."""
     node = subprocess.Popen(
-        [str(COMMAND.with_name("ray")), "start", "--block", "--disable-usage-stats", *options],
+        [
+            *([*HIDING, str(hidden)] if hidden else []),
+            *(str(COMMAND.with_name("ray")), "start", "--block", "--disable-usage-stats", *options),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -92,8 +100,9 @@ def start_ray(*options: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def ray_head(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHead]:
-    """A cluster of two CPUs on this machine that asks for no token."""
+def ray_head(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[RayHead]:
+    """A cluster of two CPUs, or with the options of a test's parameter, on this machine that asks for no token."""
+    has = getattr(request, "param", ["--num-cpus=2"])
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     ports = []
     for _ in range(2):
@@ -102,7 +111,7 @@ def ray_head(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHead]:
             ports.append(free.getsockname()[1])
     # a socket's path may have 107 characters, fewer than a test's own folder takes
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        arguments = ["--head", f"--port={ports[0]}", "--num-cpus=2", f"--temp-dir={folder}"]
+        arguments = ["--head", f"--port={ports[0]}", *has, f"--temp-dir={folder}"]
         board = [f"--dashboard-port={ports[1]}", "--dashboard-agent-listen-port=0"]
         with start_ray(*arguments, *board) as head:
             yield RayHead(head, f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")

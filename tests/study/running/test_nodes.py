@@ -1,0 +1,107 @@
+"""Studies on several Ray nodes: code reaches them, one that dies costs what it trains, a driver may move."""
+
+import contextlib
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+from storage.store import open_store
+from study.spec import to_toml
+
+Start = Callable[..., subprocess.Popen[str]]
+MODULE = """
+import time
+from helping import loss
+import study
+
+def train(hyperparameters, optimizer, seed):
+    with open(LOG, "a") as file: file.write(f"{hyperparameters['lr']} {seed}\\n")
+    time.sleep(SECONDS)
+    return {"loss": loss(hyperparameters["lr"], seed), "sent": float("py_modules" in study.__file__)}
+"""
+HELPING = "def loss(lr, seed): return abs(lr - 0.1) + seed / 100\n"
+SPEC: dict[str, Any] = {
+    "name": "far",
+    "workload": {"function": "calling:train", "metric": "loss"},
+    "optimizers": ["mine"],
+    "space": {"lr": [0.01, 0.1, 1]},
+    "seeds": 2,
+}
+CAN_HIDE = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
+
+
+def write_code(folder: Path, log: Path, seconds: float) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "calling.py").write_text(MODULE.replace("LOG", repr(str(log))).replace("SECONDS", str(seconds)))
+    (folder / "helping.py").write_text(HELPING)
+
+
+def contents(url: str) -> pd.DataFrame:
+    with contextlib.suppress(ValueError), open_store(url, create=False) as store:
+        return store.trials("far")
+    return pd.DataFrame()
+
+
+def wait_for(url: str, trials: int) -> None:
+    until = time.monotonic() + 120
+    while len(contents(url)) < trials:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+@pytest.mark.skipif(not CAN_HIDE, reason="hiding a folder from a process needs root on Linux")
+@pytest.mark.parametrize("ray_head", [["--num-cpus=0"]], indirect=True)
+def test_code_reaches_a_node_that_does_not_have_it(
+    tmp_path: Path, start: Start, ray_head: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's modules, those that they import, and this project's own."""
+    here, log, url = tmp_path / "here", tmp_path / "log", f"sqlite:///{tmp_path}/t.db"
+    write_code(here, log, 0.0)
+    (tmp_path / "far.toml").write_text(to_toml(SPEC))
+    monkeypatch.chdir(here)
+    with ray_head.with_node(cpus=1, hidden=here):
+        run = start("run", tmp_path / "far.toml", "--storage", url, "--address", ray_head.address)
+        out, err = run.communicate(timeout=400)
+    assert "6 of 6 trials stored" in out, err
+    assert contents(url)["sent"].tolist() == [1.0] * 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ray_head", [["--num-cpus=0"]], indirect=True)
+def test_a_dead_node_costs_what_it_trains_and_a_driver_may_move(
+    tmp_path: Path, start: Start, ray_head: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, url, seeds = tmp_path / "log", f"sqlite:///{tmp_path}/t.db", 10
+    spec = tmp_path / "far.toml"
+    spec.write_text(to_toml(SPEC | {"seeds": seeds}))
+    run = ["run", spec, "--storage", url, "--address", ray_head.address]
+    for place in ("one", "two"):
+        write_code(tmp_path / place, log, 1.0)
+    with ray_head.with_node(cpus=1), ray_head.with_node(cpus=1) as dying:
+        monkeypatch.chdir(tmp_path / "one")
+        driver = start(*run)
+        wait_for(url, 4)
+        driver.kill()
+        driver.communicate(timeout=60)
+        monkeypatch.chdir(tmp_path / "two")
+        driver = start(*run)
+        wait_for(url, 10)
+        for process in psutil.Process(dying.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        out, err = driver.communicate(timeout=240)
+    assert f"{3 * seeds} of {3 * seeds} trials stored" in out, err
+    trials = contents(url)
+    assert len(trials) == 3 * seeds
+    assert not trials.duplicated(["lr", "seed"]).any()
+    again = Counter(log.read_text().splitlines()).total() - 3 * seeds
+    assert again <= 2 * 2, (
+        "two workers had a trial each when the driver died, and one of them when its node did"
+    )
