@@ -99,7 +99,8 @@ class Soak:
                 continue
             said, _ = driver.communicate()
             self.drivers.remove(driver)
-            if driver.returncode not in CODES or "Traceback" in said:
+            early = driver.returncode == -signal.SIGTERM and not said  # Python had not got to the command
+            if (driver.returncode not in CODES and not early) or "Traceback" in said:
                 self.wrong.append(f"a driver ended with {driver.returncode}:\n{said[-2_000:]}")
 
     def stored(self) -> int:

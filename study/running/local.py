@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,14 @@ Result = TypeVar("Result")
 def cluster(address: str | None, amounts: Mapping[str, float] | None = None) -> Iterator[int]:
     """As `launch.cluster`, of this process alone: one block at once, whatever `amounts` it should have."""
     del address, amounts
-    yield 1
+    if threading.current_thread() is not threading.main_thread():
+        yield 1
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield 1
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def train_blocks(

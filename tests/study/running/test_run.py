@@ -253,6 +253,18 @@ def test_ctrl_c_and_termination_stop_cleanly(
     assert set(contents(database)["state"]) == {"COMPLETE"}
 
 
+def test_termination_stops_a_run_in_this_process_cleanly(
+    tmp_path: Path, write_study: WriteStudy, start: Start
+) -> None:
+    database = tmp_path / "t.db"
+    process = start("run", write_study(**SLOW), "--storage", f"sqlite:///{database}", "--local")
+    wait_for_trials(database, 4)
+    process.terminate()
+    text = finish(process, code=130)
+    assert "stopped: the same command trains the rest" in text
+    assert "Traceback" not in text
+
+
 @pytest.mark.slow
 def test_a_dead_worker_is_replaced(tmp_path: Path, write_study: WriteStudy, start: Start) -> None:
     database = tmp_path / "t.db"
