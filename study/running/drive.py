@@ -56,7 +56,12 @@ class Place(Protocol):
     ) -> None: ...
 
     def map_jobs(
-        self, function: Callable[[Shared, Job], Result], shared: Shared, jobs: Sequence[Job], workers: int
+        self,
+        function: Callable[[Shared, Job], Result],
+        shared: Shared,
+        jobs: Sequence[Job],
+        workers: int,
+        amounts: Mapping[str, float] = ...,
     ) -> Iterator[tuple[Job, Result]]: ...
 
 

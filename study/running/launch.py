@@ -318,9 +318,7 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
         if threading.current_thread() is threading.main_thread():  # Ray has put a handler of its own there
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-        slots = sum(
-            min(int(node.get(name, 0) / amount + 1e-9) for name, amount in amounts.items()) for node in nodes
-        )
+        slots = sum(min(fitting(node, name, amount) for name, amount in amounts.items()) for node in nodes)
         if slots == 0:
             wanted = ", ".join(f"{name} {amount:g}" for name, amount in amounts.items())
             largest = ", ".join(
@@ -334,6 +332,14 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
         ray.shutdown()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def fitting(node: Mapping[str, float], name: str, amount: float) -> int:
+    """How often an amount of a resource fits into what a node has. A share of a GPU is of one, not of several."""
+    has = node.get(name, 0.0)
+    if name == "GPU" and amount < 1:
+        return int(has) * int(1 / amount + 1e-9)
+    return int(has / amount + 1e-9)
 
 
 def train_blocks(
@@ -388,16 +394,20 @@ def train_blocks(
 
 
 def map_jobs(
-    function: Callable[[Shared, Job], Result], shared: Shared, jobs: Sequence[Job], workers: int
+    function: Callable[[Shared, Job], Result],
+    shared: Shared,
+    jobs: Sequence[Job],
+    workers: int,
+    amounts: Mapping[str, float] = A_CORE,
 ) -> Iterator[tuple[Job, Result]]:
     """Call `function` on what all jobs share and each job, `workers` at once on the cluster.
 
-    Yields each job with its result as they finish. What is shared is sent once to a machine. What the function raises
-    is raised here.
+    Yields each job with its result as they finish. What is shared is sent once to a machine. `amounts` is what each
+    needs, by Ray's names. What the function raises is raised here.
     """
     if not jobs:
         return
-    task = ray.remote(num_cpus=1)(function)
+    task = ray.remote(num_cpus=amounts.get("CPU", 0.0), num_gpus=amounts.get("GPU", 0.0))(function)
     sent = ray.put(shared)
     waiting = list(jobs)[::-1]
     running: dict[Any, Job] = {}

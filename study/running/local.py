@@ -78,9 +78,13 @@ def train(trainer: Trainer, block: Block, hopeless: Callable[[Block, Outcome], b
 
 
 def map_jobs(
-    function: Callable[[Shared, Job], Result], shared: Shared, jobs: Sequence[Job], workers: int
+    function: Callable[[Shared, Job], Result],
+    shared: Shared,
+    jobs: Sequence[Job],
+    workers: int,
+    amounts: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[Job, Result]]:
     """As `launch.map_jobs`, one after another."""
-    del workers
+    del workers, amounts
     for job in jobs:
         yield job, function(shared, job)

@@ -72,7 +72,8 @@ def run(
         open_store(storage, create=True, patience=patience) as store,
     ):
         if not here and not are_settled(study):
-            ((_, choices),) = where.map_jobs(time_there, study.spec, [dict(study.choices)], 1)
+            timed = where.map_jobs(time_there, study.spec, [dict(study.choices)], 1, study.spec.amounts)
+            ((_, choices),) = timed
             study = replace(study, choices=choices)
         study = declare(study, store)
         todo = plan(study, store, workers)

@@ -10,7 +10,7 @@ device = "cpu"                       # or "cuda"; how to run, not what: it may c
 tuning = { trials = 100 }            # what `tunability tune` runs, see TuningSpec
 method = "fused"                     # or "one-by-one"; the faster one is found by timing when left out
 lanes = 63                           # trials trained together; chosen by itself when left out
-resources = { cpu = 2, gpu = 0.5 }   # of each trial of a black box, see BlackBoxSpec and ResourcesSpec
+resources = { cpu = 2, gpu = 0.5 }   # of a trial of a black box, or a block on a GPU: see ResourcesSpec
 
 What the names in it lead to is `study.training.resolve`'s business.
 """

@@ -150,7 +150,7 @@ def is_black_box(given: Any) -> bool:
 
 
 class ResourcesSpec(Strict):
-    """What each trial of a black box needs; as many run at once as the cluster has room for.
+    """What each trial of a black box needs, or each block on a GPU; as many run at once as the cluster has room for.
 
     [resources]
     cpu = 2

@@ -85,8 +85,12 @@ class StudySpec(Strict):
             raise ValueError(
                 not_a_number(*next((axis, words[0]) for axis, words in self.space.words.items()))
             )
-        elif self.resources != ResourcesSpec():
-            raise ValueError("resources are those of a black box's trials: others take a core each")
+        elif self.device == "cpu" and self.resources != ResourcesSpec():
+            raise ValueError('resources are those of black boxes and of device = "cuda": others take a core')
+        elif self.resources.gpu > 1:
+            raise ValueError(
+                f"gpu = {self.resources.gpu:g} is not allowed: a block takes one, or a share of it"
+            )
         return self
 
     def _check_black_box(self, workload: BlackBoxSpec) -> None:
@@ -114,7 +118,9 @@ class StudySpec(Strict):
         """What a trial or a block needs of a cluster, by Ray's names; memory in bytes."""
         if isinstance(self.workload, BlackBoxSpec):
             return self.resources.amounts
-        return {"CPU": 1.0, "GPU": 1.0} if self.device == "cuda" else {"CPU": 1.0}
+        if self.device == "cuda":
+            return {**self.resources.amounts, "GPU": self.resources.gpu or 1.0}
+        return {"CPU": 1.0}
 
     @property
     def trials(self) -> int:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from storage.store import open_store
+from study.running.launch import fitting
 from study.spec import to_toml
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -27,6 +28,17 @@ def train(hyperparameters, optimizer, seed):
     return {"loss": loss(hyperparameters["lr"], seed), "sent": float("py_modules" in study.__file__)}
 """
 HELPING = "def loss(lr, seed): return abs(lr - 0.1) + seed / 100\n"
+SHARING = """
+import glob, os, time
+
+def train(hyperparameters, optimizer, seed):
+    open(os.path.join(FOLDER, f"began-{hyperparameters['lr']}"), "w").close()
+    until = time.monotonic() + 120
+    while len(glob.glob(os.path.join(FOLDER, "began-*"))) < 4:
+        if time.monotonic() > until: raise RuntimeError("alone")
+        time.sleep(0.1)
+    return {"loss": 1.0, "gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}
+"""
 SPEC: dict[str, Any] = {
     "name": "far",
     "workload": {"function": "calling:train", "metric": "loss"},
@@ -71,6 +83,35 @@ def test_code_reaches_a_node_that_does_not_have_it(
         out, err = run.communicate(timeout=400)
     assert "6 of 6 trials stored" in out, err
     assert contents(url)["sent"].tolist() == [1.0] * 6
+
+
+@pytest.mark.parametrize("ray_head", [["--num-cpus=1", "--num-gpus=2"]], indirect=True)
+def test_several_trials_share_a_gpu(
+    tmp_path: Path, start: Start, ray_head: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray is told that there are two; each trial waits until four of them run."""
+    url, spec = f"sqlite:///{tmp_path}/t.db", tmp_path / "far.toml"
+    (tmp_path / "gpus.py").write_text(SHARING.replace("FOLDER", repr(str(tmp_path))))
+    spec.write_text(
+        to_toml(
+            SPEC
+            | {"workload": {"function": "gpus:train", "metric": "loss"}, "seeds": 1}
+            | {"space": {"lr": [1, 2, 3, 4]}, "resources": {"cpu": 0.1, "gpu": 0.5}}
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    run = start("run", spec, "--storage", url, "--address", ray_head.address)
+    out, err = run.communicate(timeout=400)
+    assert "4 of 4 trials stored" in out, err
+    assert sorted(contents(url)["gpu"]) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("has", "amount", "times"),
+    [(2, 0.5, 4), (2, 0.6, 2), (3, 0.3, 9), (2, 1, 2), (4, 2, 2), (0, 0.5, 0)],
+)
+def test_a_share_is_of_one_gpu(has: float, amount: float, times: int) -> None:
+    assert fitting({"GPU": has}, "GPU", amount) == times
 
 
 @pytest.mark.slow

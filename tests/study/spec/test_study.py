@@ -28,6 +28,21 @@ def test_json_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "amounts"),
+    [
+        ({}, {"CPU": 1.0}),
+        ({"device": "cuda"}, {"CPU": 1.0, "GPU": 1.0}),
+        ({"device": "cuda", "resources": {"gpu": 0.25, "cpu": 0.5}}, {"CPU": 0.5, "GPU": 0.25}),
+    ],
+)
+def test_a_block_takes_a_core_and_maybe_a_share_of_a_gpu(
+    changes: dict[str, object], amounts: dict[str, float]
+) -> None:
+    given: dict[str, object] = {"name": "a", "workload": "digits-mlp", "optimizers": ["adam"], "seeds": 1}
+    assert parse_spec(given | {"space": {"alpha": [1]}} | changes).amounts == amounts
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         (
@@ -69,6 +84,16 @@ def test_json_round_trip() -> None:
             "unknown key 'workload.schedule.wamup' (did you mean 'warmup'?): allowed are name, warmup, at, factor",
         ),
         ('"digits-mlp"', '{ name = "digits-mlp", schedule = "inverse-sqrt" }', "inverse-sqrt needs warmup"),
+        (
+            "seeds = 3",
+            "seeds = 3\nresources = { gpu = 0.5 }",
+            "resources are those of black boxes and of device",
+        ),
+        (
+            "seeds = 3",
+            'seeds = 3\ndevice = "cuda"\nresources = { gpu = 2 }',
+            "gpu = 2 is not allowed: a block takes one, or a share of it",
+        ),
         ("seeds = 3", "seeds = 100000", "the study has 88,200,000 trials: give a smaller grid"),
     ],
 )
