@@ -5,7 +5,7 @@ What to train next is computed from the store alone, so a killed run goes on whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,13 @@ def until_cost_decided(study: Study, budget: int) -> Callable[[Store, int], Sequ
         return blocks
 
     return further
+
+
+DECISIONS: Mapping[str, Callable[[Study, int], Callable[[Store, int], Sequence[Block]]]] = {
+    "separability": until_decided,
+    "cost": until_cost_decided,
+}
+"""What may be decided by further seeds; see each."""
 
 
 def stored_extra(study: Study, store: Store) -> int:

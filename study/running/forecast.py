@@ -34,11 +34,16 @@ def forecast(study: Study, storage: str, workers: int) -> tuple[Study, Plan, flo
     todo = stored_plan(study, storage, workers)
     study = settled(study, storage)
     todo = todo or plan(study, None, workers)
+    return study, todo, seconds_of(study, todo, storage, workers)
+
+
+def seconds_of(study: Study, todo: Plan, storage: str, workers: int) -> float | None:
+    """Roughly how long training what is left takes, of a study with its choices; None where nothing tells."""
     if study.is_black_box:
-        return study, todo, black_box_seconds(study, todo, storage, workers)
+        return black_box_seconds(study, todo, storage, workers)
     each = {name: seconds_a_trial(study, choice) for name, choice in study.choices.items()}
     seconds = sum(block.lanes * each[block.optimizer] for block in todo.blocks)
-    return study, todo, STARTUP_SECONDS + seconds / workers if todo.blocks else 0.0
+    return STARTUP_SECONDS + seconds / workers if todo.blocks else 0.0
 
 
 def black_box_seconds(study: Study, todo: Plan, storage: str, workers: int) -> float | None:

@@ -284,7 +284,8 @@ class SensitivityDocument(TypedDict):
 class PlanDocument(TypedDict):
     """What running a spec would take: trials to train, blocks, seconds on this machine, and the study file to copy.
 
-    `tunes` says whether it has tuners to run afterwards: a table `tuning`, maybe an empty one.
+    `tunes` says whether it has tuners to run afterwards: a table `tuning`, maybe an empty one. The seconds are with
+    theirs, `tuning_seconds`.
     """
 
     name: str
@@ -294,9 +295,29 @@ class PlanDocument(TypedDict):
     blocks: int
     lanes: int
     estimated_seconds: float | None
+    tuning_seconds: float
     notes: list[str]
     tunes: bool
     toml: str
+
+
+class DecisionDocument(TypedDict):
+    """What deciding `of` separability or cost takes, by further seeds in at most `budget` trials.
+
+    `own` trials are the study's own that are missing, `spent` further ones that are stored. The next `step` trains some
+    (null before the study's own are there), the whole at `most` so many. Seconds are of this machine, tuning runs among
+    them where they are part of it; null where nothing tells.
+    """
+
+    study: str
+    of: str
+    budget: int
+    own: int
+    spent: int
+    step: int | None
+    most: int
+    step_seconds: float | None
+    most_seconds: float | None
 
 
 class LogDocument(TypedDict):

@@ -18,6 +18,7 @@ from study.service.answers import reads
 from study.service.answers.cache import Answer
 from study.service.answers.documents import (
     CostDocument,
+    DecisionDocument,
     FailureList,
     LandscapeDocument,
     LogDocument,
@@ -41,6 +42,7 @@ from study.service.studies.progress import Progress, fixed_details
 
 MOST_PER_PAGE = 1_000
 LONGEST = 200
+MOST_BUDGET = 1_000_000
 FIGURE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
 
@@ -108,6 +110,14 @@ ACCEPTED: dict[str, TrialFormat] = {
     "application/vnd.apache.parquet": "parquet",
 }
 Tune = Annotated[bool, Query(description="Run the spec's tuners too, when every trial is there.")]
+Decision = Annotated[
+    Literal["separability", "cost"],
+    Query(description="The verdicts on separability, or which optimizer is cheaper to tune."),
+]
+Budget = Annotated[
+    int | None,
+    Query(ge=1, le=MOST_BUDGET, description="Most further trials; as many as the study has if not given."),
+]
 router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
 
 
@@ -175,6 +185,42 @@ async def resume_study(service: Service, study: StudyName, tune: Tune = False) -
     await anyio.to_thread.run_sync(service.launcher.resume, study, tune)
     service.progress.forget()
     return Response(encode(await service.progress.document(study)), media_type="application/json")
+
+
+@router.get("/studies/{study}/decision", response_model=DecisionDocument)
+async def price_decision(
+    request: Request, service: Service, study: StudyName, of: Decision, budget: Budget = None
+) -> Response:
+    """What deciding would take, in trials and seconds. Writes nothing.
+
+    Made once for the trials that there are, which may take a minute.
+    """
+    most = await budget_of(service, study, budget)
+    asked = (await service.reads.snapshot()).launches.get(study, {}).get("asked")  # it may have grown since
+    answer = await service.reads.of_study(
+        study,
+        ("decision", of, most, asked),
+        lambda _: service.launcher.price(study, of, most),
+        one_at_a_time=True,
+    )
+    return reply(request, answer)
+
+
+@router.post("/studies/{study}/decide", response_model=StudyDocument)
+async def decide_study(service: Service, study: StudyName, of: Decision, budget: Budget = None) -> Response:
+    """Train further seeds until each verdict, or which optimizer is cheaper to tune, is decided, or the budget spent.
+
+    As `run --until-decided` and `tune --until-decided` do it. What is missing of the study itself is trained before.
+    """
+    most = await budget_of(service, study, budget)
+    await anyio.to_thread.run_sync(service.launcher.decide, study, of, most)
+    service.progress.forget()
+    return Response(encode(await service.progress.document(study)), media_type="application/json")
+
+
+async def budget_of(service: Backend, study: str, budget: int | None) -> int:
+    """As many further trials as the study has by default."""
+    return budget or (await service.progress.document(study))["expected"] or 1
 
 
 @router.delete("/studies/{study}", status_code=204, response_class=Response)

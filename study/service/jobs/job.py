@@ -16,12 +16,20 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from storage.errors import StoreError
 from storage.store import open_store
 from study.errors import is_ours
 
+if TYPE_CHECKING:
+    from study.running.drive import Report
+    from study.running.run import Further
+
+TRIALS, RUNS, FURTHER = "trials stored", "tuning runs made", "further trials stored"
+"""What a job may be doing."""
 SECONDS_BETWEEN_LINES = 1.0
 SECONDS_BETWEEN_LOOKS = 5.0
 LINES_KEPT, CHARACTERS_KEPT = 30, 500
@@ -34,6 +42,7 @@ class Job:
         self.job, self.study, self.storage = job, study, storage
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._next_line = self._next_look = 0.0
+        self._doing: dict[str, Any] = {"what": None}
 
     def say(self, line: str) -> None:
         """Into the job's log."""
@@ -54,9 +63,10 @@ class Job:
                 code, reason = 1, f"{type(error).__name__}: {error}"
         self.say(f"error: {reason}" if code == 2 else f"{self.study}: {reason}")
         ended = {"code": code, "reason": reason[:1_000], "log": "\n".join(self._lines)}
+        doing = {"doing": self._doing} if self._doing["what"] else {}
         with contextlib.suppress(StoreError), open_store(self.storage, create=True) as store:
             if store.launches().get(self.study, {}).get("job") == self.job:
-                store.set_launch(self.study, {"ended": ended})
+                store.set_launch(self.study, {"ended": ended, **doing})
         return code
 
     def _run(self) -> tuple[int, str]:
@@ -67,7 +77,7 @@ class Job:
             about = store.about(self.study)
             before = sum(store.summary(self.study, each, about.seeds).trials for each in about.optimizers)
             store.set_launch(self.study, {"started": time.time(), "before": before})
-        from study.running.drive import Report
+        from study.running.decide import DECISIONS
         from study.running.run import run
         from study.running.tuning import tune
         from study.spec import parse_spec
@@ -76,14 +86,35 @@ class Job:
         study = resolve(parse_spec(launch["spec"], self.study), self.study)
         address = os.environ["RAY_ADDRESS"]
         self.say(f"{self.study}: starting")
-        reports: list[Report] = [
-            run(study, self.storage, address, on_progress=partial(self.progressed, "trials stored"))
-        ]
-        if launch.get("tune") and not (reports[0].interrupted or reports[0].failures):
-            told = partial(self.progressed, "tuning runs made")
-            reports.append(
-                tune(self.study, self.storage, study.spec.tuning, study, address, on_progress=told)
+        decide = launch.get("decide")
+        further = DECISIONS[decide["of"]](study, decide["budget"]) if decide else None
+        asked = partial(self.trained, study.spec.trials)
+
+        def train(further: Further | None = None) -> Report:
+            return run(study, self.storage, address, further=further, on_progress=asked)
+
+        def tune_it() -> Report:
+            return tune(
+                self.study,
+                self.storage,
+                study.spec.tuning,
+                study,
+                address,
+                on_progress=partial(self.progressed, RUNS),
+                on_share=self.shared,
             )
+
+        costs = decide is not None and decide["of"] == "cost"
+        steps: list[Callable[[], Report]] = [partial(train, None if costs else further)]
+        if launch.get("tune") or costs:
+            steps.append(tune_it)
+        if costs:
+            steps.append(partial(train, further))
+        reports: list[Report] = []
+        for step in steps:
+            reports.append(step())
+            if reports[-1].interrupted or reports[-1].failures:
+                break
         failures = [failure for report in reports for failure in report.failures]
         for warning in sorted({warning for report in reports for warning in report.warnings}):
             self.say(f"warning: {warning}")
@@ -100,17 +131,36 @@ class Job:
         """Whether the study was stopped, or is another job's by now."""
         return launch.get("job") != self.job or bool(launch.get("stopped"))
 
+    def trained(self, asked: int, done: int, total: int) -> None:
+        """As `progressed`, of trials; those beyond what the study asks for are further ones."""
+        if done < asked or total == asked:
+            self.progressed(TRIALS, done, total)
+        else:
+            self.progressed(FURTHER, done - asked, total - asked)
+
+    def shared(self, share: float) -> None:
+        """Which share of the tuners' work is done, told with the runs that are made."""
+        self._doing["share"] = share
+
     def progressed(self, what: str, done: int, total: int) -> None:
-        """Say how far it is, at most once a second and at the end, and look whether to go on."""
+        """Say how far it is, at most once a second and at the end; look whether to go on, and keep how far it is."""
         now = time.monotonic()
+        begins = what != self._doing["what"]
+        if begins:
+            self._doing = {"what": what, "since": time.time(), "before": done, "landed": None, "share": None}
+        lands = self._doing["landed"] is None and done > self._doing["before"]
+        if lands:  # what comes after it tells the pace: before it are a cluster's start and compiling
+            self._doing["landed"] = [time.time(), done]
+        self._doing |= {"done": done, "total": total}
         if now >= self._next_line or done == total:
             self.say(f"{done:,} of {total:,} {what}")
             self._next_line = now + SECONDS_BETWEEN_LINES
-        if now >= self._next_look:
+        if now >= self._next_look or begins or lands:
             self._next_look = now + SECONDS_BETWEEN_LOOKS
-            with contextlib.suppress(StoreError), open_store(self.storage, create=False) as store:
+            with contextlib.suppress(StoreError), open_store(self.storage, create=True) as store:
                 if self._is_over(store.launches().get(self.study, {})):
                     raise KeyboardInterrupt
+                store.set_launch(self.study, {"doing": self._doing})
 
 
 def main(job: str, study: str, storage: str) -> int:

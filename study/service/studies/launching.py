@@ -7,10 +7,11 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
 
 from storage.store import open_store
-from study.service.answers.documents import PlanDocument
+from study.service.answers.documents import DecisionDocument, PlanDocument
 from study.service.answers.reads import Reads
 from study.service.guard.incoming import check_limits, check_trials
 from study.service.guard.problems import Problem
@@ -59,6 +60,8 @@ class Launcher:
         said: list[str] = []
         study = self.parse(given, said.append)
         study, todo, seconds, notes = self._estimate(study)
+        tunes = "tuning" in given
+        tuning = self._tuning_seconds(study) if tunes else 0.0
         return {
             "name": study.name,
             "trials": study.spec.trials,
@@ -66,10 +69,11 @@ class Launcher:
             "to_train": todo.trials,
             "blocks": len(todo.blocks),
             "lanes": max((block.lanes for block in todo.blocks), default=0),
-            "estimated_seconds": seconds,
+            "estimated_seconds": None if seconds is None else seconds + tuning,
+            "tuning_seconds": tuning,
             "notes": [*said, *notes],
-            "tunes": "tuning" in given,
-            "toml": to_toml(({"tuning": {}} if "tuning" in given else {}) | as_given(study.spec)),
+            "tunes": tunes,
+            "toml": to_toml(({"tuning": {}} if tunes else {}) | as_given(study.spec)),
         }
 
     def _estimate(self, study: Study) -> tuple[Study, Plan, float | None, list[str]]:
@@ -79,6 +83,51 @@ class Launcher:
         with self._planning:
             study, todo, seconds = forecast(study, self._settings.storage, cores())
         return study, todo, seconds, list(notes(study))
+
+    def _tuning_seconds(self, study: Study) -> float:
+        from study.running.forecast import cores
+        from study.running.price import tuning_seconds
+
+        return tuning_seconds(study, self._settings.storage, cores())
+
+    def price(self, study: str, decision: str, budget: int) -> DecisionDocument:
+        """What deciding takes of at most `budget` further trials; writes nothing.
+
+        Raises as `decide`.
+        """
+        from study.running.forecast import cores
+        from study.running.price import price
+
+        parsed = self._stored(study, budget)
+        with self._planning:
+            found = price(parsed, self._settings.storage, decision, budget, cores())
+        return cast(DecisionDocument, {"study": study, "of": decision, "budget": budget, **asdict(found)})
+
+    def decide(self, study: str, decision: str, budget: int) -> None:
+        """Launch a study for further seeds, until its separability or its costs are decided.
+
+        Raises Problem when it is queued or running, too large or imported, SpecError when there is nothing to decide.
+        """
+        from study.running.decide import DECISIONS
+
+        parsed = self._stored(study, budget)
+        DECISIONS[decision](parsed, budget)
+        if self._jobs.look().alive(self._launch_of(study)):
+            raise Problem(409, f"{study} is queued or running: decide when it is done, or stop it first")
+        self._go_on(study, parsed, {"of": decision, "budget": budget}, tune=decision == "cost")
+
+    def _stored(self, study: str, further: int = 0) -> Study:
+        """A stored study, as it was launched last. Raises Problem when it was imported, or is too large."""
+        store = self._reads.store()
+        given = (store.launches().get(study, {})).get("spec") or store.spec(study)
+        if given.get("imported"):
+            raise Problem(
+                409,
+                f"{study} was imported, there is nothing to train: tunability tune {study} runs tuners on it",
+            )
+        parsed = self.parse(given)
+        check_trials(parsed.spec.trials + further, self._settings)
+        return parsed
 
     def create(self, given: Mapping[str, Any], tune: bool) -> tuple[str, bool]:
         """Declare a study and launch it, unless it was launched before; its name, and whether it is new.
@@ -91,6 +140,7 @@ class Launcher:
 
         study = self.parse(given)
         study, todo, seconds, _ = self._estimate(study)
+        wanted, missing = self._wanted(study, todo, seconds, tune)
         with self._changing:
             with open_store(self._settings.storage, create=True) as store:
                 known = bool(store.recipes(study.name))
@@ -102,35 +152,54 @@ class Launcher:
                 launched = (
                     not new and not other and launch.get("submitted") and (launch.get("tune") or not tune)
                 )
-                needed = not launched and (todo.blocks or tune) and not self._alive(study.name, launch, tune)
+                needed = not launched and missing and not self._alive(study.name, launch, tune)
                 if needed:
                     self._jobs_left()
                 declare(study, store)
                 launch = store.launches().get(study.name, {})
             if needed:
-                self._launch(
-                    study.name, launch, {"spec": as_given(study.spec), "tune": tune, "estimate": seconds}
-                )
+                self._launch(study.name, launch, wanted)
         return study.name, new
 
     def resume(self, study: str, tune: bool) -> None:
         """Launch a study again for what is missing; nothing if it is queued or running, or nothing is missing."""
-        store = self._reads.store()
-        given = (launch := store.launches().get(study, {})).get("spec") or store.spec(study)
-        if given.get("imported"):
-            raise Problem(
-                409,
-                f"{study} was imported, there is nothing to train: tunability tune {study} runs tuners on it",
-            )
-        parsed = self.parse(given)
-        _, todo, seconds, _ = self._estimate(parsed)
-        tune = tune or bool(launch.get("tune"))
+        parsed, launch = self._stored(study), self._launch_of(study)
+        over = (launch.get("ended") or {}).get("code") == 0
+        self._go_on(
+            study, parsed, None if over else launch.get("decide"), tune=tune or bool(launch.get("tune"))
+        )
+
+    def _go_on(self, study: str, parsed: Study, decide: Mapping[str, Any] | None, *, tune: bool) -> None:
+        """Launch a stored study, unless nothing is missing or it is queued or running."""
+        wanted, missing = self._wanted(*self._estimate(parsed)[:3], tune, decide)
         with self._changing:
             launch = self._reads.store().launches().get(study, {})
-            if self._alive(study, launch, tune) or not (todo.blocks or tune):
+            if self._alive(study, launch, tune) or not missing:
                 return
             self._jobs_left()
-            self._launch(study, launch, {"spec": as_given(parsed.spec), "tune": tune, "estimate": seconds})
+            self._launch(study, launch, wanted)
+
+    def _wanted(
+        self,
+        study: Study,
+        todo: Plan,
+        seconds: float | None,
+        tune: bool,
+        decide: Mapping[str, Any] | None = None,
+    ) -> tuple[dict[str, Any], bool]:
+        """What a launch is told, with what it is estimated to take, and whether there is anything to do."""
+        from study.running.forecast import STARTUP_SECONDS
+
+        pace = None if seconds is None or not todo.trials else (seconds - STARTUP_SECONDS) / todo.trials
+        told = {
+            "spec": as_given(study.spec),
+            "tune": tune,
+            "decide": decide,
+            "estimate": seconds,
+            "pace": pace,
+            "tuning_estimate": self._tuning_seconds(study) if tune else 0.0,
+        }
+        return told, bool(todo.blocks or tune or decide)
 
     def stop(self, study: str) -> None:
         """Stop a study's job, queued or running. Raises Problem when there is none."""
@@ -210,6 +279,7 @@ class Launcher:
             "submitted": False,
             "started": None,
             "before": 0,
+            "doing": None,
             "stopped": False,
             "ended": None,
         }

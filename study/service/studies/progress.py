@@ -17,8 +17,9 @@ from study.service.answers.cache import Answer
 from study.service.answers.documents import OptimizerProgress, State, StudyDocument
 from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number, own_target
 from study.service.answers.shared import Shared
+from study.service.jobs.job import FURTHER, RUNS
 from study.service.jobs.jobs import Jobs, Table
-from study.spec import to_toml
+from study.spec import TuningSpec, to_toml
 
 LATELY = timedelta(seconds=30)
 
@@ -150,7 +151,10 @@ class Progress:
     ) -> StudyDocument:
         launch, failed = snapshot.launches.get(name, {}), snapshot.failures.get(name, FailureCount())
         complete = stored.expected is None or stored.trials >= stored.expected
-        state, message = judge_state(complete, launch, jobs)
+        runs = runs_asked(launch)
+        state, message = judge_state(complete, launch, jobs, untuned=version.runs < runs)
+        if state == "stopped" and complete:
+            message = f"{version.runs:,} of {runs:,} tuning runs are stored: resume it to make the others"
         if state == "stopped" and not launch.get("stopped") and stored.grew_lately():
             message = "trials are landing: it is run from elsewhere, as by tunability run"
         eta, rate = time_left(stored, launch) if state == "running" else (None, None)
@@ -196,10 +200,31 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
     return Stored(metric, seeds, cells, target, summaries)
 
 
-def judge_state(complete: bool, launch: Mapping[str, Any], jobs: Table) -> tuple[State, str | None]:
+def runs_asked(launch: Mapping[str, Any]) -> int:
+    """How many tuning runs a launch is to make, in all."""
+    if not launch.get("tune"):
+        return 0
+    tuning = TuningSpec.model_validate(launch["spec"].get("tuning", {}))
+    return len(launch["spec"]["optimizers"]) * len(tuning.tuners) * tuning.replicates
+
+
+def at_work(launch: Mapping[str, Any]) -> str:
+    """What a job does that has stored all trials that the study asks for."""
+    doing = launch.get("doing") or {}
+    what = doing.get("what")
+    far = f": {doing['done']:,} of {doing['total']:,} {what}" if what in (RUNS, FURTHER) else ""
+    if what == RUNS or (not far and launch.get("tune")):
+        return f"tuners are running{far}"
+    return f"deciding{far}" if launch.get("decide") else "ending"
+
+
+def judge_state(
+    complete: bool, launch: Mapping[str, Any], jobs: Table, *, untuned: bool = False
+) -> tuple[State, str | None]:
     """State and, where there is more to say, a message.
 
-    The job decides while it is alive, then whether every trial is there, then how the job ended.
+    The job decides while it is alive, then whether every trial is there, and, `untuned`, tuning runs that were asked
+    for are not, then how the job ended.
     """
     status, stopped = jobs.status(launch), bool(launch.get("stopped"))
     elsewhere = None
@@ -207,16 +232,16 @@ def judge_state(complete: bool, launch: Mapping[str, Any], jobs: Table) -> tuple
         elsewhere = jobs.problem or f"by the service whose cluster is {launch['cluster']}"
     if status == "RUNNING":
         if complete:
-            return "running", elsewhere or ("tuners are running" if launch.get("tune") else "ending")
+            return "running", elsewhere or at_work(launch)
         return "running", elsewhere or (None if launch.get("started") else "starting")
     if status == "PENDING" and not stopped:  # a stopped one ends as soon as it gets its turn
         return "queued", elsewhere or (
             "waiting for its turn" if launch.get("submitted") else "the cluster is starting"
         )
-    if status == "FAILED" and not stopped and (not complete or launch.get("tune")):
+    if status == "FAILED" and not stopped and (not complete or launch.get("tune") or launch.get("decide")):
         job, ended = jobs.jobs.get(str(launch["job"])), launch.get("ended")
         return "failed", ended["reason"] if ended else job.message if job else None
-    if complete:
+    if complete and not untuned:
         return "done", None
     if stopped:
         return "stopped", "stopped on request: resume it to go on"
@@ -224,16 +249,43 @@ def judge_state(complete: bool, launch: Mapping[str, Any], jobs: Table) -> tuple
 
 
 def time_left(stored: Stored, launch: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """Seconds until all trials are there, and trials a second, from those since the job began; or its estimate."""
-    started = launch.get("started")
-    if started is None or stored.expected is None or stored.trials >= stored.expected:
+    """Seconds until all is there that was asked for, and trials a second while they are trained.
+
+    Their pace is that of those after the first that landed: before are a cluster's start and compiling. What is to come
+    after them is estimated as when it was launched.
+    """
+    started, doing = launch.get("started"), launch.get("doing") or {}
+    if started is None or stored.expected is None:
         return None, None
-    elapsed = max(time.time() - started, 1e-3)
-    new, left = stored.trials - launch.get("before", 0), stored.expected - stored.trials
-    if new > 0:
+    what, tuning = doing.get("what"), launch.get("tuning_estimate") or 0.0
+    if what == RUNS:
+        elapsed, share = time.time() - doing["since"], doing["share"] or 0.0
+        # the estimate counts as much as a twentieth of the work
+        return (1 - share) * (elapsed + tuning / 20) / (share + 1 / 20), None
+    if what == FURTHER:
+        done, left = doing["done"], doing["total"] - doing["done"]
+        return (left * (time.time() - doing["since"]) / done if done else None), None
+    left = stored.expected - stored.trials
+    if left <= 0:
+        return (tuning or None), None
+    seconds, rate = training_left(stored, launch, left)
+    return (None if seconds is None else seconds + tuning), rate
+
+
+def training_left(stored: Stored, launch: Mapping[str, Any], left: int) -> tuple[float | None, float | None]:
+    """Seconds until the trials are there that are left, and trials a second where some landed."""
+    elapsed, before = max(time.time() - launch["started"], 1e-3), launch.get("before", 0)
+    estimate, estimated = launch.get("estimate"), launch.get("pace") or 0.0
+    new = stored.trials - before
+    if new <= 0:
+        return (None if estimate is None else max(estimate - elapsed, left * estimated)), None
+    when, then = (launch.get("doing") or {}).get("landed") or (launch["started"], before)
+    first = then - before if estimated else 0  # what the estimate counts as
+    landed = stored.trials - then
+    if first + landed <= 0:
         return left * elapsed / new, new / elapsed
-    estimate = launch.get("estimate")
-    return (None if estimate is None else max(estimate - elapsed, 0.0)), None
+    pace = (max(time.time() - when, 1e-3) + first * estimated) / (first + landed)
+    return left * pace, new / elapsed
 
 
 def fixed_details(store: Store, study: str, launch: Mapping[str, Any]) -> dict[str, Any]:

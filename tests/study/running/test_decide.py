@@ -15,6 +15,8 @@ from analysis.ridge import ridge
 from storage.records import Trials
 from storage.store import Store, open_store
 from study.running.decide import stored_extra, until_cost_decided, until_decided
+from study.running.forecast import STARTUP_SECONDS
+from study.running.price import price
 from study.running.run import declare, run
 from study.spec import SpecError, parse_spec
 from study.training.block import Block
@@ -105,6 +107,22 @@ def test_a_killed_round_goes_on_with_what_it_lacks(store: Store, spec: Study) ->
     keep(store, spec, first.seed, cells_of(spec, first)[:5])
     again = further(store, 2)
     assert sum(block.lanes for block in again) == sum(block.lanes for block in blocks) - 5
+
+
+def test_the_price_of_deciding_is_told_before(store: Store, spec: Study, tmp_path: Path) -> None:
+    url, further = f"sqlite:///{tmp_path}/known.db", until_decided(spec, 100_000)
+    blocks = further(store, 1)
+    told = price(spec, url, "separability", 100_000, 1)
+    assert (told.own, told.spent, told.most) == (0, 0, 100_000)
+    assert told.step == sum(block.lanes for block in blocks)
+    assert told.step_seconds is not None
+    assert told.most_seconds is not None
+    assert STARTUP_SECONDS < told.step_seconds < told.most_seconds
+    keep(store, spec, blocks[0].seed, cells_of(spec, blocks[0]))
+    again = price(spec, url, "separability", 100_000, 1)
+    assert (again.spent, again.step) == (blocks[0].lanes, told.step - blocks[0].lanes)
+    with pytest.raises(SpecError, match="one optimizer: there is no comparison"):
+        price(spec, url, "cost", 1_000, 1)
 
 
 def test_the_budget_counts_what_is_stored_and_whole_seeds_only(store: Store, spec: Study) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+from made_up_trials import store_all
 from sqlalchemy import create_engine, make_url, text
 
 from storage.store import open_store
@@ -26,6 +27,8 @@ from study.service.jobs.cluster import SLOT
 from study.service.server import NICER
 from study.service.settings import Settings
 from study.service.studies.launching import Launcher
+from study.spec import parse_spec
+from study.training.resolve import resolve
 
 COMMAND = Path(sys.executable).with_name("tunability")
 TOKEN = "a-token-for-the-tests"
@@ -182,6 +185,38 @@ def test_without_trials_another_spec_is_another_study(url: str) -> None:
         3,
         True,
     )
+
+
+def test_what_is_to_be_decided_is_told_to_the_job(url: str) -> None:
+    cluster = NoCluster()
+    launcher = Launcher(Settings(url, token=TOKEN, max_trials=100), Reads(url), cluster)  # type: ignore[arg-type]
+    given = SPEC | {"optimizers": ["adam", "avagrad"]}
+    launcher.create(given, tune=False)
+    price = launcher.price("first", "separability", 50)
+    assert (price["own"], price["spent"], price["step"], price["most"]) == (48, 0, None, 50)
+    with pytest.raises(Problem, match="may have 100 trials here, not 101"):
+        launcher.decide("first", "separability", 53)
+    with pytest.raises(Problem, match="first is queued or running: decide when it is done"):
+        launcher.decide("first", "cost", 50)
+    cluster.living.clear()
+    launcher.decide("first", "separability", 50)
+
+    def launch() -> dict[str, Any]:
+        with open_store(url, create=False) as store:
+            return dict(store.launches()["first"])
+
+    assert (launch()["decide"], launch()["tune"]) == ({"of": "separability", "budget": 50}, False)
+    cluster.living.clear()
+    launcher.resume("first", tune=False)  # it was stopped: it goes on to decide
+    assert (len(cluster.submitted), launch()["decide"]["budget"]) == (3, 50)
+    cluster.living.clear()
+    store_all(resolve(parse_spec(given)), url)
+    with open_store(url, create=True) as store:
+        store.set_launch("first", {"ended": {"code": 0, "reason": "done", "log": ""}})
+    launcher.resume("first", tune=False)
+    assert len(cluster.submitted) == 3
+    launcher.decide("first", "cost", 50)
+    assert (launch()["decide"], launch()["tune"]) == ({"of": "cost", "budget": 50}, True)
 
 
 @pytest.mark.slow

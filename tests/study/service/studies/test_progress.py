@@ -18,6 +18,7 @@ from study.service.jobs.jobs import Table
 from study.service.studies.progress import judge_state
 
 HERE = "this machine:folder"
+SPEC = {"name": "small", "workload": "digits-mlp", "optimizers": ["adam", "avagrad"]}
 KEPT = {
     "job": "j",
     "cluster": HERE,
@@ -30,6 +31,7 @@ KEPT = {
 }
 ELSEWHERE = KEPT | {"cluster": "another:folder"}
 BROKE = {"code": 1, "reason": "failed in part: adam, seed 0, 4 trials: no", "log": ""}
+DECIDE = {"of": "cost", "budget": 100}
 SILENT = Table({}, HERE, "the cluster does not do what it was asked")
 
 
@@ -49,6 +51,8 @@ NONE = Table({}, HERE)
         (KEPT | {"started": None}, running("RUNNING"), False, "running", "starting"),
         (KEPT, running("RUNNING"), True, "running", "ending"),
         (KEPT | {"tune": True}, running("RUNNING"), True, "running", "tuners are running"),
+        (KEPT | {"decide": DECIDE}, running("RUNNING"), True, "running", "deciding"),
+        (KEPT | {"ended": BROKE, "decide": DECIDE}, NONE, True, "failed", "failed in part"),
         (KEPT, running("PENDING"), False, "queued", "waiting for its turn"),
         (KEPT | {"stopped": True}, running("PENDING"), False, "stopped", "on request"),
         (KEPT | {"stopped": True}, running("RUNNING"), False, "running", None),
@@ -96,6 +100,83 @@ def test_time_left(client: TestClient, url: str, launch: Any, eta: float | None,
     assert half["eta_seconds"] == (None if eta is None else pytest.approx(eta, abs=1.5))
     assert half["trials_per_second"] == (None if rate is None else pytest.approx(rate, rel=0.15))
     assert (small["trials"], small["eta_seconds"]) == (100, None)  # nothing is left
+
+
+TUNING = {"what": "tuning runs made", "before": 0, "landed": None}
+FURTHER = {"what": "further trials stored", "before": 0, "done": 30, "total": 90, "share": None}
+
+
+@pytest.mark.parametrize(
+    ("study", "launch", "eta"),
+    [
+        # 5 landed 60 s after the start, 5 in the 10 s since, each estimated at 1 s: 10 left at 15 / 10 s, then tuners
+        ("half", {"before": 80, "pace": 1.0, "estimate": 40.0, "doing": {"landed": [-10, 85]}}, 15 + 20),
+        (
+            "half",
+            {"before": 90, "pace": 3.0, "estimate": 50.0, "doing": None},
+            30 + 20,
+        ),  # it takes long to start
+        ("small", {"doing": TUNING | {"since": -30, "share": 0.0}}, 20 + 20 * 30),  # nothing is made yet
+        ("small", {"doing": TUNING | {"since": -30, "share": 0.6}}, 0.4 * 31 / 0.65),
+        ("small", {"doing": FURTHER | {"since": -30}}, 60),
+    ],
+)
+def test_time_left_with_all_that_was_asked_for(
+    client: TestClient, url: str, study: str, launch: Any, eta: float
+) -> None:
+    now, doing = time.time(), launch["doing"]
+    if doing:
+        doing = doing | {key: now + doing[key] for key in ("since",) if key in doing}
+        if doing.get("landed"):
+            doing["landed"] = [now + doing["landed"][0], doing["landed"][1]]
+    told = ELSEWHERE | {"started": now - 60, "tune": True, "tuning_estimate": 20.0, "spec": SPEC}
+    with open_store(url, create=True) as store:
+        store.set_launch(study, told | launch | {"doing": doing})
+    assert client.get(f"/api/v1/studies/{study}").json()["eta_seconds"] == pytest.approx(eta, rel=0.05)
+
+
+def test_a_stopped_tuning_keeps_and_tells_what_it_did(client: TestClient, url: str) -> None:
+    with open_store(url, create=True) as store:
+        store.set_launch("small", KEPT | {"tune": True, "spec": SPEC, "stopped": True})
+        found = client.get("/api/v1/studies/small").json()
+        assert (found["state"], found["trials"], found["tuning_runs"]) == ("stopped", 100, 12)
+        assert found["message"] == "12 of 1,800 tuning runs are stored: resume it to make the others"
+        tuning = {"tuners": ["random"], "replicates": 6}
+        store.set_launch("small", {"spec": SPEC | {"tuning": tuning}, "asked": 1.0})
+    client.app.state.backend.progress.forget()  # type: ignore[attr-defined]
+    assert client.get("/api/v1/studies/small").json()["state"] == "done"
+
+
+def test_what_a_job_does_is_kept_and_told(
+    client: TestClient, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.service.jobs.job.SECONDS_BETWEEN_LOOKS", 0)
+    monkeypatch.setattr("study.service.jobs.jobs.Jobs.look", lambda _: running("RUNNING"))
+    job = Job("j", "small", url)
+    decide = {"of": "separability", "budget": 100}
+    with open_store(url, create=True) as store:
+        store.set_launch("small", KEPT | {"decide": decide, "spec": SPEC})
+
+        def doing() -> dict[str, Any]:
+            client.app.state.backend.progress.forget()  # type: ignore[attr-defined]
+            found: dict[str, Any] = store.launches()["small"]["doing"]
+            return found
+
+        job.trained(100, 50, 100)
+        assert (doing()["what"], doing()["landed"]) == ("trials stored", None)
+        job.trained(100, 60, 100)
+        assert doing()["landed"][1] == 60
+        job.trained(100, 100, 100)
+        job.trained(100, 130, 190)
+        assert (doing()["what"], doing()["done"], doing()["total"]) == ("further trials stored", 30, 90)
+        said = client.get("/api/v1/studies/small").json()["message"]
+        assert said == "deciding: 30 of 90 further trials stored"
+        job.progressed("tuning runs made", 0, 400)
+        job.shared(0.5)
+        job.progressed("tuning runs made", 12, 400)
+        assert doing()["share"] == 0.5
+        said = client.get("/api/v1/studies/small").json()["message"]
+        assert said == "tuners are running: 12 of 400 tuning runs made"
 
 
 def test_one_that_is_told_to_stop_says_so(
