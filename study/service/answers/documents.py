@@ -281,6 +281,46 @@ class SensitivityDocument(TypedDict):
     problems: list[OptimizerProblem]
 
 
+Kind = Literal["number", "whole", "flag", "text", "choice", "numbers"]
+
+
+class ArgumentChoice(TypedDict):
+    """An argument of a workload or an optimizer: its default, and what is allowed, null where that is not known."""
+
+    kind: Kind
+    default: Any
+    choices: list[Any]
+    low: float | None
+    high: float | None
+    about: str
+
+
+class NamedChoice(TypedDict):
+    about: str
+    arguments: dict[str, ArgumentChoice]
+
+
+class SpaceChoice(TypedDict):
+    """A published space, and where it is from."""
+
+    cells: int
+    source: str
+    note: str
+    axes: list[AxisDocument]
+
+
+class ChoicesDocument(TypedDict):
+    """What a study file can name; `tuning` has the defaults of its table."""
+
+    workloads: dict[str, NamedChoice]
+    optimizers: dict[str, NamedChoice]
+    schedules: list[str]
+    weight_decays: list[str]
+    spaces: dict[str, SpaceChoice]
+    tuners: dict[str, str]
+    tuning: dict[str, Any]
+
+
 class PlanDocument(TypedDict):
     """What running a spec would take: trials to train, blocks, seconds on this machine, and the study file to copy.
 

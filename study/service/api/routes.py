@@ -14,9 +14,10 @@ from starlette.responses import StreamingResponse
 from analysis.stored_figures import FIGURES, OF_SEVERAL, FigureRequest
 from analysis.views import View
 from storage.export import ENCODINGS
-from study.service.answers import reads
+from study.service.answers import choices, reads
 from study.service.answers.cache import Answer
 from study.service.answers.documents import (
+    ChoicesDocument,
     CostDocument,
     DecisionDocument,
     FailureList,
@@ -160,6 +161,12 @@ async def create_study(request: Request, service: Service, tune: Tune = False) -
     document = await service.progress.document(name)
     headers = {"location": f"/api/v1/studies/{quote(name)}"}
     return Response(encode(document), 201 if new else 200, headers, "application/json")
+
+
+@router.get("/choices", response_model=ChoicesDocument)
+def list_choices() -> Response:
+    """What a study can name: workloads and optimizers with their arguments, schedules, spaces, tuners."""
+    return Response(encode(choices.read()), media_type="application/json")
 
 
 @router.post("/plan", response_model=PlanDocument, openapi_extra=SPEC_BODY)

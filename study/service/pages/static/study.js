@@ -4,7 +4,9 @@ import { act, showActions } from "./actions.js";
 import { query, readJson, sendJson, studyUrl } from "./api.js";
 import { cellTitle, drawCurves, hasCurves, onCellClosed, openCell, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
+import { Decision } from "./decide.js";
 import { byId, debounce, make, problemText, throttle } from "./dom.js";
+import { Extension } from "./extend.js";
 import { Failures } from "./failures.js";
 import { listen } from "./live.js";
 import { Panels, coordinatesOf, readPanels } from "./panels.js";
@@ -45,6 +47,8 @@ function openAskedCell() {
 }
 
 const preview = makePreview();
+const decisions = Object.fromEntries([...document.querySelectorAll("[data-decide]")].map((each) => [each.dataset.decide, new Decision(each, study)]));
+new Extension(byId("extend"), study);
 const failures = new Failures(byId("failures"), study);
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
@@ -64,8 +68,13 @@ const showLandscapes = throttle(async () => {
 }, LANDSCAPE_REST);
 
 const showAnalyses = throttle(async () => {
-  if (last.trials) panels.setRidges(await showSeparability(byId("separability"), study, last.optimizers));
-  else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
+  const idle = !["queued", "running"].includes(last.state) && last.cells !== null;
+  decisions.cost.offer(idle && last.optimizers.length > 1 && last.trials > 0);
+  if (last.trials) {
+    const verdicts = await showSeparability(byId("separability"), study, last.optimizers);
+    panels.setRidges(verdicts);
+    decisions.separability.offer(idle && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
+  } else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
   await showCosts();
 }, ANALYSIS_REST);
 

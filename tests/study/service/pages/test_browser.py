@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -17,11 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from made_up_trials import store_all
 
 from search_spaces import SearchSpace
 from storage.foreign import ForeignTrials, import_trials
 from storage.records import Trials, TuningRun
 from storage.store import open_store
+from study.spec import parse_spec
+from study.training.resolve import resolve
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install -e .[dev]"
@@ -700,6 +704,110 @@ def test_a_running_study_is_not_deleted(visit: Visit, client: TestClient) -> Non
     page.get_by_role("button", name="Delete").click()
     expect(page.locator("#problem")).to_have_text("small is queued or running: stop it first, then delete it")
     expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.fixture
+def grows(store_url: str) -> str:
+    """A study that is declared as real ones are, with trials that nobody trained: it can be priced and extended."""
+    workload = {"name": "digits-mlp", "steps": 20, "hidden": 8, "schedule": "cosine", "weight_decay": 1e-4}
+    given = {
+        "name": "grows",
+        "workload": workload,
+        "optimizers": [{"name": "adam", "beta1": 0.8}, "avagrad"],
+        "space": {"alpha": [1e-3, 1e-2, 0.1, 1], "eps": [1e-8, 1e-4, 1]},
+        "seeds": 2,
+        "tuning": {"tuners": ["random"], "trials": 6, "replicates": 4, "target": 0.02},
+    }
+    store_all(resolve(parse_spec(given)), store_url)
+    return "grows"
+
+
+def taken(page: Any, path: str) -> list[Any]:
+    """What a page sends there, which is refused."""
+    sent: list[Any] = []
+
+    def take(route: Any) -> None:
+        if route.request.method != "POST":
+            route.fallback()
+            return
+        sent.append((route.request.url.partition("?")[2], route.request.post_data))
+        route.fulfill(status=409, json={"status": 409, "detail": "not today"})
+
+    page.route(re.compile(path), take)
+    return sent
+
+
+def test_more_of_a_study_is_priced_before_it_is_launched(visit: Visit, store_url: str, grows: str) -> None:
+    page = visit.page
+    price = {"own": 0, "spent": 4, "step": 24, "step_seconds": 62.0, "most_seconds": 130.0}
+
+    def tell(route: Any) -> None:
+        budget = int(route.request.url.rpartition("=")[2])
+        route.fulfill(json=price | {"budget": budget, "most": budget - 4})
+
+    page.route("**/decision?*", tell)
+    visit(f"/studies/{grows}")
+    decided, extended = taken(page, "/decide"), taken(page, "/api/v1/studies(\\?|$)")
+    page.get_by_text("Decide these verdicts").click()
+    expect(page.locator('[data-decide="separability"] [role=status]')).to_have_text(
+        "Next 24 trials, about 1 min 2 s; at most 44 further trials, about 2 min 10 s in all on this machine. "
+        "4 are stored already and count towards the budget."
+    )
+    page.get_by_label("Further trials, at most").first.fill("30")
+    expect(page.locator('[data-decide="separability"] [role=status]')).to_contain_text("at most 26 further")
+    page.get_by_role("button", name="Decide", exact=True).first.click()
+    expect(page.locator('[data-decide="separability"] [role=alert]')).to_have_text("not today")
+    assert [url for url, _ in decided] == ["of=separability&budget=30"]
+
+    page.get_by_text("More seeds, optimizers").click()
+    extend = page.locator("#extend")
+    extend.get_by_label("Seeds").fill("1")
+    expect(extend.locator("[role=status]")).to_have_text("A study only grows: give at least 2 seeds.")
+    extend.get_by_label("Seeds").fill("3")
+    extend.get_by_label("Further values of alpha").fill("1e-4, 0.1")
+    extend.get_by_label("sgd").check()
+    extend.get_by_label("sgd").uncheck()
+    extend.get_by_label("amsgrad").check()
+    expect(extend.locator("[role=status]")).to_contain_text("87 further trials, 135 in all; about")
+    extend.get_by_role("button", name="Extend").click()
+    expect(extend.locator("[role=alert]")).to_have_text("not today")
+    ((_, body),) = extended
+    spec = json.loads(body)
+    assert [each["name"] if isinstance(each, dict) else each for each in spec["optimizers"]] == [
+        "adam",
+        "avagrad",
+        "amsgrad",
+    ]
+    assert (spec["seeds"], spec["space"]["alpha"]) == (3, [0.001, 0.01, 0.1, 1, 0.0001])
+    visit.errors.clear()  # of the refusals
+    visit.delete(store_url, grows)
+
+
+def test_a_new_study_from_another_one(visit: Visit, store_url: str, grows: str) -> None:
+    page = visit(f"/studies/{grows}")
+    page.get_by_role("link", name="A new study from this one").click()
+    expect(page.get_by_label("Name", exact=True)).to_have_value("grows-2")
+    expect(page.get_by_label("hidden")).to_have_value("8")
+    expect(page.get_by_label("Schedule", exact=True)).to_have_value("cosine")
+    page.get_by_label("Schedule", exact=True).select_option("1/sqrt(t)")
+    page.get_by_label("Weight decay", exact=True).fill("0.001")
+    expect(page.get_by_role("group", name="adam").get_by_label("beta1")).to_have_value("0.8")
+    page.get_by_role("group", name="avagrad").get_by_label("beta2").fill("0.99")
+    expect(page.get_by_label("Study file")).to_have_value(re.compile("beta2 = 0.99"))
+    file = page.get_by_label("Study file").input_value()
+    given = tomllib.loads(file)
+    assert given["workload"] == {
+        "name": "digits-mlp",
+        "steps": 20,
+        "hidden": 8,
+        "schedule": {"name": "1/sqrt(t)"},
+        "weight_decay": {"value": 0.001},
+    }
+    assert given["optimizers"] == [{"name": "adam", "beta1": 0.8}, {"name": "avagrad", "beta2": 0.99}]
+    assert (given["space"]["eps"], given["seeds"]) == ([1e-8, 1e-4, 1], 2)
+    assert given["tuning"] == {"tuners": ["random"], "trials": 6, "replicates": 4, "target": 0.02}
+    expect(page.locator("#plan")).to_contain_text("its tuners' part")
+    visit.delete(store_url, grows)
 
 
 def test_an_edited_study_file_keeps_its_tuners(visit: Visit) -> None:
