@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 
 import anyio
 import anyio.to_thread
+from cachetools import LRUCache
 
 MOST_BYTES = 64 * 2**20
 KEY_BYTES = 4_096
@@ -21,10 +21,11 @@ READERS = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """A body as it is sent, and its media type."""
+    """A body as it is sent, and its media type; of a page of trials the cursor of the `following` one."""
 
     body: bytes
     media_type: str = "application/json"
+    following: str | None = None
 
     @cached_property
     def etag(self) -> str:
@@ -40,8 +41,7 @@ class Cache:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._bytes = 0
-        self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._answers: LRUCache[Hashable, Answer] = LRUCache(most_bytes, size_of)
         self._waiting: dict[Hashable, asyncio.Task[Answer]] = {}
         self._limiter = anyio.CapacityLimiter(READERS)
         self._single = anyio.CapacityLimiter(1)
@@ -50,7 +50,6 @@ class Cache:
         """The answer kept under a key, or what `make` computes, in a thread, `one_at_a_time` with its like."""
         kept = self._answers.get(key)
         if kept is not None:
-            self._answers.move_to_end(key)
             return kept
         task = self._waiting.get(key)
         if task is None:
@@ -72,10 +71,6 @@ class Cache:
         answer = await anyio.to_thread.run_sync(make, limiter=limiter)
         if size_of(answer) <= self._most_bytes // 4:
             self._answers[key] = answer
-            self._bytes += size_of(answer)
-            while self._bytes > self._most_bytes:
-                _, dropped = self._answers.popitem(last=False)
-                self._bytes -= size_of(dropped)
         return answer
 
 
