@@ -92,6 +92,17 @@ def read_page(
     return _rows(connection, tables, request, shown, ids), following
 
 
+def read_count(connection: Connection, tables: Mapping[str, Table], request: PageRequest) -> int:
+    """Return how many trials a filter finds, on all pages. Raises storage.where.WhereError as `read_page`."""
+    own = tables[OWN_TABLE]
+    condition = _condition(tables, request, _columns(tables, request)[0])
+    query = select(func.count()).select_from(own_trials(tables))
+    found: int = (
+        connection.scalar(query.where(own.c.study_id.in_(request.study_ids.values()), *condition)) or 0
+    )
+    return found
+
+
 def read_one(
     connection: Connection, tables: Mapping[str, Table], request: PageRequest, number: int
 ) -> tuple["DataFrame", int | None]:

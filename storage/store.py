@@ -34,7 +34,7 @@ from storage.failures import Failure, FailureCount, failures_by_study, failures_
 from storage.insert import insert_trials
 from storage.launches import change_launch, read_launches
 from storage.leases import Leased, end_leases, lease, release, renew
-from storage.page import PageRequest, read_curve, read_one, read_page
+from storage.page import PageRequest, read_count, read_curve, read_one, read_page
 from storage.query import Selection, further_metrics, read_times, read_trials, read_values, trial_pages
 from storage.read import read_pages
 from storage.records import Trials, TuningRun, cell_keys
@@ -374,6 +374,12 @@ class Store:
                 request, where=where, sort=sort, descending=descending, limit=limit, cursor=cursor
             )
             return read_page(connection, self.database.tables, asked)
+
+    def count(self, study: str, optimizer: str | None = None, where: str | None = None) -> int:
+        """Return how many trials `page` gives in all. Raises as `page`."""
+        with self.database.reading() as connection:
+            request = self._request(connection, study, optimizer, None)
+            return read_count(connection, self.database.tables, replace(request, where=where))
 
     def metrics(self, study: str) -> list[str]:
         """Return the further metrics of a study's trials."""

@@ -64,7 +64,6 @@ def create_app(settings: Settings) -> Service:
     app.include_router(routes.router)
     app.include_router(documentation.router)
     app.include_router(page_routes.router)
-    app.include_router(page_routes.data)
     app.include_router(assets.router)
     documentation.add_assets(app)
     app.mount(optuna_pages.PREFIX, optuna_pages.OptunaPages(settings.storage, reads))

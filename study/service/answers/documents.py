@@ -36,7 +36,8 @@ class StudyDocument(TypedDict):
     """A study's progress. `eta_seconds` is null unless it is running and something is known.
 
     `cells` is null where trials are scattered. `failed` counts the trials that failed for good and are not stored.
-    `target` is the suboptimality that counts as found by its file.
+    `target` is the suboptimality that counts as found by its file. `job_seconds` is how long its last job has been
+    running, or ran; null where the service launched none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class StudyDocument(TypedDict):
     eta_seconds: float | None
     trials_per_second: float | None
     last_finished: str | None
+    job_seconds: float | None
     target: float
     tuning_runs: int
     job: str | None
@@ -77,6 +79,12 @@ class TrialPage(TypedDict):
 
     trials: list[dict[str, Any]]
     next: str | None
+
+
+class CountDocument(TypedDict):
+    """How many trials there are on all pages."""
+
+    trials: int
 
 
 class CurvePoint(TypedDict):
@@ -162,9 +170,14 @@ class OptimizerProblem(TypedDict):
 
 
 class SeparabilityDocument(TypedDict):
-    """Verdicts, one a pair of axes and optimizer, and why there is none of other optimizers."""
+    """Verdicts, one a pair of axes and optimizer, and why there is none of other optimizers.
+
+    `drawn` of a verdict is what a picture of it shows, see `ridges.drawn`; `colours` are the stops of its colour scale.
+    """
 
     study: str
+    metric: str
+    colours: list[str]
     verdicts: list[dict[str, Any]]
     problems: list[OptimizerProblem]
 
@@ -185,6 +198,35 @@ class CostDocument(TypedDict):
     notes: list[str]
     problems: list[OptimizerProblem]
     rows: list[dict[str, Any]]
+
+
+class TunerCurve(TypedDict):
+    """Suboptimality after each `trial`: the median over runs with its 95% interval, null where it is not known.
+
+    `observed` is the median of the stored runs on the study's own seeds; of the same runs, half of them are within each
+    of `targets` after so many trials as `costs` has, null beyond the budget.
+    """
+
+    optimizer: str
+    tuner: str
+    trial: list[int]
+    median: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    observed: list[float | None]
+    targets: list[float]
+    costs: list[float | None]
+
+
+class SuboptimalityDocument(TypedDict):
+    """A curve for each tuner and optimizer; `notes` and `problems` as of a cost."""
+
+    study: str
+    metric: str
+    target: float
+    notes: list[str]
+    problems: list[OptimizerProblem]
+    curves: list[TunerCurve]
 
 
 class EstimateDocument(TypedDict):

@@ -10,13 +10,13 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import mean_of_known, stopped_early, tell_of_stopped
+from analysis.landscape import axis_names, landscape, mean_of_known, stopped_early, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import projected
 from analysis.stored import stored_values
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
-from analysis.views import View, axes_of
+from analysis.views import View, axes_of, axes_to_show, hold
 from analysis.views import shown as another_slice
 from storage.query import with_words
 from storage.store import About, Store
@@ -44,6 +44,10 @@ MOST_CURVES = 20
 """Learning curves shown of one cell."""
 NEAREST = 5
 """Scattered trials shown of a place."""
+COLOUR_QUANTILE, FAR = 0.9, 0.25
+"""The colour scale ends at this quantile of the means, where the worst is beyond it by this share of the scale."""
+WITHIN = (0.005, 0.01, 0.02)
+"""Losses of the contours: points of a rate, shares of the range of another metric."""
 COLOURS = 17
 """Stops of the colour scale; between them colours are mixed."""
 
@@ -61,10 +65,11 @@ class Panel(TypedDict):
     """One optimizer's landscape over the shown axes, arrays nested in their order.
 
     `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
-    of it is a `surrogate`'s. `held` is, by axis that is not shown, its value in each cell: the best one; of a
-    surrogate they are `fixed` where it is best. `best` is of cells with all seeds only. `stopped` are
-    cells with trials that were stopped early, which `early` counts in words. `words` are what the values 0, 1, ... of
-    ordered axes stand for. `problem` says that nothing trained, where every trial diverged.
+    of it is a `surrogate`'s. `levels` are the values of every axis of a grid. `held` is, by axis that is not shown, its
+    value in each cell: the best one; `fixed` are those at one value, asked for or, of a surrogate, where it is best.
+    `best` is of cells with all seeds only. `dead` are cells whose trials all diverged, `stopped` those with trials that
+    were stopped early, which `early` counts in words. `words` are what the values 0, 1, ... of ordered axes stand for.
+    `problem` says that nothing trained, where every trial diverged.
     """
 
     study: str
@@ -72,6 +77,7 @@ class Panel(TypedDict):
     axes: list[PanelAxis]
     words: dict[str, list[str]]
     others: list[str]
+    levels: dict[str, list[float]]
     held: dict[str, list[Any]]
     fixed: dict[str, float]
     seeds: list[int]
@@ -81,6 +87,7 @@ class Panel(TypedDict):
     expected: int
     mean: list[Any]
     count: list[Any]
+    dead: list[Any]
     stopped: list[Any]
     early: str | None
     values: list[Any] | None
@@ -94,12 +101,18 @@ class Tick(TypedDict):
 
 
 class Scale(TypedDict):
-    """The one colour scale of all panels; `at` of a tick is 0 for the best and 1 for the worst."""
+    """The one colour scale of all panels; `at` of a tick is 0 for the best and 1 for the worst.
+
+    It ends at a quantile of the cells that trained, where some are far beyond: `worst` is their worst. `contours` are
+    losses against the best at which lines are drawn.
+    """
 
     log: bool
     percent: bool
     lowest: float
     highest: float
+    worst: float
+    contours: list[float]
     ticks: list[Tick]
 
 
@@ -111,7 +124,7 @@ class PanelsDocument(TypedDict):
     panels: list[Panel]
 
 
-class Cell(TypedDict):
+class CellDocument(TypedDict):
     """Trials with the learning curves of the first of them; of scattered trials those `nearest` to the place."""
 
     nearest: bool
@@ -121,10 +134,14 @@ class Cell(TypedDict):
 
 @dataclass(frozen=True)
 class PanelsRequest:
-    """Which landscapes: names are STUDY or STUDY/OPTIMIZER; the axes to show, the first two that vary by default."""
+    """Which landscapes: names are STUDY or STUDY/OPTIMIZER; the axes to show, the first two that vary by default.
+
+    `at` are values to hold further axes at, by name.
+    """
 
     names: tuple[str, ...]
     axes: tuple[str, ...] = ()
+    at: tuple[tuple[str, float | str], ...] = ()
 
 
 def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
@@ -136,6 +153,7 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
     found: list[Panel] = []
     metrics: dict[str, str] = {}
     names: list[str] = []
+    live: list[NDArray[np.float64]] = []
     for name in request.names:
         study, _, optimizer = name.partition("/")
         about = store.about(study)
@@ -144,14 +162,21 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
             said = ", ".join(f"{metric} ({of})" for metric, of in metrics.items())
             raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
         for each in [optimizer] if optimizer else about.optimizers:
-            whole, expected = read_landscape(store, study, each, about)
+            frame = stored_values(store, study, each)[each]
+            whole = whole_landscape(study, each, frame, about)
             names += [axis for axis in axes_of(whole) if axis not in names]
-            found.append(panel(study, each, whole, expected, request.axes))
+            made = panel(
+                study, each, whole, about.seeds or whole.sizes["seed"], request, diverged(frame, about)
+            )
+            found.append(made)
+            means = np.array(made["mean"], dtype=float)
+            live.append(
+                means[~np.array(made["dead"], dtype=bool)] if made["problem"] is None else means.ravel()
+            )
     metric = next(iter(metrics))
-    means = np.concatenate([np.array(each["mean"], dtype=float).ravel() for each in found])
     return {
         "metric": metric,
-        "scale": scale_of(metric, means),
+        "scale": scale_of(metric, np.concatenate(live)),
         "colours": colours(),
         "axes": names,
         "panels": found,
@@ -168,30 +193,50 @@ def colours() -> list[str]:
     return [to_hex(colormaps[COLOUR_MAP](stop)) for stop in np.linspace(0, 1, COLOURS)]
 
 
-def read_landscape(store: Store, study: str, optimizer: str, about: About) -> tuple[xr.DataArray, int]:
-    """An optimizer's landscape, without seeds when it has no trials yet, and how many seeds it will have."""
-    found = whole_landscape(study, optimizer, stored_values(store, study, optimizer)[optimizer], about)
-    return found, about.seeds or found.sizes["seed"]
+def diverged(trials: pd.DataFrame, about: About) -> xr.DataArray | None:
+    """Of a grid's trials 1 where one diverged, else 0, NaN where there is none; None where that is not known."""
+    if not about.space.is_grid or not len(trials) or "diverged_at" not in trials.columns:
+        return None
+    return landscape(
+        trials.assign(**{about.metric: trials["diverged_at"].notna().astype(float)}),
+        about.space,
+        about.metric,
+    )
 
 
 def panel(
-    study: str, optimizer: str, whole: xr.DataArray, expected: int, wanted: Sequence[str] = ()
+    study: str,
+    optimizer: str,
+    whole: xr.DataArray,
+    expected: int,
+    request: PanelsRequest,
+    lost: xr.DataArray | None,
 ) -> Panel:
-    """One landscape over the axes to show, the others at their best in each cell."""
-    shown = shown_axes(whole, wanted)
+    """One landscape over the axes to show, the others at their best in each cell, or held."""
+    view = View(request.axes, tuple(each for each in request.at if each[0] in axes_of(whole)))
+    shown = shown_axes(whole, view)
+    trials, all_of_them = trials_of(whole, expected)
+    levels = {name: whole[name].values.tolist() for name in axis_names(whole)}
     if surrogate_of(whole.attrs):
-        whole = another_slice(whole, View(shown))
+        whole = another_slice(whole, View(shown, view.at))
+    else:
+        whole = hold(whole, view)
+        whole = whole.squeeze([name for name, _ in view.at])
     flat, held = projected(whole, shown)
+    dead: NDArray[np.bool_] = np.zeros(flat.shape[1:], dtype=bool)
+    if lost is not None:
+        lost = hold(lost, view).mean("seed").transpose(*shown, ...)
+        dead = np.all((lost == 1).values.reshape(*dead.shape, -1), axis=-1)
     fixed = {str(name): at.item() for name, at in whole.coords.items() if at.ndim == 0}
     mean, count = mean_of_known(flat.values)
     best = best_document(flat, whole)
-    trials, all_of_them = trials_of(whole, expected)
     return {
         "study": study,
         "optimizer": optimizer,
         "axes": [panel_axis(whole, name) for name in shown],
         "words": words_of(whole),
         "others": list(held),
+        "levels": levels,
         "held": {name: values.tolist() for name, values in held.items()},
         "fixed": fixed,
         "seeds": whole["seed"].values.tolist(),
@@ -201,6 +246,7 @@ def panel(
         "expected": all_of_them,
         "mean": nested(mean),
         "count": count.tolist(),
+        "dead": dead.tolist(),
         "stopped": stopped_early(flat.assign_attrs(whole.attrs)).values.tolist(),
         "early": tell_of_stopped(whole),
         "values": nested(flat.values) if flat.size <= MOST_VALUES else None,
@@ -209,14 +255,11 @@ def panel(
     }
 
 
-def shown_axes(whole: xr.DataArray, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The axes asked for, or the first two with several values, or the first of one cell."""
-    names = axes_of(whole)
-    for name in wanted:
-        if name not in names or wanted.count(name) > 1:
-            raise AnalysisError(f"cannot show the axes {', '.join(wanted)}: choose two of {', '.join(names)}")
-    varying = [name for name in names if whole.sizes.get(name, 2) > 1]
-    return tuple(wanted[:2]) or tuple(varying[:2]) or names[:1]
+def shown_axes(whole: xr.DataArray, view: View) -> tuple[str, ...]:
+    """The axes asked for, or the first two of several values that are not held, or the first of one cell."""
+    if len(view.axes) > 2:
+        raise AnalysisError(f"cannot show the axes {', '.join(view.axes)}: choose two")
+    return axes_to_show(whole, view)[:2]
 
 
 def panel_axis(whole: xr.DataArray, name: str) -> PanelAxis:
@@ -247,21 +290,26 @@ def scale_of(metric: str, means: NDArray[np.float64]) -> Scale | None:
     """The scale of all means; None when there are none yet."""
     from analysis.metric_scale import MetricScale
 
-    if not np.isfinite(means).any():
+    known = means[np.isfinite(means)]
+    if not known.size:
         return None
-    scale: MetricScale = MetricScale(metric, means)
+    worst, end = float(known.max()), float(np.quantile(known, COLOUR_QUANTILE))
+    clipped = end if worst - end > FAR * (end - known.min()) and end > known.min() else worst
+    scale: MetricScale = MetricScale(metric, np.minimum(known, clipped))
     return {
         "log": scale.is_log,
         "percent": scale.percent,
         "lowest": scale.lowest,
         "highest": scale.highest,
+        "worst": worst,
+        "contours": [each * (1.0 if scale.percent else worst - scale.lowest) for each in WITHIN],
         "ticks": [{"at": float(scale.norm(tick)), "text": scale.text(tick)} for tick in scale.ticks()],
     }
 
 
 def cell(
     store: Store, study: str, optimizer: str, coordinates: dict[str, float], metrics: Sequence[str]
-) -> Cell:
+) -> CellDocument:
     """The trials of a cell, by seed, and the learning curves of the first of them: pairs of step and metric.
 
     Of scattered trials the nearest ones, distances being shares of the axes' ranges on their scales. `metrics` are the

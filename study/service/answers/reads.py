@@ -36,9 +36,10 @@ from study.service.answers.documents import (
     OptimizerProblem,
     OptimizerSensitivity,
     SensitivityDocument,
-    SeparabilityDocument,
+    SuboptimalityDocument,
     TrialDetails,
     TrialPage,
+    TunerCurve,
 )
 from study.service.answers.shared import Shared
 from study.spec import TuningSpec
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 0.5
 """For how long the store is not asked again whether it has something new."""
 ROWS_PER_CHUNK = 5_000
+CURVE_TARGETS = 40
+"""Targets at which the cost of the stored runs is told."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,17 @@ class Reads:
         *,
         one_at_a_time: bool = False,
     ) -> Answer:
-        """What `make` reads of a study: bytes, or what becomes JSON. Raises StoreError when there is no such study.
+        """What `make` reads of a study: an answer, bytes, or what becomes JSON.
 
-        `one_at_a_time` is for figures: Matplotlib's fonts and settings are the process's.
+        `one_at_a_time` is for figures: Matplotlib's fonts and settings are the process's. Raises StoreError when there
+        is no such study.
         """
         version = await self._version(study)
 
         def compute() -> Answer:
             made = make(self.store())
+            if isinstance(made, Answer):
+                return made
             return Answer(made if isinstance(made, bytes) else encode(made), media_type)
 
         return await self.cache.get((study, version, key), compute, one_at_a_time=one_at_a_time)
@@ -280,13 +286,6 @@ def judged(
     return verdicts, problems
 
 
-def separability(
-    store: Store, study: str, optimizer: str | None, where: str | None, view: View = WHOLE
-) -> SeparabilityDocument:
-    verdicts, problems = judged(store, study, optimizer, where, view)
-    return {"study": study, "verdicts": [verdict.to_json() for verdict in verdicts], "problems": problems}
-
-
 def sensitivity(
     store: Store, study: str, optimizer: str | None, within: str | None, defaults: str | None
 ) -> SensitivityDocument:
@@ -354,6 +353,64 @@ def cost(
     }
 
 
+def suboptimality(
+    store: Store,
+    study: str,
+    optimizer: str | None,
+    target: float | None,
+    noise: str | None,
+    trials: int | None = None,
+) -> SuboptimalityDocument:
+    """How far tuners are from the best after each trial, and what each target costs; none when nothing trained."""
+    from analysis.cost.costs import curve_table
+    from analysis.suboptimality import check_suboptimality_target, trials_to_target
+    from analysis.tuning_runs import Choice, stored_curves
+
+    target = own_target(store.about(study)) if target is None else target
+    check_suboptimality_target(target)
+    curves: list[TunerCurve] = []
+    notes: list[str] = []
+    try:
+        runs = stored_curves(store, study, optimizer, Choice(noise, trials=trials))
+        table = curve_table(store, runs, target, notes.append)
+        untrained = runs.attrs[UNTRAINED]
+        levels = targets_of(runs)
+        for (name, tuner), rows in table.groupby(["optimizer", "tuner"], sort=False):
+            costs = [trials_to_target(runs, str(name), str(tuner), level).median for level in levels]
+            curves.append(
+                {
+                    "optimizer": str(name),
+                    "tuner": str(tuner),
+                    "trial": rows["trial"].tolist(),
+                    "median": nested(rows["median"].to_numpy()),
+                    "low": nested(rows["low"].to_numpy()),
+                    "high": nested(rows["high"].to_numpy()),
+                    "observed": nested(rows["observed"].to_numpy(dtype=float)),
+                    "targets": levels,
+                    "costs": [number(cost) for cost in costs],
+                }
+            )
+    except NothingTrainedError as error:
+        untrained = error.said
+    return {
+        "study": study,
+        "metric": store.metric(study),
+        "target": target,
+        "notes": [each.removeprefix("note: ") for each in notes],
+        "problems": [{"optimizer": name, "detail": said} for name, said in untrained.items()],
+        "curves": curves,
+    }
+
+
+def targets_of(curves: xr.DataArray) -> list[float]:
+    """From the least suboptimality above 0 that half of some tuner's runs reach to the largest, even in logarithms."""
+    medians = curves.median("replicate").values if curves.sizes["replicate"] else np.empty(0)
+    above = medians[np.isfinite(medians) & (medians > 0)]
+    if not above.size:
+        return []
+    return [float(each) for each in np.geomspace(above.min(), above.max(), CURVE_TARGETS)]
+
+
 def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[str]) -> TrialDetails:
     """A trial and its learning curve."""
     row, curve = store.trial(study, optimizer, which, metrics)
@@ -414,9 +471,10 @@ def trial_page(
 
 def trials_json(
     store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
-) -> TrialPage:
+) -> Answer:
     frame, following = trial_page(store, query, metrics, limit, cursor)
-    return {"trials": records(frame), "next": following}
+    page: TrialPage = {"trials": records(frame), "next": following}
+    return Answer(encode(page), following=following)
 
 
 def trial_chunks(

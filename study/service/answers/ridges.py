@@ -1,4 +1,4 @@
-"""What the pages draw of a separability verdict: the ridge's dots, its lines, and where it bends."""
+"""Separability verdicts, with what to draw of them: the ridge's dots, its lines, and where it bends."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ import numpy as np
 
 from analysis.pairs import own_unit, positions
 from analysis.separability import Verdict
+from analysis.views import WHOLE, View
 from storage.store import Store
+from study.service.answers.documents import SeparabilityDocument
 from study.service.answers.panels import colours, panel_axis, words_of
 from study.service.answers.reads import judged, nested, number
 
 BAND_POINTS = 60
 
 
-def ridges(store: Store, study: str, optimizer: str | None = None) -> dict[str, Any]:
-    """Verdicts as the API gives them, each with `drawn`; and why there is none of the other optimizers.
+def separability(
+    store: Store, study: str, optimizer: str | None, where: str | None = None, view: View = WHOLE
+) -> SeparabilityDocument:
+    """Verdicts, each with what to draw of it; and why there is none of the other optimizers.
 
     Raises:
         AnalysisError: there are no trials yet.
     """
-    verdicts, problems = judged(store, study, optimizer)
-    documents = [verdict.to_json() | {"drawn": drawn(verdict)} for verdict in verdicts]
+    verdicts, problems = judged(store, study, optimizer, where, view)
     return {
         "study": study,
         "metric": store.metric(study),
         "colours": colours(),
-        "verdicts": documents,
+        "verdicts": [verdict.to_json() | {"drawn": drawn(verdict)} for verdict in verdicts],
         "problems": problems,
     }
 

@@ -5,24 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
-from starlette.responses import HTMLResponse
 
 from study.service.answers.documents import ProblemDocument
 from study.service.guard.problems import MEDIA_TYPE
+from study.service.pages.rendering import page
 from study.spec import StudySpec
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Tunability API</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png"></head>
-<body><div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>
-"""
 START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true,
   presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset]});
 """
@@ -58,8 +51,8 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/docs")
-def docs() -> Response:
-    return HTMLResponse(PAGE)
+def docs(request: Request) -> Response:
+    return page(request, "docs.html")
 
 
 @router.get("/docs/start.js")

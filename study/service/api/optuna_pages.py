@@ -1,4 +1,4 @@
-"""optuna-dashboard under /optuna, on the same store, for reading only.
+"""optuna-dashboard under /optuna, on the same store, for reading only, in a frame of the site's own page.
 
 It expects to be at the root of its host: the few places in its bundle that say so are changed as it is served.
 """
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import cast
 
 import anyio.to_thread
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from study.service.answers.reads import Reads
 from study.service.guard.problems import Problem, problem_response
 from study.service.guard.security import SAFE_METHODS
+from study.service.pages.rendering import page as framed
 
 PREFIX = "/optuna"
 BUNDLE = "/static/bundle.js"
@@ -31,7 +33,7 @@ MOVED = {
 # Its own policy: charts need styles made by scripts, and its parallel coordinates compile shaders with eval.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 WORKERS = 2
 SECONDS = 10
@@ -49,6 +51,9 @@ class OptunaPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises MissingDatabaseError before there is a store."""
+        if scope["path"].removeprefix(PREFIX) in ("", "/") and scope["method"] in SAFE_METHODS:
+            await framed(Request(scope, receive), "optuna.html")(scope, receive, send)
+            return
         app = await self._answer(scope)
         if not any(name == b"accept-encoding" for name, _ in scope["headers"]):  # which its own code asks for
             scope = {**scope, "headers": [*scope["headers"], (b"accept-encoding", b"identity")]}
@@ -58,8 +63,6 @@ class OptunaPages:
         path = scope["path"].removeprefix(PREFIX)
         if scope["method"] not in SAFE_METHODS:
             return refusal()
-        if path in ("", "/"):
-            return RedirectResponse(f"{PREFIX}/dashboard", 303)
         if path.startswith("/dashboard"):
             return HTMLResponse(page(), headers={"content-security-policy": POLICY})
         if path == BUNDLE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -19,6 +21,7 @@ from study.service.answers.cache import Answer
 from study.service.answers.documents import (
     ChoicesDocument,
     CostDocument,
+    CountDocument,
     DecisionDocument,
     FailureList,
     LandscapeDocument,
@@ -29,10 +32,13 @@ from study.service.answers.documents import (
     StudyDetails,
     StudyDocument,
     StudyList,
+    SuboptimalityDocument,
     TrialDetails,
     TrialPage,
 )
+from study.service.answers.panels import CellDocument, PanelsDocument, PanelsRequest, cell, panels
 from study.service.answers.reads import Reads, TrialQuery, encode
+from study.service.answers.ridges import separability
 from study.service.api.documentation import PROBLEMS, SPEC_BODY
 from study.service.guard.incoming import read_mapping
 from study.service.guard.problems import Problem
@@ -43,6 +49,7 @@ from study.service.studies.progress import Progress, fixed_details
 
 MOST_PER_PAGE = 1_000
 LONGEST = 200
+MOST_COMPARED = 12
 MOST_BUDGET = 1_000_000
 FIGURE_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
@@ -258,8 +265,7 @@ async def get_study(request: Request, service: Service, study: StudyName) -> Res
     fixed = await service.reads.of_study(
         study, ("details", encode(launch)), lambda store: fixed_details(store, study, launch)
     )
-    # two JSON objects become one
-    return reply(request, Answer(encode(progress)[:-1] + b"," + fixed.body[1:]))
+    return reply(request, Answer(encode({**progress, **json.loads(fixed.body)})))
 
 
 @router.get(
@@ -300,8 +306,8 @@ async def list_trials(
             ("trials", query, size, cursor),
             lambda store: reads.trials_json(store, query, metrics, size, cursor),
         )
-        following = next_cursor(answer.body)
-        return reply(request, answer, {"link": next_link(request, following)} if following else None)
+        link = {"link": next_link(request, answer.following)} if answer.following else None
+        return reply(request, answer, link)
 
     def open_chunks() -> Iterator[bytes]:
         store = service.reads.store()
@@ -315,6 +321,19 @@ async def list_trials(
     )
     headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
     return StreamingResponse(in_threads(first, stream), media_type=media, headers=headers)
+
+
+@router.get("/studies/{study}/count", response_model=CountDocument)
+async def count_trials(
+    request: Request, service: Service, study: StudyName, optimizer: Optimizer = None, where: Where = None
+) -> Response:
+    """How many trials a filter finds."""
+    answer = await service.reads.of_study(
+        study,
+        ("count", optimizer, where),
+        lambda store: {"trials": store.count(study, optimizer, where)},
+    )
+    return reply(request, answer)
 
 
 @router.get("/studies/{study}/optimizers/{optimizer}/trials/{number}", response_model=TrialDetails)
@@ -394,7 +413,7 @@ async def get_separability(
     answer = await service.reads.of_study(
         study,
         ("separability", optimizer, where, view),
-        lambda store: reads.separability(store, study, optimizer, where, view),
+        lambda store: separability(store, study, optimizer, where, view),
     )
     return reply(request, answer)
 
@@ -445,6 +464,86 @@ async def get_cost(
         one_at_a_time=True,
     )
     return reply(request, answer)
+
+
+@router.get("/studies/{study}/suboptimality", response_model=SuboptimalityDocument)
+async def get_suboptimality(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Optimizer = None,
+    target: Target = None,
+    noise: Noise = None,
+    trials: Annotated[
+        int | None, Query(ge=1, le=MOST_PER_PAGE, description="Budget of a run; what all have, or 100.")
+    ] = None,
+) -> Response:
+    """How far each tuner is from the best after each trial, with 95% intervals, and what other targets cost.
+
+    Made once for the trials that there are, which may take a minute.
+    """
+    answer = await service.reads.of_study(
+        study,
+        ("suboptimality", optimizer, target, noise, trials),
+        lambda store: reads.suboptimality(store, study, optimizer, target, noise, trials),
+        one_at_a_time=True,
+    )
+    return reply(request, answer)
+
+
+@router.get("/panels", response_model=PanelsDocument)
+async def get_panels(
+    request: Request,
+    service: Service,
+    study: Annotated[
+        list[str],
+        Query(
+            min_length=1, max_length=MOST_COMPARED, description="STUDY or STUDY/OPTIMIZER; may be repeated."
+        ),
+    ],
+    axis: Annotated[
+        list[str] | None, Query(max_length=2, description="An axis to show; two at most.")
+    ] = None,
+    at: At = None,
+) -> Response:
+    """What to draw of landscapes side by side: numbers in the shape of the pictures, on one colour scale."""
+    wanted = PanelsRequest(tuple(study), tuple(axis or ()), View.of_texts(None, at or ()).at)
+    versions = (await service.reads.snapshot()).versions
+    others = tuple(versions.get(name.partition("/")[0]) for name in study)
+    answer = await service.reads.of_study(
+        study[0].partition("/")[0], ("panels", wanted, others), lambda store: panels(store, wanted)
+    )
+    return reply(request, answer)
+
+
+@router.get("/studies/{study}/optimizers/{optimizer}/cell", response_model=CellDocument)
+async def get_cell(
+    request: Request,
+    service: Service,
+    study: StudyName,
+    optimizer: Annotated[str, Path(max_length=LONGEST)],
+    at: Annotated[list[str], Query(max_length=32, description="AXIS=NUMBER, once for each axis.")],
+) -> Response:
+    """The trials of a cell by seed, and learning curves of the first of them; of scattered trials the nearest."""
+    coordinates = coordinates_of(at)
+    metrics = await service.reads.metrics(study)
+    answer = await service.reads.of_study(
+        study,
+        ("cell", optimizer, tuple(coordinates.items())),
+        lambda store: cell(store, study, optimizer, coordinates, metrics),
+    )
+    return reply(request, answer)
+
+
+def coordinates_of(texts: list[str]) -> dict[str, float]:
+    """Axis -> value of ``AXIS=VALUE`` texts."""
+    try:
+        found = {name: float(value) for name, _, value in (text.rpartition("=") for text in texts)}
+    except ValueError:
+        found = {}
+    if not found or not all(map(math.isfinite, found.values())):
+        raise Problem(422, f"the cell {', '.join(texts)} is not understood: give AXIS=NUMBER")
+    return found
 
 
 @router.get(
@@ -523,12 +622,6 @@ def accepted(accept: str) -> TrialFormat:
         if found:
             return found
     return "json"
-
-
-def next_cursor(body: bytes) -> str | None:
-    """The cursor at the end of a page, which need not be parsed whole."""
-    end = body.rpartition(b'"next":')[2].removesuffix(b"}")
-    return None if end == b"null" else end.strip(b'"').decode()
 
 
 def next_link(request: Request, cursor: str) -> str:

@@ -62,7 +62,7 @@ class Job:
                 traceback.print_exc()
                 code, reason = 1, f"{type(error).__name__}: {error}"
         self.say(f"error: {reason}" if code == 2 else f"{self.study}: {reason}")
-        ended = {"code": code, "reason": reason[:1_000], "log": "\n".join(self._lines)}
+        ended = {"code": code, "reason": reason[:1_000], "log": "\n".join(self._lines), "at": time.time()}
         doing = {"doing": self._doing} if self._doing["what"] else {}
         with contextlib.suppress(StoreError), open_store(self.storage, create=True) as store:
             if store.launches().get(self.study, {}).get("job") == self.job:

@@ -41,6 +41,15 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def date(moment: str | None) -> str:
+    """The day of an ISO 8601 text.
+
+    >>> date("2026-11-29T14:03:00+00:00")
+    '2026-11-29 14:03'
+    """
+    return "" if moment is None else moment[:16].replace("T", " ")
+
+
 def words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -57,6 +66,7 @@ def segment(name: str) -> str:
 FILTERS: dict[str, Callable[..., Any]] = {
     "count": count,
     "metric": metric,
+    "date": date,
     "duration": duration,
     "words": words,
     "sign": sign,

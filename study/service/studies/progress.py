@@ -173,6 +173,7 @@ class Progress:
             "eta_seconds": eta,
             "trials_per_second": rate,
             "last_finished": stored.last_finished.isoformat() if stored.last_finished else None,
+            "job_seconds": job_seconds(launch, state),
             "target": stored.target,
             "tuning_runs": version.runs,
             "job": launch.get("job"),
@@ -198,6 +199,16 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
             for name, upto in zip(about.optimizers, version.last_trials, strict=True)
         }
     return Stored(metric, seeds, cells, target, summaries)
+
+
+def job_seconds(launch: Mapping[str, Any], state: State) -> float | None:
+    """How long the last job ran; of a running one in whole minutes, for the document changes with it."""
+    started, ended = launch.get("started"), (launch.get("ended") or {}).get("at")
+    if started is None:
+        return None
+    if ended is not None:
+        return float(max(ended - started, 0.0))
+    return (time.time() - started) // 60 * 60 if state == "running" else None
 
 
 def runs_asked(launch: Mapping[str, Any]) -> int:

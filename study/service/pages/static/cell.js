@@ -1,14 +1,14 @@
 // A cell's trials and learning curves: in full when it is chosen, small when the pointer rests on it. A cell is an
 // optimizer's panel and the coordinates of all axes.
 
-import { query, readJson } from "./api.js";
+import { query, readJson, studyUrl } from "./api.js";
 import { axis, draw, metricAxis, style } from "./chart.js";
 import { byId, lazyDetails, make, makeTable, readInto } from "./dom.js";
 import { axisText, metricOf, shortNumber, words } from "./format.js";
 
 export function readCell(panel, coordinates) {
   const at = Object.entries(coordinates).map(([name, value]) => ["at", `${name}=${value}`]);
-  return readJson(`/pages/cell?${query([["study", panel.study], ["optimizer", panel.optimizer], ...at])}`);
+  return readJson(`${studyUrl(panel.study, `/optimizers/${encodeURIComponent(panel.optimizer)}/cell`)}?${query(at)}`);
 }
 
 export const cellTitle = (panel, coordinates) =>

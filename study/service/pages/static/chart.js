@@ -2,7 +2,8 @@
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map(); // chart -> how to draw it, to do so again in other colours
-const TEXT = 12; // pixels: less than the body's 14, for powers of ten are larger than that
+const TEXT = 12; // pixels, where the body's is 14
+const POWERS = 11; // Plotly enlarges powers of ten by a quarter
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: false, scrollZoom: false };
 
 // Okabe and Ito's colours, told apart by colour-blind readers; dashes and marks differ too.
@@ -14,7 +15,7 @@ const MARKS = ["circle", "square", "diamond", "triangle-up", "x", "triangle-down
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 export function theme() {
-  return { text: css("text"), muted: css("muted"), line: css("line"), back: css("back"), hatch: css("hatch"), accent: css("accent") };
+  return { text: css("text"), muted: css("muted"), line: css("line"), back: css("back"), hatch: css("hatch"), dead: css("dead"), accent: css("accent") };
 }
 
 export function style(place) {
@@ -30,7 +31,7 @@ export function axis(title, scale, more = {}) {
   return {
     title: { text: plain(title), standoff: 6, font: { size: TEXT } }, type: scale === "log" ? "log" : "linear", fixedrange: true,
     gridcolor: look.line, linecolor: look.line, zeroline: false, ticks: "outside", tickcolor: look.line,
-    exponentformat: "power", dtick: scale === "log" ? null : undefined, automargin: true, ...more,
+    exponentformat: "power", dtick: scale === "log" ? null : undefined, tickfont: { size: scale === "log" ? POWERS : TEXT }, automargin: true, ...more,
   };
 }
 

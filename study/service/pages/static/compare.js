@@ -7,7 +7,7 @@ import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
 import { interval, metricText, words } from "./format.js";
 import { isPartialPanel } from "./heatmap.js";
 import { Panels, coordinatesOf, readPanels } from "./panels.js";
-import { readRidges } from "./separability.js";
+import { readVerdicts } from "./separability.js";
 import { plainSentence, regimeBadges, slopes } from "./verdicts.js";
 
 const panels = new Panels({
@@ -65,7 +65,7 @@ async function show() {
 const each = (names, read) => Promise.all(names.map((name) => read(...split(name)).then((found) => ({ name, found }), (error) => ({ name, error }))));
 
 async function showVerdicts(names, mine) {
-  const answers = await each(names, readRidges);
+  const answers = await each(names, readVerdicts);
   if (mine !== round) return;
   panels.setRidges(new Map(answers.map(({ name, found }) => [name, found?.verdicts ?? []])));
   const partial = new Set(panels.document.panels.filter(isPartialPanel).map((panel) => `${panel.study}/${panel.optimizer}`));

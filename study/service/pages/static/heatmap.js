@@ -16,6 +16,9 @@ export function position(value, scale) {
   return scale.log ? Math.log(at / low) / Math.log(high / low) : (at - low) / (high - low);
 }
 
+// The nearest of the scale's stops.
+export const colourAt = (at, colours) => colours[Math.round(at * (colours.length - 1))];
+
 export function cellText(panel, scale, place) {
   const at = (nested) => place.reduce((inner, each) => inner[each], nested);
   const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisText(panel, each.name, each.values[place[k]])}`);
@@ -28,6 +31,7 @@ export function cellText(panel, scale, place) {
   const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;
   lines.push(`mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})`);
   if (isBest(panel, place) && panel.best.unseen !== null) lines.push(`the best cell; on unseen seeds ${metricText(panel.best.unseen, percent)}`);
+  if (at(panel.dead)) lines.push("every trial diverged");
   if (at(panel.stopped)) lines.push("stopped early: at least so good");
   if (panel.values && panel.seeds.length <= 10 && panel.seeds.length > 1) {
     panel.seeds.forEach((seed, k) => lines.push(`seed ${seed}: ${metricText(at(panel.values[k]), percent)}`));
@@ -50,11 +54,19 @@ export function heatmap(panel, document, cursor, ridge) {
   const text = panel.mean.map((row, i) => row.map((_, j) => hoverText(panel, scale, [i, j])));
   const colours = document.colours.map((colour, k) => [k / (document.colours.length - 1), colour]);
   const white = { color: isPartialPanel(panel) ? HOLLOW : "white", line: { color: "black", width: 1.2 } };
-  const traces = [
+  const dead = panel.dead.flat().some(Boolean) ? [
     {
-      type: "heatmap", x: across.edges, y: up.edges, z: panel.mean.map((row) => row.map((each) => position(each, scale))),
+      type: "heatmap", x: across.edges, y: up.edges, z: panel.dead.map((row) => row.map((each) => (each ? 1 : null))),
+      colorscale: [[0, look.dead], [1, look.dead]], zmin: 0, zmax: 1, showscale: false, hoverinfo: "skip",
+    },
+  ] : [];
+  const traces = [
+    ...dead,
+    {
+      type: "heatmap", x: across.edges, y: up.edges, z: panel.mean.map((row, i) => row.map((each, j) => (panel.dead[i][j] ? null : position(each, scale)))),
       text, hovertemplate: "%{text}<extra></extra>", colorscale: colours, zmin: 0, zmax: 1, showscale: false,
     },
+    ...contours(panel, scale),
     ...(ridge ? ridgeTraces(ridge.drawn, white, up) : []),
     { ...cellsWhere(panel, (i, j) => panel.stopped[i][j]), marker: { color: "#bbb", symbol: "x-thin-open", size: 8 } },
     { ...provisional(panel), marker: { color: "white", symbol: "line-ne-open", size: 7, line: { color: look.text, width: 1 } } },
@@ -74,6 +86,18 @@ export function heatmap(panel, document, cursor, ridge) {
     shapes: [...(ridge ? transitionShapes(ridge.transition) : []), ...(cursor ? [frame(panel, cursor)] : [])],
   };
   return { traces, layout };
+}
+
+// Where the mean is the best one and a bit more: the nearer, the thicker.
+function contours(panel, scale) {
+  if (!panel.best || !scale || panel.axes.some((axis) => axis.values.length < 3)) return [];
+  const [up, across] = panel.axes;
+  const z = panel.mean.map((row, i) => row.map((each, j) => (panel.dead[i][j] ? null : each)));
+  return scale.contours.map((more, k) => ({
+    type: "contour", x: across.values, y: up.values, z, autocontour: false, showscale: false, hoverinfo: "skip",
+    contours: { start: panel.best.mean + more, end: panel.best.mean + more, size: 1, coloring: "none" },
+    line: { color: "white", width: 2 - 0.6 * k, smoothing: 0 }, colorscale: [[0, "white"], [1, "white"]],
+  }));
 }
 
 const HOLLOW = "rgba(255, 255, 255, 0.15)";

@@ -3,14 +3,14 @@
 import { draw, drop } from "./chart.js";
 import { query, readJson } from "./api.js";
 import { lazyDetails, make, makeTable } from "./dom.js";
-import { axisText, count, metricText, words } from "./format.js";
+import { axisText, count, metricText, shortNumber, words } from "./format.js";
 import { cellText, curve, heatmap, isBest, isPartialPanel } from "./heatmap.js";
 
 const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
 const keyOf = (panel) => `${panel.study}/${panel.optimizer}`;
 
 export const readPanels = (names, axes = []) =>
-  readJson(`/pages/panels?${query([...names.map((name) => ["study", name]), ...axes.map((name) => ["axis", name])])}`);
+  readJson(`/api/v1/panels?${query([...names.map((name) => ["study", name]), ...axes.map((name) => ["axis", name])])}`);
 
 // Coordinates of all axes of a cell, those not shown at their best value.
 export function coordinatesOf(panel, place) {
@@ -204,6 +204,7 @@ function showLegend(legend, document, ridgeOf) {
   const maps = document.panels.filter((panel) => panel.axes.length === 2);
   legend.hidden = !document.scale || !maps.length;
   if (legend.hidden) return;
+  const clipped = [];
   const bar = make("div", { class: "scale" });
   bar.style.background = `linear-gradient(to right, ${document.colours.join(", ")})`;
   const clear = (tick, k, all) => k === 0 || k === all.length - 1 || (tick.at > 0.14 && tick.at < 0.86); // of the ends, on a phone
@@ -212,6 +213,7 @@ function showLegend(legend, document, ridgeOf) {
     mark.style.left = `${100 * tick.at}%`;
     return mark;
   });
+  if (document.scale.worst > document.scale.highest) clipped.push(`colours end at ${metricText(document.scale.highest, document.scale.percent)}: the worst cells, up to ${metricText(document.scale.worst, document.scale.percent)}, look the same`);
   const seeds = Math.max(...maps.map((panel) => panel.expected_seeds));
   const same = maps.every((panel) => panel.expected_seeds === seeds);
   const name = `${words(document.metric)}${seeds > 1 ? ` (mean ${same ? `of ${seeds}` : "over"} seeds)` : ""}`;
@@ -222,6 +224,9 @@ function showLegend(legend, document, ridgeOf) {
   if (ridges.length) key.push(`● best ${up.symbol} for each ${across.symbol}, 95% interval, and the ridge through them`);
   if (ridges.some((each) => each.drawn.left_out.length)) key.push(`▲ ${across.symbol} that the ridge leaves out`);
   if (ridges.some((each) => each.transition)) key.push("┆ transition");
+  if (maps.some((panel) => panel.best)) key.push(`white lines: best + ${document.scale.contours.map((each) => (document.scale.percent ? shortNumber(100 * each) : shortNumber(each))).join(", ")}${document.scale.percent ? " points" : ""}`);
+  if (maps.some((panel) => panel.dead.flat().some(Boolean))) key.push("grey: every trial diverged");
+  key.push(...clipped);
   if (maps.some((panel) => panel.early)) key.push("× stopped early: at least so good");
   const surrogate = maps.some((panel) => panel.surrogate);
   const missing = surrogate || partial;

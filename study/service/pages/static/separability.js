@@ -1,16 +1,16 @@
 // Verdicts, a card each: badges and a plain sentence, the ridge with its intervals, transfer regret, and all as tables.
 
-import { query, readJson } from "./api.js";
-import { axis, bandOutline, dotErrors, draw, plain, theme, wordTicks } from "./chart.js";
+import { query, readJson, studyUrl } from "./api.js";
+import { axis, bandOutline, dotErrors, draw, plain, style, theme, wordTicks } from "./chart.js";
 import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
 import { axisText, interval, metricText, shortNumber } from "./format.js";
 import { isPartial, plainSentence, regimeBadges } from "./verdicts.js";
 
-export const readRidges = (study, optimizer) => readJson(`/pages/ridges?${query([["study", study], ["optimizer", optimizer]])}`);
+export const readVerdicts = (study, optimizer) => readJson(`${studyUrl(study, "/separability")}?${query([["optimizer", optimizer]])}`);
 
 // `optimizers` as a study's progress has them. Gives the verdicts by STUDY/OPTIMIZER.
 export async function showSeparability(place, study, optimizers) {
-  const found = await readInto(place, readRidges(study));
+  const found = await readInto(place, readVerdicts(study));
   if (!found) return new Map();
   const cards = found.verdicts.map((verdict) => makeCard(verdict, found, isPartial(optimizers, verdict.optimizer)));
   const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${each.detail}`));
@@ -25,13 +25,15 @@ function makeCard(verdict, { metric, colours }, partial) {
   const chart = make("div", { class: "chart ridge", role: "img", "aria-label": label });
   const some = verdict.drawn.dots.length > 0;
   const regret = make("div", { class: "chart regret", role: "img", "aria-label": `Transfer regret of ${verdict.optimizer}: what the best ${first.name} of one ${second.name} loses at another` });
+  const trials = verdict.advice && Object.keys(verdict.advice.trials).length ? make("div", { class: "chart advice", role: "img", "aria-label": `Trials of the tuners before and after tuning ${verdict.advice.coordinate}; the table below has the numbers` }) : null;
   const node = make("div", { class: "card" },
     make("h3", {}, `${verdict.optimizer}: ${first.symbol} and ${second.symbol}`),
     make("p", { class: "regimes" }, ...regimeBadges(verdict, partial)),
     make("p", { class: "plainly" }, plainSentence(verdict, partial)), make("p", { class: "hint" }, verdict.finding),
     make("div", { class: "pair" }, ...(some ? [chart] : []), regret),
+    ...(trials ? [make("h3", {}, `Before and after tuning ${verdict.advice.coordinate}`), trials] : []),
     numbersTable(verdict, metric), ...(some ? [dotsDetails(verdict).element] : []), regretDetails(verdict, metric).element);
-  const drawn = () => Promise.all([some ? draw(chart, () => ridgeChart(verdict, partial)) : null, draw(regret, () => regretChart(verdict, metric, colours))]);
+  const drawn = () => Promise.all([some ? draw(chart, () => ridgeChart(verdict, partial)) : null, draw(regret, () => regretChart(verdict, metric, colours)), trials && draw(trials, () => adviceChart(verdict.advice))]);
   return { node, drawn };
 }
 
@@ -111,6 +113,29 @@ function numbersTable(verdict, metric) {
   if (verdict.seeds_to_decide !== null) rows.push(["seeds, and how many decide", `${verdict.seeds} of ${verdict.seeds_to_decide}`]);
   if (verdict.advice) rows.push(...adviceRows(verdict.advice, lost));
   return makeTable(`${verdict.optimizer}: slope of the best ${first.symbol} against ${second.symbol}, with 95% intervals`, ["quantity", "estimate"], rows);
+}
+
+// Trials of each tuner in the old coordinates and in the new one; beyond the budget is an arrow at it.
+function adviceChart({ trials, budget }) {
+  const look = theme();
+  const tuners = Object.keys(trials);
+  const traces = ["before", "after"].map((when, place) => {
+    const { colour, mark } = style(place);
+    const costs = tuners.map((tuner) => trials[tuner][when]);
+    const shown = costs.map((each) => each.estimate ?? budget);
+    return {
+      type: "scatter", mode: "markers", name: when, x: shown, y: tuners.map((_, k) => -k - 0.14 + 0.28 * (1 - place)), cliponaxis: false,
+      marker: { color: colour, size: 9, symbol: costs.map((each) => (each.estimate === null ? "triangle-right" : mark)) },
+      error_x: { type: "data", symmetric: false, color: colour, thickness: 1.6, width: 3, array: costs.map((each, k) => (each.estimate === null ? 0 : (each.high ?? budget) - shown[k])), arrayminus: costs.map((each, k) => (each.low === null ? 0 : shown[k] - each.low)) },
+      hoverinfo: "text", hovertext: costs.map((each, k) => plain(`${tuners[k]}, ${when}: ${each.estimate === null ? `more than ${budget}` : interval(each)}`)),
+    };
+  });
+  return {
+    traces, layout: {
+      xaxis: axis("trials to the target", "linear", { range: [0, 1.06 * budget] }), showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+      yaxis: { tickvals: tuners.map((_, k) => -k), ticktext: tuners.map(plain), range: [0.6 - tuners.length, 0.6], fixedrange: true, showgrid: false, zeroline: false, automargin: true, linecolor: look.line },
+    },
+  };
 }
 
 function adviceRows(advice, lost) {

@@ -11,7 +11,9 @@ import { Failures } from "./failures.js";
 import { listen } from "./live.js";
 import { Panels, coordinatesOf, readPanels } from "./panels.js";
 import { showProgress } from "./progress.js";
+import { showSensitivity } from "./sensitivity.js";
 import { showSeparability } from "./separability.js";
+import { showComparisons, showCurves } from "./tuners.js";
 
 const study = byId("content").dataset.study;
 const LANDSCAPE_REST = 1_000;
@@ -76,6 +78,7 @@ const showAnalyses = throttle(async () => {
     decisions.separability.offer(idle && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
   } else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
   await showCosts();
+  if (seen) await showSensitivities();
 }, ANALYSIS_REST);
 
 // Figures of tuning: to the target that is shown, when there is something to draw.
@@ -95,9 +98,31 @@ async function showCosts() {
   const hint = (text) => make("p", { class: "hint" }, text);
   if (last?.state === "running") byId("cost").replaceChildren(hint(`${last.tuning_runs} tuning runs so far; their cost is shown when all are made.`));
   else if (last?.cells === null) offerReplays();
-  else if (last?.tuning_runs) await showCost(byId("cost"), study, byId("target").value);
+  else if (last?.tuning_runs) {
+    const target = byId("target").value;
+    await showCost(byId("cost"), study, target);
+    await Promise.all([showComparisons(byId("comparisons"), study, target, last.optimizers.map((each) => each.name)), showCurves(byId("curves"), study, target)]);
+  }
   else byId("cost").replaceChildren(hint(`No tuning runs yet: run tunability tune ${study}, or have it done here.`), tuneButton());
 }
+
+// Sensitivity is asked for when its part of the page comes into view.
+let seen = false;
+
+async function showSensitivities() {
+  const place = byId("sensitivity");
+  if (!last?.trials || last.state === "running") return;
+  if (place.dataset.of === String(last.trials)) return;
+  place.dataset.of = last.trials;
+  if (!place.querySelector(".card")) place.replaceChildren(make("p", { class: "waiting" }, "Computing, maybe for a minute …"));
+  await showSensitivity(place, study);
+}
+
+new IntersectionObserver((entries) => {
+  if (!entries.some((each) => each.isIntersecting)) return;
+  seen = true;
+  showSensitivities();
+}, { rootMargin: "100px" }).observe(byId("sensitivity"));
 
 // Tuners are replayed on draws of a surrogate when they are asked for: it takes some seconds, and is kept.
 let replayed = null; // trials of a run

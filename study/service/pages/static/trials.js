@@ -2,7 +2,7 @@
 
 import { query, readJson, studyUrl } from "./api.js";
 import { byId, make, makeTable, showProblem } from "./dom.js";
-import { metricOf, shortNumber, words } from "./format.js";
+import { count, metricOf, shortNumber, words } from "./format.js";
 
 const form = byId("filter");
 const study = byId("study");
@@ -35,6 +35,8 @@ async function show() {
     showProblem(byId("where-problem"), null);
     byId("where").removeAttribute("aria-invalid");
     showPage(page);
+    const found = await readJson(`${studyUrl(study.value, "/count")}?${query(filters().slice(0, 2))}`);
+    if (mine === round) byId("where-we-are").textContent = `page ${cursors.length}, ${page.trials.length} of ${count(found.trials)} trials`;
   } catch (error) {
     if (mine !== round) return;
     showProblem(byId("where-problem"), error);
@@ -58,6 +60,7 @@ function showPage(page) {
     return;
   }
   const names = Object.keys(rows[0]).filter((name) => name !== "study");
+  offerNames(names);
   const table = makeTable(`Trials of ${study.value}`, names.map(header), rows.map((row) => names.map((name) => (name === "number" ? cellLink(row) : text(name, row[name])))));
   names.forEach((name, place) => {
     const kind = name !== byId("sort").value ? "none" : byId("order").value === "asc" ? "ascending" : "descending";
@@ -89,6 +92,25 @@ function text(name, value) {
   if (value === null) return "–";
   if (name === metric) return metricOf(metric, value);
   return typeof value === "string" || WHOLE.has(name) ? String(value) : shortNumber(value);
+}
+
+// Names that a filter takes, to click: each goes where the cursor is.
+function offerNames(names) {
+  const nodes = names.map((name) => {
+    const button = make("button", { type: "button" }, name);
+    button.addEventListener("click", () => insert(/^[A-Za-z_]\w*$/.test(name) ? name : `"${name}"`));
+    return button;
+  });
+  byId("names").replaceChildren(...nodes);
+}
+
+function insert(name) {
+  const field = byId("where");
+  const [start, end] = [field.selectionStart, field.selectionEnd];
+  const before = field.value.slice(0, start);
+  const text = `${before && !/[\s(]$/.test(before) ? " " : ""}${name} `;
+  field.setRangeText(text, start, end, "end");
+  field.focus();
 }
 
 function restart() {

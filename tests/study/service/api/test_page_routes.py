@@ -16,6 +16,7 @@ from search_spaces import SearchSpace
 from storage.foreign import ForeignTrials, import_trials
 from storage.records import Trials
 from storage.store import open_store
+from study.service.answers.panels import scale_of
 from study.service.app import Service, create_app
 from study.service.pages import assets
 from study.service.settings import Settings
@@ -39,7 +40,7 @@ def test_pages_are_whole_documents(client: TestClient, path: str) -> None:
     assert not re.search(r"\son\w+=|<script(?![^>]*src=)|style=", answer.text)  # nothing inline
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/pages/panels?study=small", "/static/x/style.css", "/optuna/"])
+@pytest.mark.parametrize("path", [*PAGES, "/api/v1/panels?study=small", "/static/x/style.css", "/optuna/"])
 def test_nothing_without_the_token(app: Service, path: str) -> None:
     stranger = TestClient(app, "http://127.0.0.1:8000", follow_redirects=False)
     assert stranger.get(path).status_code == 401
@@ -75,7 +76,7 @@ def test_names_are_escaped(url: str, trials: MakeTrials) -> None:
         answer = client.get(address)
         assert answer.status_code == 200
         assert "<b>" not in answer.text
-        panel = client.get("/pages/panels", params={"study": ODD}).json()["panels"][0]
+        panel = client.get("/api/v1/panels", params={"study": ODD}).json()["panels"][0]
         assert (panel["trials"], panel["best"], panel["count"]) == (0, None, [0, 0])
 
 
@@ -110,7 +111,7 @@ def test_a_store_that_cannot_be_read_is_a_page_too(tmp_path: Path) -> None:
         answer = client.get("/", headers=BROWSER)
         assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
         assert "none.db" in answer.text
-        assert client.get("/pages/panels?study=small").headers["content-type"] == "application/problem+json"
+        assert client.get("/api/v1/panels?study=small").headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/studies/none", 404), ("/trials/x", 404)])
@@ -129,7 +130,7 @@ def test_browsers_get_errors_as_pages_and_scripts_as_problems(
 
 
 def test_panels_have_the_numbers_of_the_landscape(client: TestClient) -> None:
-    drawn = client.get("/pages/panels", params={"study": "small"}).json()
+    drawn = client.get("/api/v1/panels", params={"study": "small"}).json()
     told = client.get("/api/v1/studies/small/landscape").json()
     assert [panel["optimizer"] for panel in drawn["panels"]] == ["adam", "avagrad"]
     panel, document = drawn["panels"][0], told["optimizers"][0]
@@ -142,8 +143,22 @@ def test_panels_have_the_numbers_of_the_landscape(client: TestClient) -> None:
     assert drawn["colours"][0] == "#fde725"  # good is light
 
 
+def test_colours_end_where_cells_stop_to_differ(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = client.get("/api/v1/panels?study=small/adam").json()
+    panel, scale = drawn["panels"][0], drawn["scale"]
+    assert panel["dead"] == [[row in (0, 4)] * 5 for row in range(5)]  # where every trial diverged
+    assert scale["highest"] == scale["worst"] == pytest.approx(0.1505)
+    assert scale["contours"] == [0.005, 0.01, 0.02]  # points, of a rate
+    monkeypatch.setattr("study.service.answers.panels.COLOUR_QUANTILE", 0.3)
+    values = np.append(np.full(90, 0.1), np.full(10, 0.9)) + np.arange(100) / 1e4
+    scale = scale_of("error", values)
+    assert scale is not None
+    assert (scale["highest"], scale["worst"]) == (pytest.approx(0.10297), pytest.approx(0.9099))
+    assert scale["ticks"][-1]["at"] == 1
+
+
 def test_half_a_landscape_is_drawn_as_far_as_it_goes(client: TestClient) -> None:
-    panel = client.get("/pages/panels", params={"study": "half/adam"}).json()["panels"][0]
+    panel = client.get("/api/v1/panels", params={"study": "half/adam"}).json()["panels"][0]
     assert (panel["trials"], panel["expected"], panel["expected_seeds"]) == (45, 50, 2)
     assert panel["count"][4] == [1] * 5  # of the last rows, one seed
     assert panel["values"][1][4] == [None] * 5
@@ -167,16 +182,21 @@ def test_other_numbers_of_axes(url: str, client: TestClient) -> None:
                 provenance={},
             )
             store.append(name, "adam", every_cell(space))
-    one = client.get("/pages/panels?study=one").json()["panels"][0]
+    one = client.get("/api/v1/panels?study=one").json()["panels"][0]
     assert one["mean"] == [1.0, 2.0, 3.0]
-    found = client.get("/pages/panels?study=three&axis=beta&axis=alpha").json()
+    found = client.get("/api/v1/panels?study=three&axis=beta&axis=alpha").json()
     assert found["axes"] == ["alpha", "eps", "beta"]
     panel = found["panels"][0]
     assert panel["mean"] == [[1.0, 5.0], [2.0, 6.0]]  # eps at its best, 1
     assert panel["held"] == {"eps": [[1.0, 1.0], [1.0, 1.0]]}
-    problem = client.get("/pages/panels?study=three&axis=beta&axis=beta")
-    assert problem.status_code == 409
-    assert "choose two of alpha, eps, beta" in problem.json()["detail"]
+    problem = client.get("/api/v1/panels?study=three&axis=beta&axis=beta")
+    assert problem.status_code == 422
+    assert "the axis 'beta' is given twice" in problem.json()["detail"]
+    panel = client.get("/api/v1/panels?study=three&axis=beta&axis=alpha&at=eps=2").json()["panels"][0]
+    assert (panel["mean"], panel["held"], panel["fixed"]) == ([[3.0, 7.0], [4.0, 8.0]], {}, {"eps": 2.0})
+    assert panel["levels"]["eps"] == [1.0, 2.0]
+    problem = client.get("/api/v1/panels?study=three&at=eps=7").json()
+    assert "eps = 7 is not on the grid: it has 1, 2" in problem["detail"]
 
 
 def test_the_third_axis_of_scattered_trials_is_at_its_best(url: str, client: TestClient) -> None:
@@ -185,7 +205,7 @@ def test_the_third_axis_of_scattered_trials_is_at_its_best(url: str, client: Tes
     found = ForeignTrials("here", ("lr", "wd", "beta"), 10**decades, values, "loss")
     with open_store(url, create=True) as store:
         import_trials(store, found, "scattered", "theirs")
-    panel = client.get("/pages/panels?study=scattered&axis=lr&axis=beta").json()["panels"][0]
+    panel = client.get("/api/v1/panels?study=scattered&axis=lr&axis=beta").json()["panels"][0]
     assert (panel["surrogate"], panel["trials"]) == (True, 30)
     assert [axis["name"] for axis in panel["axes"]] == ["lr", "beta"]
     assert -5 < np.log10(panel["fixed"]["wd"]) < -3
@@ -228,7 +248,7 @@ def test_cells_have_edges_also_alone(url: str, client: TestClient) -> None:
         store.append("lone", "adam", every_cell(space))
     edges = {}
     for pair in ("axis=alpha&axis=beta", "axis=eps&axis=beta"):
-        panel = client.get(f"/pages/panels?study=lone&{pair}").json()["panels"][0]
+        panel = client.get(f"/api/v1/panels?study=lone&{pair}").json()["panels"][0]
         edges |= {axis["name"]: axis["edges"] for axis in panel["axes"]}
     assert edges == {"alpha": [0.05, 0.2], "beta": [0.0, 1.0], "eps": pytest.approx([0.5, 2.0, 8.0])}
 
@@ -238,12 +258,12 @@ def test_seeds_own_values_stay_away_where_there_are_too_many(
 ) -> None:
     for study, most, given in (("small", 50, True), ("half", 49, False)):
         monkeypatch.setattr("study.service.answers.panels.MOST_VALUES", most)
-        panel = client.get("/pages/panels", params={"study": study}).json()["panels"][0]
+        panel = client.get("/api/v1/panels", params={"study": study}).json()["panels"][0]
         assert (panel["values"] is not None) == given
 
 
 def test_several_studies_share_a_scale_of_one_metric(url: str, client: TestClient) -> None:
-    both = client.get("/pages/panels?study=small/adam&study=half/avagrad").json()
+    both = client.get("/api/v1/panels?study=small/adam&study=half/avagrad").json()
     assert [(panel["study"], panel["optimizer"]) for panel in both["panels"]] == [
         ("small", "adam"),
         ("half", "avagrad"),
@@ -258,7 +278,7 @@ def test_several_studies_share_a_scale_of_one_metric(url: str, client: TestClien
             spec={"seeds": 1},
             provenance={},
         )
-    answer = client.get("/pages/panels?study=small&study=other")
+    answer = client.get("/api/v1/panels?study=small&study=other")
     assert answer.status_code == 409
     assert answer.json()["detail"] == (
         "one scale needs one metric, and these are error (small), loss (other): compare others"
@@ -266,20 +286,20 @@ def test_several_studies_share_a_scale_of_one_metric(url: str, client: TestClien
 
 
 def test_a_cell_has_its_trials_and_curves(client: TestClient) -> None:
-    found = client.get("/pages/cell?study=small&optimizer=adam&at=alpha=0.1&at=eps=1e-8").json()
+    found = client.get("/api/v1/studies/small/optimizers/adam/cell?at=alpha=0.1&at=eps=1e-8").json()
     assert [row["seed"] for row in found["trials"]] == [0, 1]
     assert found["curves"] == [
         [[10, 0.2], [20, 0.1]],
         [[10, pytest.approx(0.201)], [20, pytest.approx(0.101)]],
     ]
     for query, text in [("at=alpha=0.1", "give these"), ("at=alpha=x&at=eps=1", "AXIS=NUMBER")]:
-        answer = client.get(f"/pages/cell?study=small&optimizer=adam&{query}")
+        answer = client.get(f"/api/v1/studies/small/optimizers/adam/cell?{query}")
         assert answer.status_code in (409, 422)
         assert text in answer.json()["detail"]
 
 
 def test_ridges_go_through_their_dots(client: TestClient) -> None:
-    verdict = client.get("/pages/ridges?study=small&optimizer=adam").json()["verdicts"][0]
+    verdict = client.get("/api/v1/studies/small/separability?optimizer=adam").json()["verdicts"][0]
     drawn = verdict["drawn"]
     assert verdict["verdict"] == "decoupled"
     assert [dot[0] for dot in drawn["dots"]] == [1e-8, 1e-6, 1e-4, 1e-2, 1.0]
@@ -314,7 +334,7 @@ def test_a_ridge_that_bends_is_drawn_as_two_lines(client: TestClient, url: str) 
             noise = np.random.default_rng(seed).normal(0, 1e-4, len(alpha))
             value = 0.1 + 0.02 * (alpha + 2 - np.maximum(eps + 4, 0)) ** 2 + noise
             store.append("bends", "adam", dataclasses.replace(trials, seed=seed, value=value))
-    verdict = client.get("/pages/ridges?study=bends").json()["verdicts"][0]
+    verdict = client.get("/api/v1/studies/bends/separability").json()["verdicts"][0]
     assert verdict["verdict"] == "coupled"
     (start, bend), (same, end) = verdict["drawn"]["lines"]
     assert bend == same
@@ -324,8 +344,11 @@ def test_a_ridge_that_bends_is_drawn_as_two_lines(client: TestClient, url: str) 
 
 
 def test_optuna_dashboard_reads_and_only_reads(url: str, client: TestClient) -> None:
-    page = client.get("/optuna/")
-    assert page.url.path == "/optuna/dashboard"
+    frame = client.get("/optuna/")
+    assert 'src="/optuna/dashboard"' in frame.text
+    assert 'aria-current="page">Optuna' in frame.text
+    page = client.get("/optuna/dashboard")
+    assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
     assert 'src="/optuna/static/bundle.js"' in page.text
     assert b'"/optuna/dashboard"' in client.get("/optuna/static/bundle.js").content
     names = {each["study_name"] for each in client.get("/optuna/api/studies").json()["study_summaries"]}
@@ -362,12 +385,12 @@ def test_ordered_axes_are_shown_as_words(tmp_path: Path) -> None:
         )
     with TestClient(create_app(Settings(url, token="t")), "http://127.0.0.1:8000") as client:
         client.headers["authorization"] = "Bearer t"
-        (panel,) = client.get("/pages/panels?study=sized").json()["panels"]
+        (panel,) = client.get("/api/v1/panels?study=sized").json()["panels"]
         assert panel["words"] == {"size": words}
         assert panel["axes"][0]["values"] == [0, 1, 2]
         api = "/api/v1/studies/sized"
         assert client.get(f"{api}/landscape").json()["axes"][0]["words"] == words
-        cell = client.get("/pages/cell?study=sized&optimizer=box&at=size=1&at=lr=0.1").json()
+        cell = client.get("/api/v1/studies/sized/optimizers/box/cell?at=size=1&at=lr=0.1").json()
         assert [trial["size"] for trial in cell["trials"]] == ["medium"]
         page = client.get(f"{api}/trials?where=size>='medium'&sort=size&order=desc").json()
         assert [trial["size"] for trial in page["trials"]] == ["large"] * 2 + ["medium"] * 2

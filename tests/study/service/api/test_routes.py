@@ -123,6 +123,13 @@ def test_pages_follow_one_another(client: TestClient, url: str) -> None:
     assert {row["diverged_at"] for row in rows} == {15, None}
 
 
+def test_matches_are_counted(client: TestClient) -> None:
+    count = "/api/v1/studies/small/count"
+    assert client.get(count).json() == {"trials": 100}
+    assert client.get(count, params={"optimizer": "adam", "where": "alpha < 0.1"}).json() == {"trials": 20}
+    assert client.get(count, params={"where": "alpha <"}).status_code == 400
+
+
 def test_filters_are_the_command_lines(client: TestClient) -> None:
     answer = client.get("/api/v1/studies/small/trials", params={"where": "alpha < 0.1 and seed = 1"})
     assert {(row["alpha"], row["seed"]) for row in answer.json()["trials"]} == {(0.001, 1), (0.01, 1)}
@@ -251,6 +258,23 @@ def test_costs(client: TestClient) -> None:
     answer = client.get("/api/v1/studies/half/cost")
     assert answer.status_code == 409
     assert answer.json()["detail"] == "half/adam has no tuning runs: run tunability tune"
+
+
+def test_curves_of_tuners(client: TestClient) -> None:
+    found = client.get("/api/v1/studies/small/suboptimality").json()
+    assert (found["target"], found["problems"]) == (0.01, [])
+    assert [(each["optimizer"], each["tuner"]) for each in found["curves"]] == [
+        ("adam", "random"),
+        ("avagrad", "random"),
+    ]
+    curve = found["curves"][0]
+    assert curve["trial"] == list(range(1, 21))
+    rows = zip(curve["low"], curve["median"], curve["high"], strict=True)
+    assert all(low <= median <= high for low, median, high in rows)
+    assert curve["observed"] == sorted(curve["observed"], reverse=True)
+    known = [cost for cost in curve["costs"] if cost is not None]
+    assert known == sorted(known, reverse=True)  # a looser target takes fewer trials
+    assert len(curve["targets"]) == len(curve["costs"]) == 40
 
 
 def test_sensitivities(client: TestClient) -> None:
@@ -407,14 +431,13 @@ def test_where_nothing_trained(client: TestClient, url: str, trials: MakeTrials)
     adam, sgd = client.get("/api/v1/studies/some/landscape").json()["optimizers"]
     assert (adam["problem"], sgd["problem"], sgd["best"]) == (None, said, None)
     assert np.all(np.array(sgd["mean"]) == 0.9)
-    adam, sgd = client.get("/pages/panels", params={"study": "some"}).json()["panels"]
+    adam, sgd = client.get("/api/v1/panels", params={"study": "some"}).json()["panels"]
     assert (adam["problem"], adam["best"] is None) == (None, False)
     assert (sgd["problem"], sgd["best"]) == (said, None)
 
     problems = [{"optimizer": "sgd", "detail": said}]
-    for path in ("/api/v1/studies/some/separability", "/pages/ridges?study=some"):
-        found = client.get(path).json()
-        assert ([each["optimizer"] for each in found["verdicts"]], found["problems"]) == (["adam"], problems)
+    found = client.get("/api/v1/studies/some/separability").json()
+    assert ([each["optimizer"] for each in found["verdicts"]], found["problems"]) == (["adam"], problems)
     found = client.get("/api/v1/studies/all/separability").json()
     assert (found["verdicts"], found["problems"]) == ([], problems)
     found = client.get("/api/v1/studies/some/cost").json()

@@ -153,7 +153,7 @@ def visit(context: Any, address: str) -> Iterator[Visit]:
 def landscapes(page: Any) -> Any:
     """The landscapes, once they are drawn."""
     found = page.locator(".landscape")
-    expect(found.first.locator(".heatmaplayer image")).to_be_visible()
+    expect(found.first.locator(".heatmaplayer image").last).to_be_visible()
     return found
 
 
@@ -189,12 +189,16 @@ def test_pages_are_quiet_labelled_and_fit(visit: Visit, path: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     for field in page.locator("input:not([type=hidden]), select, textarea").all():
         assert field.evaluate("each => each.labels.length") == 1, field.get_attribute("id")
-    if path != "/docs":
-        if path.startswith("/studies"):
-            expect(page.locator(".waiting")).to_have_count(0)
-        page.evaluate(AXE)
-        found = page.evaluate("async () => (await axe.run()).violations")
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+    if path.startswith("/studies"):
+        expect(page.locator(".waiting")).to_have_count(0)
+    if path == "/docs":
+        expect(page.locator("#swagger-ui .opblock").first).to_be_visible()
+    page.evaluate(AXE)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        # what Swagger UI makes is its own
+        found = page.evaluate("async () => (await axe.run({exclude: [['#swagger-ui']]})).violations")
+        assert [(scheme, each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
 def test_dark_mode_reaches_the_charts(visit: Visit) -> None:
@@ -300,6 +304,53 @@ def test_verdicts_are_cards_and_ridges_on_the_landscape(visit: Visit) -> None:
     page.mouse.move(**cell_at(landscapes(page).first, 0.5, 0.5))
     expect(page.locator(".hovertext").first).to_contain_text("the best cell; on unseen seeds 10.1%")
     expect(page.locator("#separability")).not_to_contain_text("o far")
+
+
+def test_what_tuners_do_is_drawn_and_compared(visit: Visit) -> None:
+    page = visit("/studies/small")
+    expect(page.locator("#curves .card")).to_have_count(4)  # of each optimizer curves, and trials for targets
+    page.get_by_text("The curves as a table").first.click()
+    expect(page.locator("#curves details").first.locator("tbody tr")).to_have_count(20)
+    expect(page.locator("#curves .card").first.locator(".scatterlayer .js-line").first).to_be_attached()
+    badge = page.locator("#comparisons tbody .badge")
+    expect(badge).to_have_text(re.compile("cheaper|dearer|equal|undecided"))
+    expect(page.locator("#comparisons tbody tr").first).to_contain_text("randomadam against avagrad")
+
+
+def test_sensitivity_is_told_beside_importance(visit: Visit) -> None:
+    page = visit("/studies/small")
+    page.locator("#sensitivity").scroll_into_view_if_needed()
+    cards = page.locator("#sensitivity .card")
+    expect(cards).to_have_count(2)
+    expect(cards.first.locator(".profile")).to_have_count(2)
+    expect(cards.first.locator("thead")).to_contain_text("width within 0.5%")
+    expect(cards.first.locator("thead")).to_contain_text("fANOVAPED-ANOVA")
+    expect(cards.first.locator("tbody tr").first).to_contain_text("decades")
+
+
+def test_colours_are_for_cells_that_trained(visit: Visit) -> None:
+    page = visit("/studies/small")
+    maps = landscapes(page)
+    expect(page.locator("#legend")).to_contain_text("grey: every trial diverged")
+    expect(page.locator("#legend")).to_contain_text("white lines: best + 0.5, 1, 2 points")
+    expect(maps.first.locator(".contour")).to_have_count(3)
+    expect(maps.first.locator(".heatmaplayer image")).to_have_count(2)
+    sizes = "each => [...each.querySelectorAll('text')].map((text) => parseFloat(getComputedStyle(text).fontSize))"
+    assert max(maps.first.evaluate(sizes)) <= 14
+
+
+def test_studies_are_found_by_what_is_said_of_them(visit: Visit) -> None:
+    page = visit("/")
+    small = page.locator('[data-study="small"]')
+    expect(small.locator(".verdicts li").first).to_contain_text("adam, α and ε")
+    expect(small.locator("canvas")).to_have_count(2)
+    expect(small.locator("time")).to_have_count(1)
+    page.get_by_label("Search").fill("stopped adam")
+    expect(page.locator("#found")).to_have_text(re.compile(r"^1 of \d+$"))
+    expect(small).to_be_hidden()
+    expect(page.locator('[data-study="half"]')).to_be_visible()
+    page.get_by_label("Search").fill("")
+    expect(small).to_be_visible()
 
 
 def test_a_regime_has_a_badge_and_left_out_rows_a_mark(
@@ -617,6 +668,18 @@ def test_trials_are_filtered_sorted_paged_and_downloaded(
     expect(rows).to_have_count(20)  # the address has it all
 
 
+def test_matches_are_counted_and_columns_named(visit: Visit) -> None:
+    page = visit("/trials?study=small")
+    expect(page.locator("#where-we-are")).to_have_text("page 1, 100 of 100 trials")
+    page.get_by_role("group", name="Columns to filter by").get_by_role("button", name="alpha").click()
+    page.get_by_label("Only trials where").press_sequentially("= 0.1 and")
+    page.get_by_role("group", name="Columns to filter by").get_by_role("button", name="seed").click()
+    page.get_by_label("Only trials where").press_sequentially("= 0")
+    expect(page.get_by_label("Only trials where")).to_have_value("alpha = 0.1 and seed = 0")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#where-we-are")).to_have_text("page 1, 10 of 10 trials")
+
+
 def test_studies_are_compared(visit: Visit) -> None:
     page = visit("/compare?study=small/adam")
     landscapes(page)
@@ -669,7 +732,7 @@ def test_a_study_is_launched_stopped_resumed_and_deleted(browser: Any, launcher:
 
     trials = page.locator('#progress [data-field="trials"]')
     expect(trials).not_to_have_text("0")
-    expect(page.locator(".landscape .heatmaplayer image")).to_be_visible()
+    expect(page.locator(".landscape .heatmaplayer image").last).to_be_visible()
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".state")).to_contain_text("stopped")
     stored = trials.inner_text()
@@ -873,7 +936,8 @@ def test_work_goes_on_after_an_exception(visit: Visit) -> None:
 
 def test_optuna_dashboard_opens(visit: Visit) -> None:
     page = visit("/optuna/")
-    expect(page.get_by_text("small/adam")).to_be_visible()
+    expect(page.frame_locator("iframe").get_by_text("small/adam")).to_be_visible()
+    expect(page.get_by_role("link", name="Studies")).to_be_visible()
 
 
 def test_a_command_and_a_function_are_described_in_the_form(

@@ -290,9 +290,9 @@ def test_scattered_trials_beside_grids(client: TestClient, url: str) -> None:
     assert (theirs["trials"], theirs["complete"]) == (60, True)
     best = theirs["best"]["coordinates"]
     assert (np.log10(best["lr"]), np.log10(best["wd"])) == pytest.approx((-2, -4), abs=0.5)
-    (panel,) = client.get("/pages/panels?study=found").json()["panels"]
+    (panel,) = client.get("/api/v1/panels?study=found").json()["panels"]
     assert (panel["surrogate"], panel["trials"], panel["expected"]) == (True, 60, 60)
-    near = client.get("/pages/cell?study=found&optimizer=theirs&at=lr%3D0.01&at=wd%3D1e-4").json()
+    near = client.get("/api/v1/studies/found/optimizers/theirs/cell?at=lr%3D0.01&at=wd%3D1e-4").json()
     away = np.linalg.norm((np.log10(points) - (-2, -4)) / np.ptp(np.log10(points), axis=0), axis=1)
     assert near["nearest"] is True
     assert [trial["number"] for trial in near["trials"]] == np.argsort(away)[:5].tolist()
