@@ -22,7 +22,7 @@ function makeCard(found) {
     return [chart, () => profile(each, found.metric)];
   });
   const rows = found.hyperparameters.map((each) => [
-    each.hyperparameter, ...each.widths.map((width) => `${interval(width.tuned)} ${each.unit}`),
+    `${each.hyperparameter}, ${each.unit}`, ...each.widths.map((width) => interval(width.tuned)),
     each.default.value === null ? each.default.problem ?? "–" : axisNumber(each.default.value), interval(each.lost_at_default, lost),
     shortNumber(each.fanova), shortNumber(each.ped_anova),
   ]);
