@@ -26,15 +26,12 @@ from study.optimizers.rule import (
     State,
     Tensors,
     beta,
-    bias_correction,
     divisor,
     each_tensor,
-    optimizer_class,
     pick,
     shrink,
-    without_decay,
-    zeros,
 )
+from study.optimizers.torch_rule import bias_correction, optimizer_class, without_decay, zeros
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(1e-3, "authors' release"),

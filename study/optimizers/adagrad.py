@@ -18,10 +18,9 @@ from study.optimizers.rule import (
     Tensors,
     divisor,
     each_tensor,
-    optimizer_class,
     pick,
-    zeros,
 )
+from study.optimizers.torch_rule import optimizer_class, zeros
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(0.01, "torch.optim.Adagrad"),

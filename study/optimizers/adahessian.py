@@ -20,17 +20,14 @@ from study.optimizers.rule import (
     Hyperparameter,
     Options,
     Rule,
-    RuleOptimizer,
     State,
     Tensors,
     beta,
-    bias_correction,
     divisor,
     each_tensor,
-    optimizer_class,
     pick,
-    zeros,
 )
+from study.optimizers.torch_rule import RuleOptimizer, bias_correction, optimizer_class, zeros
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(0.15, "authors' release"),

@@ -25,10 +25,9 @@ from study.optimizers.rule import (
     Tensors,
     beta,
     divisor,
-    optimizer_class,
     pick,
-    without_decay,
 )
+from study.optimizers.torch_rule import optimizer_class, without_decay
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(1e-3, "Adam"),

@@ -10,18 +10,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from study.optimizers import adam
-from study.optimizers.rule import (
-    Arguments,
-    Hyperparameter,
-    Options,
-    Rule,
-    State,
-    Tensors,
-    optimizer_class,
-    pick,
-    shrink,
-    without_decay,
-)
+from study.optimizers.rule import Arguments, Hyperparameter, Options, Rule, State, Tensors, pick, shrink
+from study.optimizers.torch_rule import optimizer_class, without_decay
 
 ARGUMENTS: Arguments = {**adam.ARGUMENTS, "weight_decay": Hyperparameter(0.01, "torch.optim.AdamW")}
 

@@ -9,7 +9,8 @@ short form.
 from __future__ import annotations
 
 from study.optimizers import adam
-from study.optimizers.rule import Arguments, Hyperparameter, Options, Rule, State, Tensors, optimizer_class
+from study.optimizers.rule import Arguments, Hyperparameter, Options, Rule, State, Tensors
+from study.optimizers.torch_rule import optimizer_class
 
 ARGUMENTS: Arguments = {
     name: each for name, each in adam.ARGUMENTS.items() if isinstance(each, Hyperparameter)

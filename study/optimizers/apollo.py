@@ -32,13 +32,11 @@ from study.optimizers.rule import (
     State,
     Tensors,
     beta,
-    bias_correction,
     divisor,
     each_tensor,
-    optimizer_class,
     pick,
-    zeros,
 )
+from study.optimizers.torch_rule import bias_correction, optimizer_class, zeros
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(0.01, "2021 paper, section 4"),

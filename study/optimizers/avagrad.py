@@ -26,10 +26,9 @@ from study.optimizers.rule import (
     beta,
     divisor,
     each_tensor,
-    optimizer_class,
     pick,
-    zeros,
 )
+from study.optimizers.torch_rule import optimizer_class, zeros
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(0.1, "authors' release"),

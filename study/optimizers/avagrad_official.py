@@ -17,17 +17,8 @@ import torch
 from torch import Tensor
 
 from study.optimizers.avagrad import ARGUMENTS
-from study.optimizers.rule import (
-    Options,
-    Rule,
-    State,
-    Tensors,
-    bias_correction,
-    each_tensor,
-    optimizer_class,
-    pick,
-    zeros,
-)
+from study.optimizers.rule import Options, Rule, State, Tensors, each_tensor, pick
+from study.optimizers.torch_rule import bias_correction, optimizer_class, zeros
 
 
 def init(params: Tensors, options: Options) -> State:

@@ -9,16 +9,8 @@ from torch import Tensor
 
 from study.optimizers import avagrad_official
 from study.optimizers.avagrad import ARGUMENTS
-from study.optimizers.rule import (
-    Options,
-    Rule,
-    State,
-    Tensors,
-    optimizer_class,
-    pick,
-    shrink,
-    without_decay,
-)
+from study.optimizers.rule import Options, Rule, State, Tensors, pick, shrink
+from study.optimizers.torch_rule import optimizer_class, without_decay
 
 
 def update(

@@ -23,10 +23,9 @@ from study.optimizers.rule import (
     Tensors,
     beta,
     each_tensor,
-    optimizer_class,
     pick,
-    zeros,
 )
+from study.optimizers.torch_rule import optimizer_class, zeros
 
 ARGUMENTS: Arguments = {
     "lr": Hyperparameter(1e-3, "torch.optim.SGD"),

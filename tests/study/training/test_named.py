@@ -11,7 +11,7 @@ from study.training.torch_class import TorchClass
 MODULE = """
 import study.optimizers.sgd
 from study.optimizers import Rule
-from study.optimizers.rule import optimizer_class
+from study.optimizers.torch_rule import optimizer_class
 from study.workloads import WORKLOADS
 
 RULE = Rule(study.optimizers.sgd.init, study.optimizers.sgd.update, study.optimizers.sgd.ARGUMENTS)
