@@ -13,7 +13,7 @@ with tb.open("sqlite:///trials.db") as trials:
 
 What the command line does, by the same functions and with the same defaults. What an answer leaves out is told as a
 `Note`, a warning. Errors of input are one line each: `study.spec.SpecError`, `storage.errors.StoreError`,
-`analysis.errors.AnalysisError` and `study.running.launch.LaunchError`, the first three ValueErrors.
+`analysis.errors.AnalysisError` and `study.running.address.LaunchError`, the first three ValueErrors.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ def run(
     from study.running.run import run as run_study
     from study.shown import progress_bar
 
-    resolved = _resolved(study)
     _refuse_both(address, local)
+    resolved = _resolved(study, storage, address, local)
     further = seeds_until_decided(resolved, until_decided) if until_decided is not None else None
     with progress_bar(resolved.name, progress) as on_progress:
         return run_study(
@@ -180,7 +180,7 @@ def plan(study: Given, storage: str = DEFAULT_STORAGE) -> Forecast:
     """What `run` would train, and how long that takes. Writes nothing; times a few steps."""
     from study.running.forecast import cores, forecast, notes
 
-    resolved, todo, seconds = forecast(_resolved(study), storage, cores())
+    resolved, todo, seconds = forecast(_resolved(study, storage), storage, cores())
     return Forecast(resolved.spec.trials, todo.stored, len(todo.blocks), seconds, tuple(notes(resolved)))
 
 
@@ -216,7 +216,7 @@ def tune(
 
     _refuse_both(address, local)
     stored = isinstance(study, str) and not study.endswith(".toml") and not Path(study).is_file()
-    resolved = None if stored else _resolved(study)
+    resolved = None if stored else _resolved(study, storage, address, local)
     base = resolved.spec.tuning.model_dump() if resolved else {}
     given = {"tuners": tuners, "trials": trials, "replicates": replicates, "noise": noise}
     tuning = parse_tuning(base | {key: value for key, value in given.items() if value is not None})
@@ -469,17 +469,21 @@ class Plots:
         return FIGURES[kind](self._store, FigureRequest(tuple(studies), tell=tell, **request))
 
 
-def _resolved(study: Given) -> Study:
-    from study.spec import StudySpec, parse_spec
-    from study.training.resolve import Study, load_study, resolve
+def _resolved(study: Given, storage: str, address: str | None = None, local: bool = False) -> Study:
+    """Refuses what running it would refuse, as far as it is known before torch is imported."""
+    from study.running.refuse import refuse_early
+    from study.spec import StudySpec, load_spec, parse_spec
+    from study.training.resolve import Study, resolve
 
     if isinstance(study, Study):
         return study
-    if isinstance(study, StudySpec):
-        return resolve(study)
+    source = "study"
     if isinstance(study, Mapping):
-        return resolve(parse_spec(study))
-    return load_study(Path(study), tell)
+        study = parse_spec(study)
+    elif not isinstance(study, StudySpec):
+        study, source = load_spec(Path(study), tell), str(study)
+    refuse_early(study, source, storage, address, local=local)
+    return resolve(study, source)
 
 
 def _refuse_both(address: str | None, local: bool) -> None:

@@ -6,7 +6,6 @@ import atexit
 import gc
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from analysis.views import View
+    from study.training.resolve import Study
 
 Given = TypeVar("Given")
 
@@ -198,10 +198,15 @@ def run(
     ] = False,
 ) -> None:
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
-    from study.training.resolve import load_study
+    from study.spec import load_spec
 
     refuse_both(address, local)
-    study = load_study(spec, note)
+    written = load_spec(spec, note)
+    from study.running.refuse import refuse_early
+    from study.training.resolve import resolve
+
+    refuse_early(written, str(spec), storage, address, local=local)
+    study = resolve(written, str(spec))
     if budget is not None and not until_decided:
         raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
     if dry_run:
@@ -305,18 +310,26 @@ def tune(
     }
     given = {key: value for key, value in options.items() if value is not None}
     parse_tuning(given)  # refused before what takes seconds to import
-    from storage.store import open_store
-    from study.running.tuning import tune as run_tuners
-    from study.training.resolve import load_study
+    from study.spec import load_spec
 
-    given_study = load_study(Path(study), note) if study.endswith(".toml") or Path(study).is_file() else None
-    tuning = parse_tuning((given_study.spec.tuning.model_dump() if given_study else {}) | given)
-    name = given_study.name if given_study else study
+    written = load_spec(Path(study), note) if study.endswith(".toml") or Path(study).is_file() else None
+    tuning = parse_tuning((written.tuning.model_dump() if written else {}) | given)
+    name = written.name if written else study
     if extra_budget is not None and not until_decided:
         raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")
-    if until_decided and given_study is None:
+    from storage.store import open_store
+
+    if written is None:
+        with open_store(storage, create=False) as store:
+            store.optimizers(name)  # raises when there is no such study
+    else:
+        from study.running.refuse import refuse_early
+
+        refuse_early(written, study, storage, address, local=local)
+    if until_decided and written is None:
         raise typer.BadParameter("--until-decided trains further seeds: give the study file")
-    if given_study is None:
+    given_study: Study | None = None
+    if written is None:
         from analysis.tuning_runs import Choice
 
         with open_store(storage, create=False) as store:
@@ -327,8 +340,12 @@ def tune(
                     )
                 show_cost(store, name, Choice(noise, None, split_tuners(tuners), trials), tuning.target)
                 return
-    if given_study is not None:
-        given_study = replace(given_study, spec=given_study.spec.model_copy(update={"tuning": tuning}))
+    else:
+        from study.training.resolve import resolve
+
+        given_study = resolve(written.model_copy(update={"tuning": tuning}), study)
+    from study.running.tuning import tune as run_tuners
+
     most = 0
     further = None
     if until_decided and given_study is not None:

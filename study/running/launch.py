@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -38,6 +37,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.black_boxes import TrialError
+from study.running.address import LaunchError, check_address, unreachable
 from study.running.code import imported_code
 from study.training.black_box import may_be_stopped
 from study.training.block import Block, Outcome
@@ -61,10 +61,6 @@ Result = TypeVar("Result")
 
 CLUSTER_PROCESSES = ("raylet", "gcs_server")
 """Those without which a cluster does nothing."""
-
-
-class LaunchError(RuntimeError):
-    """The cluster cannot be reached or has no room."""
 
 
 @contextlib.contextmanager
@@ -271,24 +267,6 @@ class Reporter(tune.Callback):
         except Exception as error:
             self.error = error  # as above
             raise
-
-
-def check_address(address: str) -> None:
-    """Raise LaunchError when nothing listens at `address`: Ray itself would try for more than a minute."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=5):
-            pass
-    except (OSError, ValueError) as error:
-        raise unreachable(address, error) from None
-
-
-def unreachable(address: str | None, error: Exception) -> LaunchError:
-    return LaunchError(
-        f"cannot reach a Ray cluster at {address!r} ({str(error).splitlines()[0]}): give HOST:PORT of a running "
-        "head node, with RAY_AUTH_MODE=token in the environment if it asks for a token; "
-        "or leave --address out to use this machine"
-    )
 
 
 @contextlib.contextmanager

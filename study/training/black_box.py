@@ -24,8 +24,8 @@ from study.black_boxes import Command, Function, Label, TrialError
 from study.black_boxes.box import Results, last_of
 from study.spec import BlackBoxSpec
 from study.training.block import Block, Outcome
-from study.training.named import AnyKind
 from study.training.resolve import Study, StudyOptimizer
+from study.training.torch_class import AnyKind
 
 CHECKPOINTS = Path(tempfile.gettempdir()) / "tunability"
 """A folder for checkpoints where none is given."""

@@ -19,11 +19,11 @@ from torch import Tensor
 from study.optimizers.rule import Rule
 from study.training.block import Block, Outcome
 from study.training.loop import Step, follow
-from study.training.named import AnyKind
 from study.training.program import Programs
 from study.training.program_run import ProgramRun, rule_of
 from study.training.resolve import Study, StudyOptimizer
 from study.training.step import trained_by_each
+from study.training.torch_class import AnyKind
 from study.workloads.draws import Drawn
 from study.workloads.measure import bytes_per_lane
 from study.workloads.workload import Batch

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from study.training.block import DTYPES, Block, Outcome, curve_steps
+from study.training.block import Block, Outcome, curve_steps
 from study.training.program import Programs
 from study.workloads.draws import Drawn, Site, made
 from study.workloads.module import WorkloadError
 from study.workloads.workload import Batch, Workload
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 STEPS_AT_ONCE = 16
 """Batches and draws of so many steps are made ahead: trials that take turns do so for as long, each in the cache."""

@@ -5,7 +5,6 @@ Modules are looked for where Python finds them, and in the current folder last.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -13,24 +12,23 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import nearest_name
-from study.black_boxes import BlackBox, Label
+from study.black_boxes import BlackBox
 from study.black_boxes.child import further_arguments
 from study.black_boxes.command import find_program, search_path
-from study.optimizers import OPTIMIZERS, Rule, RuleOptimizer
+from study.optimizers import OPTIMIZERS, Rule
 from study.spec import BlackBoxSpec
-from study.training.torch_class import TorchClass, as_json
-from study.workloads import WORKLOADS, Workload, WorkloadError
-from study.workloads.check import check_workload
+from study.training.unloaded import unloaded_parameters, unloaded_rule
+from study.workloads import WORKLOADS
 
-Kind = Rule | TorchClass
-AnyKind = Kind | Label
+if TYPE_CHECKING:
+    from study.training.torch_class import Kind
+    from study.workloads import Workload
+
 PLACE = ("data", "subset")
 """Arguments of our workloads that say where data are. What they are is in the data's hash."""
 
@@ -45,11 +43,24 @@ def optimizer_named(name: str, *, allow_imports: bool = True) -> Kind:
     found = imported(name, allow=allow_imports)
     if isinstance(found, Rule):
         return found
+    import torch
+
+    from study.optimizers import RuleOptimizer
+    from study.training.torch_class import TorchClass
+
     if isinstance(found, type) and issubclass(found, RuleOptimizer) and "rule" in vars(found):
         return found.rule  # a subclass of such a class may do something else, and is run as it is
     if isinstance(found, type) and issubclass(found, torch.optim.Optimizer) and found is not RuleOptimizer:
         return TorchClass(found)
     raise ValueError(f"{name} is no optimizer: give the path of a torch.optim.Optimizer class or a Rule")
+
+
+def optimizer_unloaded(name: str) -> Rule | None:
+    """A rule of ours that checks settings, and cannot train, without importing torch; None for an import path.
+
+    Raises ValueError when there is none of that name.
+    """
+    return None if ":" in name else unloaded_rule(known("optimizer", name, OPTIMIZERS))
 
 
 def workload_named(name: str, settings: str = "{}", *, allow_imports: bool = True) -> Workload:
@@ -61,13 +72,23 @@ def workload_named(name: str, settings: str = "{}", *, allow_imports: bool = Tru
     if ":" in name:
         imported(name, allow=allow_imports)
     else:
-        known("workload", name, WORKLOADS)
-        data = json.loads(settings).get("data")
-        if isinstance(data, str) and os.sep in data and not allow_imports:
-            raise ValueError(
-                f"data = {data[:100]!r} is a folder: these are allowed by tunability serve --allow-imports"
-            )
+        check_workload_settings(name, settings, allow_imports=allow_imports)
     return _made(name, settings)
+
+
+def check_workload_settings(name: str, settings: str, *, allow_imports: bool = True) -> None:
+    """Raise ValueError when there is no workload of ours of that name, or it does not take these settings (JSON).
+
+    Needs no torch; what the factory itself refuses is told when it is called.
+    """
+    known("workload", name, WORKLOADS)
+    given = json.loads(settings)
+    check_arguments(name, unloaded_parameters(name), given)
+    data = given.get("data")
+    if isinstance(data, str) and os.sep in data and not allow_imports:
+        raise ValueError(
+            f"data = {data[:100]!r} is a folder: these are allowed by tunability serve --allow-imports"
+        )
 
 
 def black_box(spec: BlackBoxSpec, *, allow_imports: bool = True) -> BlackBox:
@@ -111,10 +132,13 @@ def check_command(spec: BlackBoxSpec) -> None:
 
 @functools.cache
 def _made(name: str, settings: str) -> Workload:
+    from study.workloads import Workload, WorkloadError
+    from study.workloads.check import check_workload
+
     found = imported(name) if ":" in name else WORKLOADS[name]
     given = json.loads(settings)
     if not isinstance(found, Workload) and callable(found):
-        check_arguments(name, found, given)
+        check_arguments(name, _parameters(found), given)
         try:
             found, given = found(**given), {}
         except WorkloadError as error:
@@ -145,12 +169,16 @@ def _made(name: str, settings: str) -> Workload:
     return found
 
 
-def check_arguments(name: str, factory: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Raise ValueError when a factory lacks an argument, or takes none of a name."""
+def _parameters(factory: Callable[..., Any]) -> Collection[inspect.Parameter]:
+    """What a factory takes; anything, of a callable that does not tell: calling it will."""
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        return inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):
-        return  # a callable that does not tell: calling it will
+        return [inspect.Parameter("given", inspect.Parameter.VAR_KEYWORD)]
+
+
+def check_arguments(name: str, parameters: Collection[inspect.Parameter], given: Mapping[str, Any]) -> None:
+    """Raise ValueError when a factory lacks an argument, or takes none of a name."""
     takes = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     anything = any(each.kind is each.VAR_KEYWORD for each in parameters)
     unknown = [key for key in given if key not in takes and not anything]
@@ -172,12 +200,13 @@ def complete_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Without the places of our own workloads' data, which may be moved.
     """
+    from study.training.torch_class import as_json
+    from study.workloads import Workload
+
     found = imported(name) if ":" in name else WORKLOADS[name]
     defaults = {}
     if not isinstance(found, Workload) and callable(found):
-        with contextlib.suppress(TypeError, ValueError):  # a callable that does not tell
-            parameters = inspect.signature(found).parameters.values()
-            defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+        defaults = {each.name: each.default for each in _parameters(found) if each.default is not each.empty}
     places = () if ":" in name else PLACE
     return {key: as_json(value) for key, value in {**defaults, **given}.items() if key not in places}
 

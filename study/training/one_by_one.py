@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.black_boxes import Label
-from study.training.block import DTYPES, Block, Outcome
-from study.training.loop import Run, Step, follow, take
-from study.training.named import AnyKind, optimizer_named, workload_named
+from study.training.block import Block, Outcome
+from study.training.loop import DTYPES, Run, Step, follow, take
+from study.training.named import optimizer_named, workload_named
 from study.training.program import Program, Programs
 from study.training.program_run import ProgramRun, formed, stacked
 from study.training.resolve import Study, StudyOptimizer
 from study.training.step import Trial, parts, sites_of, trained_by_each, update_function
-from study.training.torch_class import TorchClass
+from study.training.torch_class import AnyKind, TorchClass
 from study.workloads.draws import Drawn, Site
 from study.workloads.draws import given as draws_of
 from study.workloads.workload import Batch, Carry, Params, Phase, metrics_of, turns_of

@@ -17,9 +17,9 @@ from torch.utils import _pytree as pytree
 
 from study.optimizers.rule import Rule, State
 from study.spec.schedules import CONSTANT
-from study.training.block import DTYPES, Block
+from study.training.block import Block
 from study.training.forms import FastForms
-from study.training.loop import Step, take
+from study.training.loop import DTYPES, Step, take
 from study.training.named import optimizer_named, workload_named
 from study.training.program import Program, Programs
 from study.training.step import Shared, Trial, random_signs, sites_of, step_function, trained_by_each

@@ -1,13 +1,16 @@
-"""A study whose names are resolved to rules, torch classes and workloads: this runs what import paths name."""
+"""A study whose names are resolved to rules, torch classes and workloads: this runs what import paths name.
+
+What can be told without torch, which takes seconds to import, is refused before it is.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +29,18 @@ from study.spec import (
 )
 from study.training.block import Choice, Recipe
 from study.training.named import (
-    AnyKind,
     black_box,
+    check_workload_settings,
     complete_arguments,
     optimizer_named,
+    optimizer_unloaded,
     source_sha256,
     workload_named,
 )
-from study.workloads import Workload
+
+if TYPE_CHECKING:
+    from study.training.torch_class import AnyKind
+    from study.workloads import Workload
 
 Values = Mapping[str, NDArray[np.float64]]
 IDENTITY_VERSION = 1
@@ -156,23 +163,15 @@ class Study:
         """
         if isinstance(self.workload, BlackBox):
             return self._black_box_identity(self.workload, optimizer)
-        spec, workload, choice = self.spec, self.training, self.choices[optimizer.key]
+        workload, choice = self.training, self.choices[optimizer.key]
+        chosen = {"method": choice.method, "compile": choice.compile, "lanes": choice.lanes}
         return {
+            **chosen,
+            **written_identity(self.spec, workload, optimizer.spec),
             "version": IDENTITY_VERSION,
-            "workload": workload.name,
             "arguments": complete_arguments(workload.name, workload.settings),
-            "steps": workload.steps,
-            "weight_decay": workload.weight_decay.model_dump(mode="json"),
-            "clip_norm": workload.clip_norm,
-            "schedule": (optimizer.spec.schedule or workload.schedule).model_dump(mode="json"),
-            "optimizer": optimizer.name,
             "settings": optimizer.kind.complete(optimizer.spec.settings),
-            "axes": {axis: optimizer.spec.axes.get(axis) for axis in spec.space.names},
             "metric": self.workload.metric,
-            "dtype": spec.dtype,
-            "method": spec.method or choice.method,
-            "compile": choice.compile,
-            "lanes": spec.lanes or choice.lanes,
             "data_sha256": self.workload.data_hash(),
             "sources": {path: source_sha256(path) for path in self.import_paths(optimizer)},
         }
@@ -246,6 +245,22 @@ class Study:
         )
 
 
+def written_identity(spec: StudySpec, workload: WorkloadSpec, optimizer: OptimizerSpec) -> dict[str, Any]:
+    """What a study file alone says of an optimizer's `Study.identity`."""
+    chosen = {"method": spec.method, "lanes": spec.lanes}
+    return {
+        "workload": workload.name,
+        "steps": workload.steps,
+        "weight_decay": workload.weight_decay.model_dump(mode="json"),
+        "clip_norm": workload.clip_norm,
+        "schedule": (optimizer.schedule or workload.schedule).model_dump(mode="json"),
+        "optimizer": optimizer.name,
+        "axes": {axis: optimizer.axes.get(axis) for axis in spec.space.names},
+        "dtype": spec.dtype,
+        **{name: value for name, value in chosen.items() if value},
+    }
+
+
 def load_study(path: Path, tell: Tell = silent) -> Study:
     """Read and resolve a study file; `tell` as for `study.spec.parse_spec`. Raises SpecError."""
     return resolve(load_spec(path, tell), str(path))
@@ -257,31 +272,71 @@ def resolve(spec: StudySpec, source: str = "study", *, allow_imports: bool = Tru
     Import paths run their modules; without `allow_imports` they are refused. Raises SpecError naming `source` and the
     place of everything that is wrong.
     """
+    check_names(spec, source, allow_imports=allow_imports)
     errors: list[dict[str, str]] = []
-    workload: Workload | BlackBox | None = None
+    workload: Workload | BlackBox
     given = spec.workload
-    optimizers = []
-    axes = {axis.name: np.array(axis.values) for axis in spec.space.axes}
     try:
         if isinstance(given, BlackBoxSpec):
             workload = black_box(given, allow_imports=allow_imports)
         else:
             workload = workload_named(given.name, given.arguments, allow_imports=allow_imports)
     except ValueError as error:
-        errors.append({"location": "workload", "detail": f"workload: {error}"})
-    for i, each in enumerate(spec.optimizers):
+        errors.append(_problem("workload", error))
+
+    def kind_of(name: str) -> AnyKind:
+        return (
+            Label() if isinstance(given, BlackBoxSpec) else optimizer_named(name, allow_imports=allow_imports)
+        )
+
+    optimizers, wrong = _optimizers_of(spec, kind_of)
+    _refuse(errors + wrong, source)
+    return Study(spec, workload, optimizers)
+
+
+def check_names(spec: StudySpec, source: str = "study", *, allow_imports: bool = True) -> None:
+    """Raise SpecError, as `resolve` does, for names, settings, axes and values of ours, without importing torch."""
+    if isinstance(spec.workload, BlackBoxSpec):
+        return
+    errors: list[dict[str, str]] = []
+    workload = spec.workload
+    if ":" not in workload.name:
         try:
-            label = isinstance(given, BlackBoxSpec)
-            kind = Label() if label else optimizer_named(each.name, allow_imports=allow_imports)
-            optimizer = StudyOptimizer(each, kind)
+            check_workload_settings(workload.name, workload.arguments, allow_imports=allow_imports)
         except ValueError as error:
-            errors.append({"location": f"optimizers.{i}", "detail": f"optimizers.{i}: {error}"})
+            errors.append(_problem("workload", error))
+    _, wrong = _optimizers_of(spec, optimizer_unloaded)
+    _refuse(errors + wrong, source)
+
+
+def _optimizers_of(
+    spec: StudySpec, kind_of: Callable[[str], AnyKind | None]
+) -> tuple[tuple[StudyOptimizer, ...], list[dict[str, str]]]:
+    """Those whose kind is known, and what is wrong with any."""
+    axes = {axis.name: np.array(axis.values) for axis in spec.space.axes}
+    optimizers, errors = [], []
+    for i, each in enumerate(spec.optimizers):
+        place = f"optimizers.{i}"
+        try:
+            kind = kind_of(each.name)
+        except ValueError as error:
+            errors.append(_problem(place, error))
             continue
+        if kind is None:
+            continue
+        optimizer = StudyOptimizer(each, kind)
         try:
             optimizer.check(axes)
         except ValueError as error:
-            errors.append({"location": f"optimizers.{i}", "detail": f"{each.key}: {error}"})
+            errors.append(_problem(place, error, each.key))
         optimizers.append(optimizer)
-    if errors or workload is None:
+    return tuple(optimizers), errors
+
+
+def _problem(place: str, error: ValueError, shown: str = "") -> dict[str, str]:
+    return {"location": place, "detail": f"{shown or place}: {error}"}
+
+
+def _refuse(errors: list[dict[str, str]], source: str) -> None:
+    if errors:
         raise SpecError(f"{source}: " + "; ".join(error["detail"] for error in errors), errors)
-    return Study(spec, workload, tuple(optimizers))

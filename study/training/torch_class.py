@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from search_spaces.symbols import SYMBOLS
-from study.optimizers.rule import refuse_ambiguous
+from study.black_boxes import Label
+from study.optimizers.rule import Rule, refuse_ambiguous
 
 ITEM = re.compile(r"(\w+)\[(\d+)\]")
 
@@ -96,6 +97,10 @@ class TorchClass:
             name: value for name, value in self.parameters.items() if value is not inspect.Parameter.empty
         }
         return {name: as_json(value) for name, value in {**defaults, **self.settings(settings)[1]}.items()}
+
+
+Kind = Rule | TorchClass
+AnyKind = Kind | Label
 
 
 def as_json(value: Any) -> Any:

@@ -14,10 +14,10 @@ from study.black_boxes import TrialError
 from study.training.black_box import BlackBoxes
 from study.training.block import Block, Outcome
 from study.training.fused import Fused
-from study.training.named import AnyKind
 from study.training.one_by_one import OneByOne
 from study.training.program import Programs
 from study.training.resolve import Study, StudyOptimizer
+from study.training.torch_class import AnyKind
 from study.workloads.threads import one_thread
 
 

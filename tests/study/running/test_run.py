@@ -22,6 +22,7 @@ from storage.attributes import PROVENANCE, find_attribute, set_attributes
 from storage.schema import LEASES_TABLE, OWN_TABLE
 from storage.store import StoreError, open_store
 from study.running import launch, local
+from study.running.address import LaunchError
 from study.running.choices import METHODS, with_untimed
 from study.running.drive import trials_of
 from study.running.plan import lanes_per_program, plan, stored_plan
@@ -466,9 +467,7 @@ def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
     spec = load_study(write_study(old="seeds = 2", new='seeds = 2\ndevice = "cuda"'))
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(
-        launch.LaunchError, match="no machine of the cluster has what a trial needs: CPU 1, GPU 1"
-    ):
+    with pytest.raises(LaunchError, match="no machine of the cluster has what a trial needs: CPU 1, GPU 1"):
         run(spec, f"sqlite:///{tmp_path}/t.db", on_progress=quiet)
     assert not (tmp_path / "t.db").exists()
 

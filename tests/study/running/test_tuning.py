@@ -18,7 +18,7 @@ from analysis.tuning_runs import NOISES, Choice, drawn_seeds, loss_table, seeds_
 from search_spaces import SearchSpace, get_space
 from storage.records import TuningRun
 from storage.store import StoreError, open_store
-from study.running import launch
+from study.running.address import LaunchError
 from study.running.tuning import Search, TuningError, missing_runs, tune
 from study.spec import TuningSpec
 from study.training.resolve import Study, load_study
@@ -250,7 +250,7 @@ def test_runs_of_different_lengths_and_kinds_are_not_mixed(database: str) -> Non
 
 
 def test_a_cluster_that_is_not_there_leaves_nothing(finished: tuple[Study, Path], tmp_path: Path) -> None:
-    with pytest.raises(launch.LaunchError, match="cannot reach a Ray cluster"):
+    with pytest.raises(LaunchError, match="cannot reach a Ray cluster"):
         tune("small", f"sqlite:///{tmp_path}/new.db", QUICK, finished[0], "127.0.0.1:1", on_progress=quiet)
     assert not (tmp_path / "new.db").exists()
 
