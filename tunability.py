@@ -23,10 +23,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from storage import PATIENCE
-from study.shown import DEFAULT_STORAGE
+from study.shown.console import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from analysis.sensitivity.stored import Sensitivities
     from analysis.separability import Verdict
+    from analysis.tables import Asked
     from analysis.views import View
     from storage.store import Store
     from study.running.drive import Report
@@ -158,7 +159,7 @@ def run(
     """
     from study.running.decide import until_decided as seeds_until_decided
     from study.running.run import run as run_study
-    from study.shown import progress_bar
+    from study.shown.console import progress_bar
 
     _refuse_both(address, local)
     resolved = _resolved(study, storage, address, local)
@@ -211,7 +212,7 @@ def tune(
         progress: as for `run`.
     """
     from study.running.tuning import tune as run_tuners
-    from study.shown import progress_bar
+    from study.shown.console import progress_bar
     from study.spec import parse_tuning
 
     _refuse_both(address, local)
@@ -265,17 +266,7 @@ class TrialDatabase:
         """A row for each study and optimizer: trials, diverged ones, the best value, failed ones."""
         return self.store.studies()
 
-    def trials(
-        self,
-        *studies: str,
-        where: str | None = None,
-        per_cell: bool = False,
-        within: float | None = None,
-        times: bool = False,
-        sort: str | None = None,
-        limit: int | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
+    def trials(self, *studies: str, **asked: Unpack[Asked]) -> pd.DataFrame:
         """Trials, a row each: optimizer, number, seed, the axes, the metric, further metrics, diverged_at, seconds.
 
         Args:
@@ -289,17 +280,7 @@ class TrialDatabase:
         """
         from analysis.tables import asked_trials
 
-        return asked_trials(
-            self.store,
-            studies,
-            where,
-            per_cell=per_cell,
-            within=within,
-            times=times,
-            sort=sort,
-            limit=limit,
-            columns=columns,
-        )
+        return asked_trials(self.store, studies, **asked)
 
     def curves(
         self, *studies: str, where: str | None = None, sort: str | None = None, limit: int | None = None

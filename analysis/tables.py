@@ -1,7 +1,7 @@
 """Tables of trials as they are asked for: cells instead of trials, in an order, some of the columns, the first rows."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from storage.curves import learning_curves
 from storage.errors import StoreError
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def asked_trials(
-    store: Store,
-    studies: Sequence[str],
-    where: str | None = None,
-    *,
-    per_cell: bool = False,
-    within: float | None = None,
-    times: bool = False,
-    sort: str | None = None,
-    limit: int | None = None,
-    columns: Sequence[str] | None = None,
-) -> "DataFrame":
+class Asked(TypedDict, total=False):
+    """Which trials of a study, or cells, in which order; what is left out is not asked for."""
+
+    where: str | None
+    per_cell: bool
+    within: float | None
+    times: bool
+    sort: str | None
+    limit: int | None
+    columns: Sequence[str] | None
+
+
+def asked_trials(store: Store, studies: Sequence[str], **asked: Unpack[Asked]) -> "DataFrame":
     """The trials of studies (STUDY or STUDY/OPTIMIZER), of several with a column `study`; or their cells.
 
     Words stand where axes are of words; `times` adds launch, started and finished. Raises StoreError for an unknown
@@ -33,14 +34,15 @@ def asked_trials(
     import pandas as pd
 
     require_studies(studies)
+    per_cell, within = asked.get("per_cell", False), asked.get("within")
     if within is not None and not per_cell:
         raise StoreError("within is of means over seeds: ask for a row a cell, per_cell")
     parts = []
     for name in studies:
         study, optimizer = split_name(name)
         space, metric = store.space(study), store.metric(study)
-        part = with_words(store.trials(study, optimizer, where), space)
-        if times:
+        part = with_words(store.trials(study, optimizer, asked.get("where")), space)
+        if asked.get("times"):
             part = part.merge(store.times(study, optimizer), on=["optimizer", "number"], how="left")
         if per_cell:
             part = cells_of(part, space.names, metric)
@@ -48,7 +50,9 @@ def asked_trials(
         if len(studies) > 1:
             part.insert(0, "study", study)
         parts.append(part)
-    return arranged(pd.concat(parts, ignore_index=True), sort, limit, columns)
+    return arranged(
+        pd.concat(parts, ignore_index=True), asked.get("sort"), asked.get("limit"), asked.get("columns")
+    )
 
 
 def asked_curves(

@@ -25,7 +25,7 @@ from optuna.distributions import FloatDistribution
 
 from study.running import launch
 from study.running.run import run
-from study.shown import show_table
+from study.shown.console import show_table
 from study.spec import parse_spec
 from study.training.resolve import resolve
 

@@ -46,7 +46,7 @@ from analysis.sensitivity.workloads import over_workloads
 from analysis.suboptimality import TrialsToTarget, incumbent_suboptimality
 from analysis.tuning_runs import NOISES, seeds_seen, seen_losses
 from search_spaces import Axis, SearchSpace
-from study.shown import show_table
+from study.shown.console import show_table
 
 FloatArray = NDArray[np.float64]
 

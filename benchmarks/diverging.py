@@ -16,7 +16,7 @@ from statistics import median
 
 import numpy as np
 
-from study.shown import show_table
+from study.shown.console import show_table
 from study.training.block import Block, Recipe
 from study.training.program import prepare_process
 from study.training.trainer import Trainer

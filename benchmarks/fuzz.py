@@ -34,7 +34,7 @@ from search_spaces import SearchSpace
 from storage.records import Trials
 from storage.store import Store, open_store
 from study.errors import is_ours
-from study.shown import show_table
+from study.shown.console import show_table
 
 MOST_MEMORY = 200.0
 """MB above what the process has had before."""

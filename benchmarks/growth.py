@@ -28,7 +28,7 @@ from search_spaces import Axis, SearchSpace, get_space
 from storage.copy import copy_study, merge_study
 from storage.export import write_pieces
 from storage.store import Store, open_store
-from study.shown import show_table
+from study.shown.console import show_table
 
 SEEDS = 5
 FORMATS = ("csv", "json", "parquet", "table")

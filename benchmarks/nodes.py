@@ -26,7 +26,7 @@ import numpy as np
 from ray.cluster_utils import Cluster
 
 from storage.store import open_store
-from study.shown import show_table
+from study.shown.console import show_table
 from study.spec import to_toml
 
 COMMAND = Path(sys.executable).with_name("tunability")

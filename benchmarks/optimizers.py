@@ -27,7 +27,7 @@ from torch.utils import _pytree as pytree
 from trainer import fused_lanes
 
 from study.optimizers import OPTIMIZERS, Rule
-from study.shown import show_table
+from study.shown.console import show_table
 from study.training.block import Block, Recipe
 from study.training.named import optimizer_named, workload_named
 from study.training.program import Programs, prepare_process

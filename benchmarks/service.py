@@ -40,7 +40,7 @@ from service_clients import SEEDS, STUDIES
 from search_spaces import get_space
 from storage.records import Trials
 from storage.store import open_store
-from study.shown import show_table
+from study.shown.console import show_table
 
 COMMAND = Path(sys.executable).with_name("tunability")
 DASHBOARD = Path(sys.executable).with_name("optuna-dashboard")

@@ -36,7 +36,7 @@ from storage.errors import StoreError
 from storage.store import open_store
 from study.doctor import diagnose_storage
 from study.running.run import run
-from study.shown import show_table
+from study.shown.console import show_table
 from study.spec import parse_spec
 from study.training.choose import COMPILE_FLOPS
 from study.training.resolve import resolve

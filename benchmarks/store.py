@@ -35,7 +35,7 @@ from optuna.distributions import CategoricalDistribution
 from search_spaces import Axis, SearchSpace, get_space
 from storage.records import Trials
 from storage.store import Store, open_store
-from study.shown import show_table
+from study.shown.console import show_table
 
 BLOCK = 63
 POINTS = 20

@@ -51,7 +51,7 @@ from storage.store import open_store
 from study.running import launch
 from study.running.choices import stored_choices
 from study.running.run import run as run_study
-from study.shown import show_table
+from study.shown.console import show_table
 from study.spec import StudySpec, parse_spec
 from study.training.resolve import resolve
 

@@ -29,7 +29,7 @@ from plain_torch import PlainTraining
 from search_spaces import get_space
 from study.running.choices import with_untimed
 from study.running.plan import lanes_per_program
-from study.shown import show_table
+from study.shown.console import show_table
 from study.spec import parse_spec
 from study.training.block import CURVE_POINTS, Block, Choice, Recipe
 from study.training.choose import choose, sizes, untimed

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from search_spaces import get_space
 from study.running import launch
 from study.running.tuning import Job, Landscapes, Search, replay
-from study.shown import show_table
+from study.shown.console import show_table
 from study.spec import TuningSpec
 from tuners import make_tuner
 

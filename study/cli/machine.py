@@ -1,0 +1,105 @@
+"""Commands about the program itself: what it knows, whether it can run here, and its service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from study.cli.options import (
+    FAILED,
+    Catalog,
+    Storage,
+)
+from study.shown.console import DEFAULT_STORAGE, note, show_table
+
+if TYPE_CHECKING:
+    pass
+
+
+def list_catalog(what: Annotated[Catalog, typer.Argument(metavar="WHAT", help="What to list.")]) -> None:
+    """List what a study file can name."""
+    from study import catalog
+
+    rows = {
+        "optimizers": catalog.optimizers,
+        "tuners": catalog.tuners,
+        "workloads": catalog.workloads,
+        "spaces": catalog.spaces,
+    }
+    show_table(*rows[what]())
+
+
+def doctor(
+    storage: Storage = DEFAULT_STORAGE,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put right what can be in the database; else nothing is written.")
+    ] = False,
+) -> None:
+    """Tell whether this machine and the database are fit for studies, and what is wrong with them."""
+    from rich.markup import escape
+
+    from study.doctor import diagnose_machine, diagnose_storage
+
+    found = [*diagnose_machine(), *diagnose_storage(storage, repair=repair)]
+    show_table(("check", "state", "found"), [(each.check, each.state, escape(each.detail)) for each in found])
+    broken = [each for each in found if each.state == "broken"]
+    if any(each.repairable for each in broken):
+        note("--repair puts right what is wrong in the database")
+    if broken:
+        raise typer.Exit(FAILED)
+
+
+def serve(
+    storage: Storage = DEFAULT_STORAGE,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Jobs API of a running Ray cluster, http://HOST:8265, instead of one of its own here.",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free port.")] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TUNABILITY_TOKEN",
+            metavar="TEXT",
+            show_envvar=True,
+            help="What clients have to know; made up and printed by default. Others can see command lines: "
+            "better in the environment.",
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name that clients may call it by.")
+    ] = None,
+    allow_imports: Annotated[
+        bool, typer.Option("--allow-imports", help="Let specs name import paths: clients may run any code.")
+    ] = False,
+    at_once: Annotated[
+        int, typer.Option(min=1, max=100, help="Studies that run at once on its own cluster; others wait.")
+    ] = 1,
+    stop_cluster: Annotated[
+        bool,
+        typer.Option("--stop-cluster", help="Stop what an earlier service left running, and serve nothing."),
+    ] = False,
+) -> None:
+    """Launch, watch, query and plot studies over HTTP. Studies that run go on when it is stopped."""
+    from study.service import server
+    from study.service.settings import check_settings
+
+    if stop_cluster:
+        print("stopped" if server.stop_cluster(storage) else "nothing was running")
+        return
+    check_settings(host, token, address)
+    server.serve(
+        storage,
+        address=address,
+        slots=at_once,
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+        allow_imports=allow_imports,
+        **({"token": token} if token is not None else {}),
+    )
