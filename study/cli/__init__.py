@@ -13,7 +13,7 @@ import typer
 from study.cli import answers, machine, moving, plots, queries, running
 from study.cli.options import BAD_INPUT
 from study.errors import is_ours
-from study.shown.console import note
+from study.shown.console import Quiet, complain
 
 app = typer.Typer(
     help="How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?",
@@ -59,7 +59,7 @@ def main() -> None:
     except Exception as error:
         if not is_ours(error):
             raise
-        note(f"error: {error}")
+        complain(f"error: {error}")
         sys.exit(BAD_INPUT)
 
 
@@ -76,8 +76,16 @@ def program(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Leave out progress, notes and what to type next; results and errors stay."
+        ),
+    ] = False,
 ) -> None:
     """How sensitive is an optimizer to its hyperparameters, and what does tuning them cost?"""
+    del version  # its callback has shown it
+    Quiet.wanted = quiet
 
 
 for name, command in COMMANDS.items():

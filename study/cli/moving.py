@@ -16,7 +16,7 @@ from study.cli.options import (
     WholeStudy,
     split_names,
 )
-from study.shown.console import DEFAULT_STORAGE, note, progress_bar
+from study.shown.console import DEFAULT_STORAGE, complain, note, progress_bar
 from study.shown.stored import show_copied
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def delete(
         others = f", {foreign:,} that others added through Optuna" if foreign else ""
         what = f"{study}: {ours:,} trials{others}, {runs:,} tuning runs"
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"delete {what}?")):
-            note(f"{what}: nothing was deleted; --yes deletes them without asking")
+            complain(f"{what}: nothing was deleted; --yes deletes them without asking")
             raise typer.Exit(BAD_INPUT)
         store.delete(study)
     print(f"deleted {what}")

@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 DEFAULT_STORAGE = "sqlite:///tunability.db"
 
 
-def note(text: str) -> None:
+class Quiet:
+    """Whether notes, progress and what to type next are left out: `tunability --quiet`."""
+
+    wanted = False
+
+
+def complain(text: str) -> None:
+    """What is wrong, on standard error."""
     print(text, file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """What to know beside the answer, on standard error."""
+    if not Quiet.wanted:
+        complain(text)
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -56,6 +69,8 @@ def write_rows(frame: pd.DataFrame, format: str) -> None:
 
 def show_next(storage: str, store: Store, *commands: str) -> None:
     """What to type next, on the same database."""
+    if Quiet.wanted:
+        return
     option = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(store.database.name)}"
     program = "tunability" if shutil.which("tunability") else os.path.relpath(sys.argv[0])
     print("next:", *(f"{program} {command}{option}" for command in commands), sep="\n  ")
@@ -68,10 +83,9 @@ def progress_bar(title: str, show: bool = True) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    drawn = show and not Quiet.wanted and (console.is_terminal or console.is_jupyter)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, disable=not (show and (console.is_terminal or console.is_jupyter))
-    ) as bar:
+    with Progress(*columns, console=console, disable=not drawn) as bar:
         task = bar.add_task(f"{title}: starting the workers", total=None)
 
         def advance(done: int, total: int) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from study.shown.answers import choice_of, show_verdicts
-from study.shown.console import note, show_next, show_table, write_rows
+from study.shown.console import complain, note, show_next, show_table, write_rows
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,10 +41,10 @@ def show_troubles(report: Report) -> None:
     seen = set[str]()
     for failure in report.failures[:FAILURES_SHOWN]:
         reason, _, lines = failure.partition("\n")
-        note(f"failed: {failure if lines not in seen else reason}")
+        complain(f"failed: {failure if lines not in seen else reason}")
         seen.add(lines)
     if len(report.failures) > FAILURES_SHOWN:
-        note(f"failed: {len(report.failures) - FAILURES_SHOWN:,} more")
+        complain(f"failed: {len(report.failures) - FAILURES_SHOWN:,} more")
 
 
 def show_report(study: Study, store: Store, report: Report, storage: str) -> None:
