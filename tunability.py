@@ -344,23 +344,25 @@ class TrialDatabase:
     def cost(
         self,
         study: str,
-        target: float = 0.005,
+        target: float | None = None,
         *,
         noise: str | None = None,
         tuners: Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Trials that each tuner takes to come within `target` (units of the metric) of the best, with 95% intervals.
 
-        A row for each optimizer and tuner; NaN is beyond the runs' budget. See the documentation for the estimand.
+        Without a target to the study's own. A row for each optimizer and tuner; NaN is beyond the runs' budget. See the
+        documentation for the estimand.
         """
         from analysis.cost.costs import cost_table
 
-        return cost_table(self.store, self._runs(study, noise, tuners), target, tell)
+        runs = self._runs(study, noise, tuners)
+        return cost_table(self.store, runs, self._target(study, target), tell)
 
     def comparisons(
         self,
         study: str,
-        target: float = 0.005,
+        target: float | None = None,
         *,
         noise: str | None = None,
         tuners: Sequence[str] | None = None,
@@ -368,7 +370,8 @@ class TrialDatabase:
         """Which is cheaper, for every pair of tuners and of optimizers: ratios of `cost` with 95% intervals."""
         from analysis.cost.costs import comparison_table
 
-        return comparison_table(self.store, self._runs(study, noise, tuners), target, tell)
+        runs = self._runs(study, noise, tuners)
+        return comparison_table(self.store, runs, self._target(study, target), tell)
 
     def sensitivity(
         self,
@@ -386,6 +389,12 @@ class TrialDatabase:
 
         thresholds = tuple(within) if within is not None else None
         return known(stored_sensitivities(self.store, studies, thresholds, defaults), tell)
+
+    def _target(self, study: str, given: float | None) -> float:
+        from analysis.target import target_of
+        from storage.records import split_name
+
+        return target_of(self.store, split_name(study)[0], given)
 
     def _runs(self, study: str, noise: str | None, tuners: Sequence[str] | None) -> xr.DataArray:
         from analysis.tuning_runs import Choice, stored_curves
@@ -436,11 +445,11 @@ class Plots:
         """Suboptimality of the incumbent against trials, a panel a tuner, with bands."""
         return self._draw("suboptimality", [study], target=target)
 
-    def cost(self, study: str, target: float = 0.005) -> Figure:
+    def cost(self, study: str, target: float | None = None) -> Figure:
         """Trials that each tuner takes to the target, with intervals."""
         return self._draw("cost", [study], target=target)
 
-    def profile(self, *studies: str, target: float = 0.005) -> Figure:
+    def profile(self, *studies: str, target: float | None = None) -> Figure:
         """Tuners' performance profiles over landscapes (Dolan & Moré, 2002)."""
         return self._draw("profile", studies, target=target)
 

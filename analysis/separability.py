@@ -25,8 +25,8 @@ from analysis.pairs import own_unit, pair_of, positions
 from analysis.penalty import coordinate_penalty, penalties, regrets, transfer_regret
 from analysis.power import FEWEST_SEEDS, seeds_to_decide
 from analysis.ridge import COUPLED, UNDECIDED, Ridge, ridge, ridge_of_draws
-from analysis.suboptimality import check_suboptimality_target
 from analysis.surrogate import Surrogate, surrogate_of
+from analysis.target import check_target
 from analysis.trained import require_trained
 from analysis.views import WHOLE, View, axes_to_show, hold
 from search_spaces import Axis
@@ -151,7 +151,7 @@ def judge(
     seed, nothing trained, or the landscape lacks one of the view's axes or values.
     """
     if target is not None:
-        check_suboptimality_target(target)
+        check_target(target)
     require_trained(landscape, optimizer)
     surrogate = surrogate_of(landscape.attrs)
     if surrogate:

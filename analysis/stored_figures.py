@@ -18,20 +18,14 @@ from analysis.sensitivity_figures import sensitivity_figure
 from analysis.separability import judge_all
 from analysis.separability_figures import separability_figure
 from analysis.stored import Tell, ignore, stored_landscapes
-from analysis.suboptimality import (
-    check_suboptimality_target,
-    performance_profile,
-    running_times,
-)
+from analysis.suboptimality import performance_profile, running_times
+from analysis.target import check_target, target_of
 from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from analysis.tuning_figures import cost_figure, profile_figure, suboptimality_figure
 from analysis.tuning_runs import Choice, stored_curves
 from analysis.views import WHOLE, View, pairs_shown, shown
 from storage.records import split_name
 from storage.store import Store
-
-DEFAULT_TARGET = 0.005
-"""Suboptimality that counts as found, in units of the metric."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class FigureRequest:
         where: a filter of trials, for landscapes and separability.
         view: which axes are shown of them, and where the others are held.
         pairs: a landscape for every pair of the view's axes, or of all.
-        target: what counts as found; by default `DEFAULT_TARGET` for costs, 1% of the range for advice, and no line on
+        target: what counts as found; by default the study's own for costs, 1% of the range for advice, and no line on
             curves.
         noise: of tuning runs, see `Choice`.
         tuners: only these; all by default.
@@ -61,10 +55,6 @@ class FigureRequest:
     within: str | None = None
     defaults: str | None = None
     tell: Tell = ignore
-
-    @property
-    def cost_target(self) -> float:
-        return DEFAULT_TARGET if self.target is None else self.target
 
 
 def curves_of(store: Store, name: str, request: FigureRequest) -> xr.DataArray:
@@ -97,15 +87,17 @@ def sensitivity(store: Store, request: FigureRequest) -> Figure:
 
 def suboptimality(store: Store, request: FigureRequest) -> Figure:
     if request.target is not None:
-        check_suboptimality_target(request.target)
+        check_target(request.target)
     curves = curves_of(store, request.names[0], request)
-    table = curve_table(store, curves, request.cost_target, request.tell)
+    target = target_of(store, curves.attrs["study"], request.target)
+    table = curve_table(store, curves, target, request.tell)
     return suboptimality_figure(table, curves.attrs["metric"], request.target, curves.attrs[UNTRAINED])
 
 
 def cost(store: Store, request: FigureRequest) -> Figure:
     curves = curves_of(store, request.names[0], request)
-    table = cost_table(store, curves, request.cost_target, request.tell)
+    target = target_of(store, curves.attrs["study"], request.target)
+    table = cost_table(store, curves, target, request.tell)
     return cost_figure(table, curves.attrs[UNTRAINED])
 
 
@@ -121,7 +113,7 @@ def profile(store: Store, request: FigureRequest) -> Figure:
                     f"{study} has scattered trials, without tuning runs: a profile is of grids"
                 )
             said = curves.attrs[UNTRAINED]
-            table = running_times(curves, request.cost_target)
+            table = running_times(curves, target_of(store, study, request.target))
             tables.append(table.assign(landscape=f"{study}/" + table["optimizer"]))
         except NothingTrainedError as error:
             said = error.said

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from analysis.errors import AnalysisError
+from analysis.target import check_target
 
 FloatArray = NDArray[np.float64]
 
@@ -75,7 +76,7 @@ class TrialsToTarget:
 
         Raises AnalysisError when the target is no number of at least 0.
         """
-        check_suboptimality_target(target)
+        check_target(target)
         hit: NDArray[np.bool_] = np.asarray(curves <= target + TOLERANCE)
         reached = np.asarray(hit.any(axis=1))
         times = np.where(reached, hit.argmax(axis=1) + 1, curves.shape[1]).astype(np.float64)
@@ -146,12 +147,6 @@ def trials_to_target(curves: xr.DataArray, optimizer: str, tuner: str, target: f
     chosen = curves.sel(optimizer=optimizer, tuner=tuner)
     spent = chosen["spent"].values if "spent" in chosen.coords else None
     return TrialsToTarget.of(chosen.values, target, spent)
-
-
-def check_suboptimality_target(target: float) -> None:
-    """Raise AnalysisError unless the target is a number of at least 0."""
-    if not (math.isfinite(target) and target >= 0):
-        raise AnalysisError(f"the target {target!r} is not allowed: give a suboptimality of at least 0")
 
 
 def running_times(curves: xr.DataArray, target: float) -> pd.DataFrame:

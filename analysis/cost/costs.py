@@ -24,8 +24,9 @@ from analysis.errors import AnalysisError
 from analysis.estimate import CONFIDENCE
 from analysis.observations import Observations
 from analysis.stored import Tell, ignore
-from analysis.suboptimality import check_suboptimality_target, trials_to_target
+from analysis.suboptimality import trials_to_target
 from analysis.surrogate import check_surrogate
+from analysis.target import check_target
 from analysis.tuning_runs import loss_table
 from search_spaces import SearchSpace
 from storage.store import Store
@@ -91,7 +92,7 @@ def study_costs(store: Store, question: Question, tell: Tell = ignore) -> StudyC
     `tell` is called with why a cost is not known. Raises AnalysisError when the target is no number of at least 0.
     """
     study, target = question.study, question.target
-    check_suboptimality_target(target)
+    check_target(target)
     about = store.about(study)
     if not about.space.is_grid:
         return _scattered_costs(store, question, tell)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def cost(
     study: StudyName,
-    target: Target = 0.005,
+    target: Target = None,
     noise: NoiseOption = None,
     tuners: TunersOption = None,
     compare: Annotated[
@@ -44,6 +44,7 @@ def cost(
 ) -> None:
     """Tell how many trials each tuner needs to come within a target of the best, with 95% intervals."""
     from analysis.cost.costs import comparison_table, cost_table
+    from analysis.target import target_of
     from analysis.tuning_runs import Choice, stored_curves
     from storage.records import split_name
     from storage.store import open_store
@@ -51,7 +52,8 @@ def cost(
     choice = Choice(noise, tuners=split_tuners(tuners))
     with open_store(storage, create=False) as store:
         curves = stored_curves(store, *split_name(study), choice=choice, tell=note)
-        frame = (comparison_table if compare else cost_table)(store, curves, target, note)
+        to = target_of(store, split_name(study)[0], target)
+        frame = (comparison_table if compare else cost_table)(store, curves, to, note)
     write_rows(frame, format)
 
 

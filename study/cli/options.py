@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from analysis.target import DEFAULT_TARGET
+
 if TYPE_CHECKING:
     from analysis.views import View
 
@@ -35,7 +37,13 @@ Where = Annotated[
     str | None,
     typer.Option(metavar="FILTER", help='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
 ]
-Target = Annotated[float, typer.Option(help="Suboptimality that counts as found, in units of the metric.")]
+Target = Annotated[
+    float | None,
+    typer.Option(
+        help="Suboptimality that counts as found, in units of the metric; by default the study's own, which is "
+        f"{DEFAULT_TARGET} where its file says nothing."
+    ),
+]
 AdviceTarget = Annotated[
     float | None,
     typer.Option(help="Suboptimality to which advice is checked; by default 1% of the landscape's range."),

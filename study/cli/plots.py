@@ -62,7 +62,7 @@ def suboptimality(
 def cost(
     study: StudyName,
     out: Out,
-    target: Target = 0.005,
+    target: Target = None,
     noise: NoiseOption = None,
     tuners: TunersOption = None,
     storage: Storage = DEFAULT_STORAGE,
@@ -98,7 +98,7 @@ def sensitivity(
 def profile(
     study: StudyNames,
     out: Out,
-    target: Target = 0.005,
+    target: Target = None,
     noise: NoiseOption = None,
     tuners: TunersOption = None,
     storage: Storage = DEFAULT_STORAGE,

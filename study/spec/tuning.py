@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from analysis.target import DEFAULT_TARGET
 from study.spec.strict import Strict
 from tuners import TUNERS, check_tuner
 
@@ -26,7 +27,7 @@ class TuningSpec(Strict):
     tuners: tuple[str, ...] = Field(tuple(TUNERS), strict=False, min_length=1)
     trials: int = Field(100, ge=1, le=1_000_000)
     replicates: int = Field(100, ge=1, le=100_000)
-    target: float = Field(0.005, ge=0, allow_inf_nan=False)
+    target: float = Field(DEFAULT_TARGET, ge=0, allow_inf_nan=False)
     noise: Literal["run", "seed", "mean"] = "run"
     repeats: Literal["free", "count"] = "free"
 

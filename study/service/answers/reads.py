@@ -42,7 +42,6 @@ from study.service.answers.documents import (
     TunerCurve,
 )
 from study.service.answers.shared import Shared
-from study.spec import TuningSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -308,11 +307,6 @@ def sensitivity(
     }
 
 
-def own_target(about: About) -> float:
-    """The suboptimality that counts as found by the study's file."""
-    return float(about.spec.get("tuning", {}).get("target", TuningSpec().target))
-
-
 def cost(
     store: Store,
     study: str,
@@ -327,11 +321,10 @@ def cost(
     To the study's own target if no other is given.
     """
     from analysis.cost.costs import comparison_table, cost_table
-    from analysis.suboptimality import check_suboptimality_target
+    from analysis.target import target_of
     from analysis.tuning_runs import Choice, stored_curves
 
-    target = own_target(store.about(study)) if target is None else target
-    check_suboptimality_target(target)
+    target = target_of(store, study, target)
     rows, incomplete, budget = [], None, None
     notes: list[str] = []
     try:

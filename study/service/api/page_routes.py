@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from analysis.target import DEFAULT_TARGET
 from study.service.answers import choices
 from study.service.api.routes import MOST_COMPARED, Service, StudyName
 from study.service.pages.rendering import page
-from study.spec import TuningSpec
 
 ORDER = {"running": 0, "queued": 1}
 """States that come before all others on the first page."""
@@ -56,6 +56,6 @@ async def compare(request: Request, service: Service) -> Response:
         charts=True,
         studies=list(documents.values()),
         chosen=chosen,
-        target=first["target"] if first else TuningSpec().target,
+        target=first["target"] if first else DEFAULT_TARGET,
         most=MOST_COMPARED,
     )

@@ -10,12 +10,13 @@ from typing import Any
 
 import anyio.to_thread
 
+from analysis.target import own_target
 from analysis.trained import nothing_trained
 from storage.failures import FailureCount
 from storage.store import Store, Summary, Version
 from study.service.answers.cache import Answer
 from study.service.answers.documents import OptimizerProgress, State, StudyDocument
-from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number, own_target
+from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number
 from study.service.answers.shared import Shared
 from study.service.jobs.job import FURTHER, RUNS
 from study.service.jobs.jobs import Jobs, Table
@@ -192,7 +193,7 @@ def read_stored(store: Store, study: str, version: Version, before: tuple[Versio
         }
     else:
         about = store.about(study)
-        metric, seeds, target = about.metric, about.seeds, own_target(about)
+        metric, seeds, target = about.metric, about.seeds, own_target(about.spec)
         cells = about.space.size if about.space.is_grid else None
         summaries = {
             name: store.summary(study, name, seeds, upto=upto)

@@ -20,7 +20,7 @@ from analysis.cost.costs import (
 )
 from analysis.cost.kept import folder
 from analysis.errors import AnalysisError
-from analysis.stored_figures import DEFAULT_TARGET
+from analysis.target import DEFAULT_TARGET
 from analysis.tuning_runs import stored_curves
 from search_spaces import SearchSpace
 from storage.records import Trials, TuningRun

@@ -143,6 +143,8 @@ def test_cost_in_every_format(cli: Cli, tuned: str) -> None:
     assert out.splitlines()[2].startswith("adam,cgld,0.05,")
     code, out, _ = cli("cost", "made-up", "--storage", tuned)
     assert "cgld" in out
+    _, out, _ = cli("cost", "made-up", "--format", "json", "--storage", tuned)
+    assert {row["target"] for row in json.loads(out)} == {0.005}
     code, out, _ = cli("cost", "made-up", "--compare", "--format", "json", "--storage", tuned)
     pairs = json.loads(out)
     assert [(pair["on"], pair["first"], pair["second"]) for pair in pairs] == [
