@@ -37,6 +37,8 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if [ -x $(BIN)/biome ]; then $(BIN)/biome lint --error-on-warnings; \
+	  else echo "JavaScript is not linted: biome's wheel is for Linux on x86-64 alone"; fi
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/trainer.py

@@ -34,7 +34,7 @@ export function cellText(panel, scale, place) {
   if (at(panel.dead)) lines.push("every trial diverged");
   if (at(panel.stopped)) lines.push("stopped early: at least so good");
   if (panel.values && panel.seeds.length <= 10 && panel.seeds.length > 1) {
-    panel.seeds.forEach((seed, k) => lines.push(`seed ${seed}: ${metricText(at(panel.values[k]), percent)}`));
+    lines.push(...panel.seeds.map((seed, k) => `seed ${seed}: ${metricText(at(panel.values[k]), percent)}`));
   }
   return lines;
 }
@@ -141,12 +141,13 @@ function provisional(panel) {
 function cellsWhere(panel, wanted) {
   const [up, across] = panel.axes;
   const [x, y] = [[], []];
-  panel.count.forEach((row, i) => row.forEach((_, j) => {
-    if (wanted(i, j)) {
+  for (const [i, row] of panel.count.entries()) {
+    for (const j of row.keys()) {
+      if (!wanted(i, j)) continue;
       x.push(across.values[j]);
       y.push(up.values[i]);
     }
-  }));
+  }
   return points(x, y);
 }
 

@@ -132,7 +132,7 @@ function inWords(location, detail) {
 
 function markField(key, wrong, field) {
   const fields = [...document.querySelectorAll(`[data-key="${key}"] :is(input, select)`)];
-  if (!wrong) fields.forEach((each) => each.setAttribute("aria-invalid", "false"));
+  if (!wrong) for (const each of fields) each.setAttribute("aria-invalid", "false");
   else (field ?? fields.find((each) => each.offsetParent !== null))?.setAttribute("aria-invalid", "true");
 }
 
@@ -245,7 +245,7 @@ function edit() {
   byId("form-fields").disabled = byId("edit").checked;
 }
 
-async function copySpace() {
+function copySpace() {
   axes.replace(JSON.parse(byId("space").selectedOptions[0].dataset.axes));
   choose("kind", "own");
   showKind();

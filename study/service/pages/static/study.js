@@ -161,7 +161,8 @@ function makePreview() {
 
 async function previewCell(panel, place) {
   const at = coordinatesOf(panel, place);
-  const asked = (preview.asked = cellTitle(panel, at));
+  const asked = cellTitle(panel, at);
+  preview.asked = asked;
   try {
     const cell = await readCell(panel, at);
     if (preview.asked !== asked) return;
