@@ -72,3 +72,11 @@ def spaces() -> Table:
         )
         rows.append((name, axes, str(published.space.size), f"{published.source}: {published.note}"))
     return ("space", "axes", "cells", "source"), rows
+
+
+def studies() -> Table:
+    from study.examples import about, examples
+
+    found = {name: about(path) for name, path in examples().items()}
+    rows: list[tuple[str, ...]] = [(name, f"{trials:,}", said) for name, (trials, said) in found.items()]
+    return ("study", "trials", "what it is; tunability example NAME writes it"), rows

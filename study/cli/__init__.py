@@ -37,6 +37,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rename": moving.rename,
     "delete": moving.delete,
     "list": machine.list_catalog,
+    "example": machine.example,
     "doctor": machine.doctor,
     "serve": machine.serve,
 }

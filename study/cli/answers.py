@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,9 +26,6 @@ from study.cli.options import (
 )
 from study.shown.answers import show_sensitivities, show_verdicts
 from study.shown.console import DEFAULT_STORAGE, note, write_rows
-
-if TYPE_CHECKING:
-    pass
 
 
 def cost(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -13,12 +14,9 @@ from study.cli.options import (
 )
 from study.shown.console import DEFAULT_STORAGE, note, show_table
 
-if TYPE_CHECKING:
-    pass
-
 
 def list_catalog(what: Annotated[Catalog, typer.Argument(metavar="WHAT", help="What to list.")]) -> None:
-    """List what a study file can name."""
+    """List what a study file can name, and the studies that come with the program."""
     from study import catalog
 
     rows = {
@@ -26,8 +24,21 @@ def list_catalog(what: Annotated[Catalog, typer.Argument(metavar="WHAT", help="W
         "tuners": catalog.tuners,
         "workloads": catalog.workloads,
         "spaces": catalog.spaces,
+        "studies": catalog.studies,
     }
     show_table(*rows[what]())
+
+
+def example(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `tunability list studies`.")],
+) -> None:
+    """Write a study that comes with the program, and the code that it runs, into the folder `studies` here."""
+    from study.examples import write_example
+
+    written = write_example(name, Path())
+    for path in written:
+        print(f"wrote {path}")
+    note(f"next: tunability run {written[0]}")
 
 
 def doctor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,9 +18,6 @@ from study.cli.options import (
 )
 from study.shown.console import DEFAULT_STORAGE, complain, note, progress_bar
 from study.shown.stored import show_copied
-
-if TYPE_CHECKING:
-    pass
 
 Given = TypeVar("Given")
 

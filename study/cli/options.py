@@ -19,7 +19,7 @@ Format = Literal["table", "csv", "json", "parquet"]
 CostFormat = Literal["table", "csv", "json"]
 VerdictFormat = Literal["table", "json"]
 Noise = Literal["run", "seed", "mean"]
-Catalog = Literal["optimizers", "tuners", "workloads", "spaces"]
+Catalog = Literal["optimizers", "tuners", "workloads", "spaces", "studies"]
 Storage = Annotated[
     str,
     typer.Option(

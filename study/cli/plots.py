@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -27,9 +27,6 @@ from study.cli.options import (
     view_of,
 )
 from study.shown.console import DEFAULT_STORAGE, note
-
-if TYPE_CHECKING:
-    pass
 
 
 def landscape(
