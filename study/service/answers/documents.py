@@ -169,17 +169,141 @@ class OptimizerProblem(TypedDict):
     detail: str
 
 
+class PanelAxis(TypedDict):
+    """An axis as it is drawn: `edges` are those of its cells."""
+
+    name: str
+    label: str
+    symbol: str
+    scale: str
+    values: list[float]
+    edges: list[float]
+
+
+Point = list[float | None]
+
+
+class DrawnDocument(TypedDict):
+    """What there is to draw of a verdict, in its two axes' own units, null where it cannot be told.
+
+    `dots`, one a row whose optimum counts: (second, first, its interval's ends); the second axis' values of rows that
+    are `left_out`; the ends of the fitted `lines`, (second, first); the `band` about them, (second, low, high). `lose`
+    is what first values lose where they were not tuned (tuned at, used at), in units of the metric, and `lose_most`
+    what the colours of that reach to. `words` are those of ordered axes.
+    """
+
+    axes: list[PanelAxis]
+    words: dict[str, list[str]]
+    dots: list[Point]
+    left_out: list[float]
+    lines: list[list[Point]]
+    band: list[Point]
+    lose: list[Point]
+    lose_most: float
+
+
+RegimeDocument = TypedDict(
+    "RegimeDocument",
+    {"from": float, "to": float, "verdict": str, "slope": "EstimateDocument"},
+)
+"""A stretch of the second axis, its ends included, on which the ridge is one line."""
+
+
+class InteractionDocument(TypedDict):
+    """Share of the metric's variance that the two axes have together alone; `sobol` is the index of that."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    sobol: EstimateDocument
+
+
+class ReplayedDocument(TypedDict):
+    """Trials to the target of a tuner in the old coordinates, in the new ones, and how many times sooner."""
+
+    before: EstimateDocument
+    after: EstimateDocument
+    sooner: EstimateDocument
+
+
+class AdviceDocument(TypedDict):
+    """What to tune instead, and what that saves: exponents by regime, as found and as used; `trials` by tuner."""
+
+    coordinate: str
+    exponents: list[EstimateDocument]
+    used: list[float]
+    penalty: EstimateDocument
+    remainder: EstimateDocument
+    one_parameter: bool
+    target: float
+    budget: int
+    trials: dict[str, ReplayedDocument]
+
+
+class VerdictDocument(TypedDict):
+    """Whether two axes of an optimizer can be tuned one at a time. `trials` is the number of scattered ones.
+
+    `best` is where the best cell is on both axes, of scattered trials.
+    """
+
+    optimizer: str
+    axes: list[str]
+    verdict: str
+    sentence: str
+    finding: str
+    slope: EstimateDocument
+    regimes: list[RegimeDocument]
+    transition: EstimateDocument | None
+    penalty: EstimateDocument
+    interaction: InteractionDocument
+    seeds: int
+    seeds_to_decide: int | None
+    advice: AdviceDocument | None
+    trials: int | None
+    best: list[EstimateDocument] | None
+    drawn: DrawnDocument
+
+
 class SeparabilityDocument(TypedDict):
     """Verdicts, one a pair of axes and optimizer, and why there is none of other optimizers.
 
-    `drawn` of a verdict is what a picture of it shows, see `ridges.drawn`; `colours` are the stops of its colour scale.
+    `colours` are the stops of a colour scale.
     """
 
     study: str
     metric: str
     colours: list[str]
-    verdicts: list[dict[str, Any]]
+    verdicts: list[VerdictDocument]
     problems: list[OptimizerProblem]
+
+
+class CostRow(TypedDict):
+    """Trials that a tuner takes on an optimizer's landscape, and in what share of runs it reaches the target."""
+
+    optimizer: str
+    tuner: str
+    target: float
+    median: float | None
+    low: float | None
+    high: float | None
+    reached: float | None
+    reached_low: float | None
+    reached_high: float | None
+    observed: float | None
+    replicates: int
+
+
+class ComparisonRow(TypedDict):
+    """On an optimizer two tuners, or by a tuner two optimizers: the ratio of the first one's cost to the second's."""
+
+    on: str
+    first: str
+    second: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Literal["cheaper", "dearer", "equal", "undecided"]
+    confidence: float
 
 
 class CostDocument(TypedDict):
@@ -197,7 +321,7 @@ class CostDocument(TypedDict):
     incomplete: str | None
     notes: list[str]
     problems: list[OptimizerProblem]
-    rows: list[dict[str, Any]]
+    rows: list[CostRow] | list[ComparisonRow]
 
 
 class TunerCurve(TypedDict):

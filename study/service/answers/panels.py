@@ -20,7 +20,7 @@ from analysis.views import View, axes_of, axes_to_show, hold
 from analysis.views import shown as another_slice
 from storage.query import with_words
 from storage.store import About, Store
-from study.service.answers.documents import BestDocument
+from study.service.answers.documents import BestDocument, PanelAxis
 from study.service.answers.reads import (
     best_document,
     nested,
@@ -50,15 +50,6 @@ WITHIN = (0.005, 0.01, 0.02)
 """Losses of the contours: points of a rate, shares of the range of another metric."""
 COLOURS = 17
 """Stops of the colour scale; between them colours are mixed."""
-
-
-class PanelAxis(TypedDict):
-    name: str
-    label: str
-    symbol: str
-    scale: str
-    values: list[float]
-    edges: list[float]
 
 
 class Panel(TypedDict):

@@ -29,7 +29,9 @@ from study.service.answers.cache import Answer, Cache
 from study.service.answers.documents import (
     AxisDocument,
     BestDocument,
+    ComparisonRow,
     CostDocument,
+    CostRow,
     FailureList,
     LandscapeDocument,
     OptimizerLandscape,
@@ -325,11 +327,13 @@ def cost(
     from analysis.tuning_runs import Choice, stored_curves
 
     target = target_of(store, study, target)
-    rows, incomplete, budget = [], None, None
+    rows: list[CostRow] | list[ComparisonRow] = []
+    incomplete, budget = None, None
     notes: list[str] = []
     try:
         curves = stored_curves(store, study, optimizer, Choice(noise, trials=trials))
-        rows = records((comparison_table if compare else cost_table)(store, curves, target, notes.append))
+        made = (comparison_table if compare else cost_table)(store, curves, target, notes.append)
+        rows = cast("list[CostRow] | list[ComparisonRow]", records(made))
         budget = curves.sizes["trial"]
         incomplete, untrained = curves.attrs["incomplete"] or None, curves.attrs[UNTRAINED]
     except NothingTrainedError as error:
@@ -356,11 +360,11 @@ def suboptimality(
 ) -> SuboptimalityDocument:
     """How far tuners are from the best after each trial, and what each target costs; none when nothing trained."""
     from analysis.cost.costs import curve_table
-    from analysis.suboptimality import check_suboptimality_target, trials_to_target
+    from analysis.suboptimality import trials_to_target
+    from analysis.target import target_of
     from analysis.tuning_runs import Choice, stored_curves
 
-    target = own_target(store.about(study)) if target is None else target
-    check_suboptimality_target(target)
+    target = target_of(store, study, target)
     curves: list[TunerCurve] = []
     notes: list[str] = []
     try:

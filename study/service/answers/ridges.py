@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from analysis.pairs import own_unit, positions
 from analysis.separability import Verdict
 from analysis.views import WHOLE, View
 from storage.store import Store
-from study.service.answers.documents import SeparabilityDocument
+from study.service.answers.documents import DrawnDocument, SeparabilityDocument, VerdictDocument
 from study.service.answers.panels import colours, panel_axis, words_of
 from study.service.answers.reads import judged, nested, number
 
@@ -31,18 +31,16 @@ def separability(
         "study": study,
         "metric": store.metric(study),
         "colours": colours(),
-        "verdicts": [verdict.to_json() | {"drawn": drawn(verdict)} for verdict in verdicts],
+        "verdicts": [document_of(verdict) for verdict in verdicts],
         "problems": problems,
     }
 
 
-def drawn(verdict: Verdict) -> dict[str, Any]:
-    """What there is to draw, in the axes' own units.
+def document_of(verdict: Verdict) -> VerdictDocument:
+    return cast(VerdictDocument, verdict.to_json() | {"drawn": drawn(verdict)})
 
-    Axes; a dot a row whose optimum counts, (second, first, its interval's ends); the rows `left_out`; the fitted
-    lines' ends; the `band` about them, (second, low, high); and what first values `lose` where they were not tuned
-    (tuned at, used at), in units of the metric, beside what all colours of that reach to.
-    """
+
+def drawn(verdict: Verdict) -> DrawnDocument:
     (first, second), pair, found = verdict.axes, verdict.pair, verdict.ridge
     y = positions(pair, second)
     rows = np.flatnonzero(~np.isnan(found.optima))
