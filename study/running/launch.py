@@ -12,6 +12,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import logging
+import math
 import os
 import signal
 import tempfile
@@ -52,6 +53,10 @@ SHORT_SECONDS = 1.0
 """So long several black-box trials that are handed out at once are to take; Ray Tune takes a tenth of it for one."""
 TIMED, MOST_AT_ONCE = 4, 200
 """Trials that are timed before, and the most that are handed out at once."""
+SECONDS_HELD = 0.2
+"""So often a worker that has ended is asked whether it may have the next block."""
+SECONDS_TO_REUSE, MOST_SECONDS_TO_START = 1.0, 60.0
+"""What has waited longer for an actor waits for a new one; and the longest that others wait for that."""
 SECONDS_BETWEEN_LOOKS = 5.0
 """Between looks at whether the cluster's own processes are alive."""
 Shared = TypeVar("Shared")
@@ -99,13 +104,14 @@ class BlockTrainable(tune.Trainable):
         self.trainer = Trainer(device=config["device"], checkpoints=config["checkpoints"])
         self.blocks: Sequence[Block] = config["blocks"]
         self._following: Generator[Callable[[], Outcome], None, Outcome] | None = None
+        self._ended: dict[str, Any] | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self._following is not None:  # it was stopped
             self._following.close()
             self.trainer.forget(self.blocks[0])
             self._following = None
-        self.blocks = new_config["blocks"]
+        self.blocks, self._ended = new_config["blocks"], None
         return True
 
     def cleanup(self) -> None:
@@ -115,8 +121,11 @@ class BlockTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """An outcome, or how it failed, for each block; those that it has no time for are left out.
 
-        Of a block that may be stopped what is known so far, until it is done.
+        Of a block that may be stopped what is known so far, until it is done. Asked again after the end it waits.
         """
+        if self._ended:
+            time.sleep(SECONDS_HELD)
+            return {**self._ended, "results": []}
         if may_be_stopped(self.blocks[0]):
             return self._point(self.blocks[0])
         started, results = time.monotonic(), list[Outcome | TrialError]()
@@ -127,19 +136,23 @@ class BlockTrainable(tune.Trainable):
                 results.append(error)
             if time.monotonic() - started > 2 * SHORT_SECONDS:
                 break
-        return {"results": results, "seconds": time.monotonic() - started, "done": True}
+        return self._end(results, time.monotonic() - started)
 
     def _point(self, block: Block) -> dict[str, Any]:
         self._following = self._following or self.trainer.follow(block)
         found: Outcome | TrialError
         try:
-            return {"results": [next(self._following)()], "done": False}
+            return {"results": [next(self._following)()], "ended": False, "done": False}
         except StopIteration as end:
             found = end.value
         except TrialError as error:
             found = error
         self._following = None
-        return {"results": [found], "seconds": SHORT_SECONDS, "done": True, "finished": True}
+        return self._end([found], SHORT_SECONDS)
+
+    def _end(self, results: Sequence[Outcome | TrialError], seconds: float) -> dict[str, Any]:
+        self._ended = {"ended": True, "count": len(results), "seconds": seconds, "done": False}
+        return {**self._ended, "results": results}
 
 
 class BlockSearcher(Searcher):
@@ -152,6 +165,8 @@ class BlockSearcher(Searcher):
         self._again = deque[Block]()
         self._out: dict[str, Sequence[Block]] = {}
         self._seconds = deque[float](maxlen=2 * TIMED)
+        self._starting: dict[str, float] = {}
+        self._done: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
         if self._again:
@@ -170,6 +185,7 @@ class BlockSearcher(Searcher):
         if not found:
             return None
         self._out[trial_id] = found
+        self.starting(trial_id)
         return {"blocks": found, **self._settings}
 
     def _at_once(self, block: Block) -> int:
@@ -179,13 +195,30 @@ class BlockSearcher(Searcher):
         mean = sum(self._seconds) / len(self._seconds)
         return max(1, min(int(SHORT_SECONDS / max(mean, 1e-9)), MOST_AT_ONCE))
 
+    def reported(self, trial_id: str, blocks: int) -> None:
+        """How many of the blocks that were handed out need not be again."""
+        self._done[trial_id] = blocks
+
+    def starting(self, trial_id: str) -> None:
+        """What was handed out waits for an actor."""
+        self._starting[trial_id] = time.monotonic()
+
+    def started(self, trial_id: str) -> None:
+        """An actor has what was handed out."""
+        self._starting.pop(trial_id, None)
+
+    def starting_for(self) -> float:
+        """Seconds that something has been waiting for its actor."""
+        return time.monotonic() - min(self._starting.values(), default=math.inf)
+
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        blocks = self._out.pop(trial_id, ())
-        if result and not error and not may_be_stopped(blocks[0]):
-            done = len(result["results"])
-            self._seconds.append(result["seconds"] / done)
+        blocks, done = self._out.pop(trial_id, ()), self._done.pop(trial_id, 0)
+        self.started(trial_id)
+        if done:
+            if result and not error and not may_be_stopped(blocks[0]):
+                self._seconds.append(result["seconds"] / result["count"])
             self._again.extend(blocks[done:])
         elif len(blocks) > 1:
             self._again.extend(blocks)
@@ -205,16 +238,27 @@ class BlockSearcher(Searcher):
 
 
 class Stopper(tune.Stopper):
-    """Stops trials that are hopeless."""
+    """Stops trials that are hopeless; and those that have ended, once none waits for its actor to be started.
 
-    def __init__(self, searcher: BlockSearcher, hopeless: Callable[[Block, Outcome], bool]) -> None:
+    For Ray Tune gives what waits to the actor of one that ends, and stops the other that is still importing torch: then
+    blocks that take less than that would all be trained by the same worker, and the rest of the cluster do nothing.
+    """
+
+    def __init__(
+        self, searcher: BlockSearcher, hopeless: Callable[[Block, Outcome], bool] | None = None
+    ) -> None:
         self._searcher, self._hopeless = searcher, hopeless
+        self._held_since: float | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        if result["done"]:
+        if not result["ended"]:
+            (block,), (so_far,) = self._searcher.blocks_of(trial_id), result["results"]
+            return self._hopeless is not None and self._hopeless(block, so_far)
+        if self._searcher.starting_for() < SECONDS_TO_REUSE:
+            self._held_since = None
             return True
-        (block,), (so_far,) = self._searcher.blocks_of(trial_id), result["results"]
-        return self._hopeless(block, so_far)
+        self._held_since = self._held_since or time.monotonic()
+        return time.monotonic() - self._held_since > MOST_SECONDS_TO_START
 
     def stop_all(self) -> bool:
         return False
@@ -227,11 +271,22 @@ class Reporter(tune.Callback):
     """Passes outcomes and final failures on as they arrive, in the driver's process."""
 
     def __init__(
-        self, on_outcome: Callable[[Block, Outcome], None], on_failure: Callable[[Block, TrialError], None]
+        self,
+        searcher: BlockSearcher,
+        on_outcome: Callable[[Block, Outcome], None],
+        on_failure: Callable[[Block, TrialError], None],
     ) -> None:
+        self._searcher = searcher
         self._on_outcome = on_outcome
         self._on_failure = on_failure
+        self._reported = set[str]()
         self.error: Exception | None = None
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._searcher.started(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._searcher.starting(trial.trial_id)  # again, for its worker died
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as above; the callables hold the open store
@@ -239,13 +294,15 @@ class Reporter(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if not result["done"]:
+        if trial.trial_id in self._reported or not (result["ended"] or result["done"]):
             return
+        self._reported.add(trial.trial_id)
+        self._searcher.reported(trial.trial_id, len(result["results"]))
         try:
             for block, found in zip(trial.config["blocks"], result["results"], strict=False):
                 if isinstance(found, TrialError):
                     self._on_failure(block, found)
-                elif may_be_stopped(block) and "finished" not in result:
+                elif may_be_stopped(block) and not result["ended"]:
                     self._on_outcome(block, replace(found, stopped=True))
                 else:
                     self._on_outcome(block, found)
@@ -254,8 +311,8 @@ class Reporter(tune.Callback):
             raise
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if len(trial.config["blocks"]) > 1:
-            return  # they are handed out again, one by one
+        if len(trial.config["blocks"]) > 1 or trial.trial_id in self._reported:
+            return  # they are handed out again, one by one; or its worker died when all was done
         lines = (
             Path(trial.error_file).read_text(encoding="utf-8").strip().splitlines()
             if trial.error_file
@@ -343,7 +400,7 @@ def train_blocks(
     settings = {"device": device, "checkpoints": checkpoints}
     searcher = BlockSearcher(iter(blocks), settings)
     resources = {name if name == "memory" else name.lower(): amount for name, amount in amounts.items()}
-    reporter = Reporter(on_outcome, on_failure)
+    reporter = Reporter(searcher, on_outcome, on_failure)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_resources(BlockTrainable, resources),
@@ -356,7 +413,7 @@ def train_blocks(
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
-                stop=Stopper(searcher, hopeless) if hopeless else None,
+                stop=Stopper(searcher, hopeless),
                 callbacks=[reporter],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
