@@ -6,7 +6,7 @@ STUDY ?= avagrad-demo
 # marked slow, each of which has a quicker one beside it.
 TESTS ?=
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal --durations 20
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses 3 --dist worksteal --durations 20
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-all check bench soak docs clean

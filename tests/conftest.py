@@ -44,6 +44,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def workers_are_no_nicer() -> Iterator[None]:
+    """Ray's workers do not wait for the tests that run beside theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What costs keep goes into a folder of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:

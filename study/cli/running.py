@@ -156,6 +156,8 @@ def tune(
     name = written.name if written else study
     if extra_budget is not None and not until_decided:
         raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")
+    if until_decided and written is None:
+        raise typer.BadParameter("--until-decided trains further seeds: give the study file")
     from storage.store import open_store
 
     if written is None:
@@ -165,8 +167,6 @@ def tune(
         from study.running.refuse import refuse_early
 
         refuse_early(written, study, storage, address, local=local)
-    if until_decided and written is None:
-        raise typer.BadParameter("--until-decided trains further seeds: give the study file")
     given_study: Study | None = None
     if written is None:
         from analysis.tuning_runs import Choice

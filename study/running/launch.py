@@ -330,7 +330,7 @@ class Reporter(tune.Callback):
 def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Iterator[int]:
     """Start a local cluster, or join the one at `address`; yields how many blocks it can train at once.
 
-    To a running one the project's code and the user's goes along: what is imported by now and is not installed.
+    To other machines the project's code and the user's goes along: what is imported by now and is not installed.
     `amounts` is what one of them needs, by Ray's names. SIGTERM is as Ctrl-C meanwhile.
 
     Raises LaunchError when it cannot be reached or has nothing to train on.
@@ -338,15 +338,13 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
     if address:
         check_address(address)
     before = signal.getsignal(signal.SIGTERM)
-    sent = {"py_modules": imported_code()} if address else None  # on this machine workers find it as we do
     try:
-        ray.init(
-            address or "local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=sent,
-        )
+        connect(address)
+        if (
+            address and has_other_machines()
+        ):  # on this one workers find the code where we do, and files beside it
+            ray.shutdown()
+            connect(address, {"py_modules": imported_code()})
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         raise unreachable(address, error) from None
     try:
@@ -367,6 +365,24 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
         ray.shutdown()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def connect(address: str | None, sent: dict[str, Any] | None = None) -> None:
+    """Start a local cluster, or join the one at `address`; `sent` is Ray's runtime environment of the workers."""
+    ray.init(
+        address or "local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env=sent,
+    )
+
+
+def has_other_machines() -> bool:
+    """Whether the cluster has nodes with another address than this one."""
+    here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return any(node["Alive"] and node["NodeManagerAddress"] != here for node in nodes)
 
 
 def fitting(node: Mapping[str, float], name: str, amount: float) -> int:

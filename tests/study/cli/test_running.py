@@ -101,7 +101,7 @@ def test_import_paths_from_spec_to_store(tmp_path: Path) -> None:
         """
     )
     tunability = str(Path(sys.executable).with_name("tunability"))
-    command = [tunability, "run", "study.toml", "--storage", "sqlite:///t.db"]
+    command = [tunability, "run", "study.toml", "--local", "--storage", "sqlite:///t.db"]
     planned = subprocess.run(
         [*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True
     )

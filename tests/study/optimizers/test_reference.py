@@ -415,9 +415,13 @@ def equation_11(make: Callable[[list[Tensor]], torch.optim.Optimizer], rate: flo
 @pytest.mark.parametrize(
     ("make", "rate", "gradient", "final"),
     [
-        (lambda w: Adam(w, betas=(0.0, 0.99), eps=1e-8), 0.01, 0.96, 1.0),
+        pytest.param(lambda w: Adam(w, betas=(0.0, 0.99), eps=1e-8), 0.01, 0.96, 1.0, marks=pytest.mark.slow),
         (lambda w: DelayedAdam(w, betas=(0.0, 0.99), eps=1e-8, bias_correction=False), 0.01, 0.038, 0.497),
-        (lambda w: DynamicEpsAdam(w, betas=(0.0, 0.99), eps=1.0, bias_correction=False), 0.003, 0.041, 0.502),
+        pytest.param(
+            lambda w: DynamicEpsAdam(w, betas=(0.0, 0.99), eps=1.0, bias_correction=False),
+            *(0.003, 0.041, 0.502),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_adam_does_not_converge_where_its_delayed_and_dynamic_forms_do(

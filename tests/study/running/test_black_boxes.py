@@ -135,6 +135,7 @@ def test_each_trial_fails_alone_is_retried_and_is_tried_again(
     assert attempts(tmp_path)["mine 0.01 1 0"] == 2
 
 
+@pytest.mark.slow
 def test_a_driver_and_a_worker_killed_in_mid_trial(tmp_path: Path, url: str, start: Start) -> None:
     spec = write_toml(tmp_path, write(tmp_path, "slow", 0.7))
     process = start("run", spec, "--storage", url)

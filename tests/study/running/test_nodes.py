@@ -78,7 +78,7 @@ def test_code_reaches_a_node_that_does_not_have_it(
     write_code(here, log, 0.0)
     (tmp_path / "far.toml").write_text(to_toml(SPEC))
     monkeypatch.chdir(here)
-    with ray_head.with_node(cpus=1, hidden=here):
+    with ray_head.with_node("--node-ip-address=127.0.0.2", cpus=1, hidden=here):  # as another machine
         run = start("run", tmp_path / "far.toml", "--storage", url, "--address", ray_head.address)
         out, err = run.communicate(timeout=400)
     assert "6 of 6 trials stored" in out, err

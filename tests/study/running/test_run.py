@@ -233,7 +233,7 @@ def test_two_drivers_on_one_study(tmp_path: Path, write_study: WriteStudy, start
         assert not connection.execute(store.database.tables[LEASES_TABLE].select()).all()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_ctrl_c_and_termination_stop_cleanly(
     tmp_path: Path, write_study: WriteStudy, start: Start, how: signal.Signals
 ) -> None:

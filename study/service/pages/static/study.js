@@ -114,6 +114,10 @@ async function showSensitivities() {
   if (!last?.trials || last.state === "running") return;
   if (place.dataset.of === String(last.trials)) return;
   place.dataset.of = last.trials;
+  if (last.cells === null) {
+    place.replaceChildren(hint("Sensitivity is told of grids alone, and these trials are scattered."));
+    return;
+  }
   if (!place.querySelector(".card")) place.replaceChildren(make("p", { class: "waiting" }, "Computing, maybe for a minute …"));
   await showSensitivity(place, study);
 }
