@@ -93,9 +93,10 @@ function offerFigures() {
   }
 }
 
+const hint = (text) => make("p", { class: "hint" }, text);
+
 async function showCosts() {
   offerFigures();
-  const hint = (text) => make("p", { class: "hint" }, text);
   if (last?.state === "running") byId("cost").replaceChildren(hint(`${last.tuning_runs} tuning runs so far; their cost is shown when all are made.`));
   else if (last?.cells === null) offerReplays();
   else if (last?.tuning_runs) {

@@ -9,11 +9,13 @@ export function drawThumbnail(panel, { scale, colours }) {
   const [rows, columns] = panel.axes.map((axis) => axis.values.length);
   const canvas = make("canvas", { width: columns, height: rows, role: "img", "aria-label": `Landscape of ${panel.optimizer}`, title: panel.optimizer });
   const context = canvas.getContext("2d");
-  panel.mean.forEach((row, i) => row.forEach((value, j) => {
-    const at = position(value, scale);
-    if (at === null) return;
-    context.fillStyle = panel.dead[i][j] ? DEAD : colourAt(at, colours);
-    context.fillRect(j, rows - 1 - i, 1, 1);
-  }));
+  for (const [i, row] of panel.mean.entries()) {
+    for (const [j, value] of row.entries()) {
+      const at = position(value, scale);
+      if (at === null) continue;
+      context.fillStyle = panel.dead[i][j] ? DEAD : colourAt(at, colours);
+      context.fillRect(j, rows - 1 - i, 1, 1);
+    }
+  }
   return canvas;
 }
