@@ -74,6 +74,9 @@ JudgedAxes = Annotated[
     str | None,
     typer.Option(metavar="NAMES", help="Only pairs of these, the first one's best value against the second."),
 ]
+AddressOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
+]
 LocalOption = Annotated[
     bool,
     typer.Option(

@@ -11,6 +11,7 @@ from storage import PATIENCE
 from study.cli.options import (
     FAILED,
     INTERRUPTED,
+    AddressOption,
     LocalOption,
     Noise,
     PatienceOption,
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 def run(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The study file (TOML).")],
     storage: Storage = DEFAULT_STORAGE,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
-    ] = None,
+    address: AddressOption = None,
     local: LocalOption = False,
     patience: PatienceOption = PATIENCE,
     dry_run: Annotated[
@@ -58,14 +57,14 @@ def run(
     from study.spec import load_spec
 
     refuse_both(address, local)
+    if budget is not None and not until_decided:
+        raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
     written = load_spec(spec, note)
     from study.running.refuse import refuse_early
     from study.training.resolve import resolve
 
     refuse_early(written, str(spec), storage, address, local=local)
     study = resolve(written, str(spec))
-    if budget is not None and not until_decided:
-        raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
     if dry_run:
         show_plan(study, storage)
         return
@@ -126,9 +125,7 @@ def tune(
         ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster instead of this machine.")
-    ] = None,
+    address: AddressOption = None,
     local: LocalOption = False,
     patience: PatienceOption = PATIENCE,
 ) -> None:

@@ -340,9 +340,8 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
     before = signal.getsignal(signal.SIGTERM)
     try:
         connect(address)
-        if (
-            address and has_other_machines()
-        ):  # on this one workers find the code where we do, and files beside it
+        if address and has_other_machines():
+            # on this one workers find the code where we do, and files beside it
             ray.shutdown()
             connect(address, {"py_modules": imported_code()})
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:

@@ -67,7 +67,8 @@ def cut(
     """Cells (flat indices) of one seed as blocks."""
     values = study.spec.space.cells()
     lanes = lanes_per_program(study, optimizer, workers)
-    together = lanes * turns_per_block(study, optimizer, workers, lanes)
+    apiece = math.ceil(len(cells) / lanes / workers)  # so that those of one seed are shared, too
+    together = lanes * max(1, min(turns_per_block(study, optimizer, workers, lanes), apiece))
     for start in range(0, len(cells), together):
         yield make_block(study, optimizer, seed, values[cells[start : start + together]], lanes)
 
@@ -93,9 +94,11 @@ def turns_per_block(study: Study, optimizer: StudyOptimizer, workers: int, lanes
     if study.spec.lanes or study.choices[optimizer.key].method != "fused":
         return 1
     programs = math.ceil(study.spec.space.size / lanes) * study.spec.seeds
+    most = min(MOST_TURNS, programs // (BLOCKS_A_WORKER * workers))
+    if most <= 1:
+        return 1
     work = flops_per_step(study.trained) * study.training.steps * lanes
-    most = min(MOST_TURNS, programs // (BLOCKS_A_WORKER * workers), MOST_FLOPS // max(work, 1))
-    return max(1, int(most))
+    return max(1, min(most, int(MOST_FLOPS // max(work, 1))))
 
 
 def make_block(

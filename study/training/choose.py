@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from study.training.block import Block, Choice, Recipe, curve_steps
-from study.training.loop import Run, to
+from study.training.loop import Run, Step, to
 from study.training.one_by_one import run_of
 from study.training.program import Programs, first_line
 from study.training.program_run import ProgramRun
@@ -167,7 +167,7 @@ class Timer:
         validation = [
             to(each, recipe.dtype, self._device) for each in study.trained.evaluation(0, "validation")
         ]
-        step = self._time(lambda: run.step(1, batch, drawn, 1.0))
+        step = self._time(lambda: run.advance([Step(1, batch, drawn, 1.0)]))
         evaluation = self._time(lambda: run.evaluate(validation))
         return (step * recipe.steps + evaluation * len(curve_steps(recipe.steps))) / together
 

@@ -24,7 +24,6 @@ from study.training.program_run import ProgramRun, rule_of
 from study.training.resolve import Study, StudyOptimizer
 from study.training.step import trained_by_each
 from study.training.torch_class import AnyKind
-from study.workloads.draws import Drawn
 from study.workloads.measure import bytes_per_lane
 from study.workloads.workload import Batch
 
@@ -79,10 +78,6 @@ class Turns:
         self._width = width
         self._trials = np.arange(block.lanes)  # in the lanes of the runs, one after another
         self._diverged_at = torch.full((block.lanes,), -1, device=device)
-
-    def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
-        for run in self._runs:
-            run.step(number, batch, drawn, rate)
 
     def advance(self, steps: Sequence[Step]) -> None:
         for run in self._runs:

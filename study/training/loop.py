@@ -41,10 +41,6 @@ class Run(Protocol):
     stopped: bool
     """Whether every trial is known to have diverged."""
 
-    def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
-        """Take step `number`, from 1, with the learning rates times `rate`."""
-        ...
-
     def advance(self, steps: Sequence[Step]) -> None:
         """Take several steps, or fewer when every trial is known to have diverged."""
         ...
@@ -132,7 +128,17 @@ def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> 
     return Outcome(final, points, curve, diverged_at, seconds)
 
 
-def take(run: Run, steps: Sequence[Step]) -> None:
+class Stepping(Protocol):
+    """What takes its steps one after another."""
+
+    stopped: bool
+
+    def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
+        """Take step `number`, from 1, with the learning rates times `rate`."""
+        ...
+
+
+def take(run: Stepping, steps: Sequence[Step]) -> None:
     """Take the steps one after another until every trial is known to have diverged."""
     for step in steps:
         run.step(*step)

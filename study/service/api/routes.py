@@ -108,6 +108,9 @@ Defaults = Annotated[
         max_length=LONGEST, description="Defaults to go by, alpha=0.1,eps=1e-8; the optimizer's own if not."
     ),
 ]
+RunBudget = Annotated[
+    int | None, Query(ge=1, le=MOST_PER_PAGE, description="Budget of a run; what all have, or 100.")
+]
 Noise = Annotated[
     Literal["run", "seed", "mean"] | None,
     Query(description="Runs on one seed each, a seed drawn for each cell, or means; what there is."),
@@ -449,9 +452,7 @@ async def get_cost(
     target: Target = None,
     noise: Noise = None,
     compare: Annotated[bool, Query(description="Every pair of tuners and of optimizers instead.")] = False,
-    trials: Annotated[
-        int | None, Query(ge=1, le=MOST_PER_PAGE, description="Budget of a run; what all have, or 100.")
-    ] = None,
+    trials: RunBudget = None,
 ) -> Response:
     """How many trials each tuner needs to come within the target of the best, with 95% intervals.
 
@@ -474,9 +475,7 @@ async def get_suboptimality(
     optimizer: Optimizer = None,
     target: Target = None,
     noise: Noise = None,
-    trials: Annotated[
-        int | None, Query(ge=1, le=MOST_PER_PAGE, description="Budget of a run; what all have, or 100.")
-    ] = None,
+    trials: RunBudget = None,
 ) -> Response:
     """How far each tuner is from the best after each trial, with 95% intervals, and what other targets cost.
 

@@ -1,6 +1,7 @@
 """Databases of made-up studies."""
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,24 @@ from storage.records import Trials, TuningRun
 from storage.store import open_store
 
 ALPHA, EPS = [0.01, 0.1, 1.0], [1e-8, 1e-4]
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def refused(cli: Cli) -> Callable[..., str]:
+    """Gives the one line with which a command is refused, nothing in the folder having been written."""
+
+    def refuse(folder: Path, *arguments: object) -> str:
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        code, out, err = cli(*arguments)
+        assert code == 2
+        assert out == ""
+        (line,) = err.splitlines()
+        assert line.startswith("error: ")
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+        return str(line)
+
+    return refuse
 
 
 @pytest.fixture

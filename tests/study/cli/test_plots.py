@@ -9,18 +9,7 @@ from PIL import Image
 from storage.store import open_store
 
 Cli = Callable[..., tuple[int, str, str]]
-
-
-def refused(cli: Cli, folder: Path, *arguments: object) -> str:
-    """The one line with which a command is refused, having written nothing."""
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    code, out, err = cli(*arguments)
-    assert code == 2
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    return line
+Refused = Callable[..., str]
 
 
 def test_plot_landscape(cli: Cli, url: str, tmp_path: Path) -> None:

@@ -12,20 +12,9 @@ import pytest
 from storage.store import open_store
 
 Cli = Callable[..., tuple[int, str, str]]
+Refused = Callable[..., str]
 WriteStudy = Callable[..., Path]
 ALPHA, EPS = [0.01, 0.1, 1.0], [1e-8, 1e-4]
-
-
-def refused(cli: Cli, folder: Path, *arguments: object) -> str:
-    """The one line with which a command is refused, having written nothing."""
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    code, out, err = cli(*arguments)
-    assert code == 2
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    return line
 
 
 def other_sqlite(path: Path) -> None:
@@ -121,7 +110,7 @@ def test_a_filter_that_nothing_passes_says_so(cli: Cli, url: str, further: tuple
 )
 @pytest.mark.parametrize("command", ["run", "trials"])
 def test_wrong_databases(
-    cli: Cli,
+    refused: Refused,
     write_study: WriteStudy,
     tmp_path: Path,
     make: Callable[[Path], None],
@@ -130,37 +119,31 @@ def test_wrong_databases(
 ) -> None:
     make(tmp_path / "t.db")
     target = write_study() if command == "run" else "small"
-    assert message in refused(cli, tmp_path, command, target, "--storage", f"sqlite:///{tmp_path}/t.db")
+    assert message in refused(tmp_path, command, target, "--storage", f"sqlite:///{tmp_path}/t.db")
 
 
-def test_other_wrong_inputs(cli: Cli, url: str, write_study: WriteStudy, tmp_path: Path) -> None:
+def test_other_wrong_inputs(refused: Refused, url: str, write_study: WriteStudy, tmp_path: Path) -> None:
     spec, storage = write_study(), ("--storage", url)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     new = ("--storage", f"sqlite:///{tmp_path}/new.db")
     assert f"cannot reach a Ray cluster at '{address}'" in refused(
-        cli, tmp_path, "run", spec, "--address", address, *new
+        tmp_path, "run", spec, "--address", address, *new
     )
-    assert "cannot reach" in refused(cli, tmp_path, "run", spec, "--address", "nonsense", *new)
-    assert "cannot be read" in refused(cli, tmp_path, "run", tmp_path / "no.toml", *new)
-    assert "does not exist" in refused(
-        cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/no/t.db"
-    )
-    assert "there is no such file" in refused(cli, tmp_path, "studies", *new)
-    assert "did you mean 'made-up'?" in refused(cli, tmp_path, "trials", "mode-up", *storage)
-    assert "did you mean 'adam'?" in refused(cli, tmp_path, "trials", "made-up/adma", *storage)
-    assert "alhpa" in refused(cli, tmp_path, "trials", "made-up", "--where", "alhpa < 1", *storage)
+    assert "cannot reach" in refused(tmp_path, "run", spec, "--address", "nonsense", *new)
+    assert "cannot be read" in refused(tmp_path, "run", tmp_path / "no.toml", *new)
+    assert "does not exist" in refused(tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/no/t.db")
+    assert "there is no such file" in refused(tmp_path, "studies", *new)
+    assert "did you mean 'made-up'?" in refused(tmp_path, "trials", "mode-up", *storage)
+    assert "did you mean 'adam'?" in refused(tmp_path, "trials", "made-up/adma", *storage)
+    assert "alhpa" in refused(tmp_path, "trials", "made-up", "--where", "alhpa < 1", *storage)
     missing = tmp_path / "no" / "f.png"
     folder = tmp_path / "folder.png"
     folder.mkdir()
-    assert "does not exist" in refused(cli, tmp_path, "plot", "landscape", "made-up", "-o", missing, *storage)
-    assert "is a folder" in refused(
-        cli, folder.parent, "plot", "landscape", "made-up", "-o", folder, *storage
-    )
-    assert "end its name with" in refused(
-        cli, tmp_path, "plot", "landscape", "made-up", "-o", "f.jpg", *storage
-    )
+    assert "does not exist" in refused(tmp_path, "plot", "landscape", "made-up", "-o", missing, *storage)
+    assert "is a folder" in refused(folder.parent, "plot", "landscape", "made-up", "-o", folder, *storage)
+    assert "end its name with" in refused(tmp_path, "plot", "landscape", "made-up", "-o", "f.jpg", *storage)
     table = missing.with_suffix(".csv")
-    assert "folder that exists" in refused(cli, tmp_path, "trials", "made-up", "-o", table, *storage)
-    assert "end it in .csv" in refused(cli, tmp_path, "trials", "made-up", "-o", missing, *storage)
+    assert "folder that exists" in refused(tmp_path, "trials", "made-up", "-o", table, *storage)
+    assert "end it in .csv" in refused(tmp_path, "trials", "made-up", "-o", missing, *storage)

@@ -18,6 +18,7 @@ from study.shown.runs import diverged_shares, show_summary
 from study.training.block import Block
 
 Cli = Callable[..., tuple[int, str, str]]
+Refused = Callable[..., str]
 WriteStudy = Callable[..., Path]
 
 
@@ -35,18 +36,6 @@ def workload(hidden=8):
 
 
 NOTHING = "nothing trained, all 24 trials diverged"
-
-
-def refused(cli: Cli, folder: Path, *arguments: object) -> str:
-    """The one line with which a command is refused, having written nothing."""
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    code, out, err = cli(*arguments)
-    assert code == 2
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("error: ")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    return line
 
 
 MODULES = """
@@ -292,10 +281,10 @@ def test_a_block_that_fails_for_good(
     ],
 )
 def test_wrong_study_files(
-    cli: Cli, write_study: WriteStudy, tmp_path: Path, old: str, new: str, message: str
+    refused: Refused, write_study: WriteStudy, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     spec = write_study(old=old, new=new)
-    assert message in refused(cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
+    assert message in refused(tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +317,7 @@ def test_wrong_study_files(
     ],
 )
 def test_wrong_workloads(
-    cli: Cli,
+    refused: Refused,
     write_study: WriteStudy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -341,5 +330,5 @@ def test_wrong_workloads(
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     spec = write_study(old='name = "digits-mlp"', new=table)
-    line = refused(cli, tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
+    line = refused(tmp_path, "run", spec, "--storage", f"sqlite:///{tmp_path}/t.db")
     assert any(each in line for each in message.split("|"))

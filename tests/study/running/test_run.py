@@ -25,7 +25,7 @@ from study.running import launch, local
 from study.running.address import LaunchError
 from study.running.choices import METHODS, with_untimed
 from study.running.drive import trials_of
-from study.running.plan import lanes_per_program, plan, stored_plan
+from study.running.plan import cut, lanes_per_program, plan, stored_plan
 from study.running.provenance import provenance
 from study.running.run import declare as run_declare
 from study.running.run import run, staggered
@@ -418,6 +418,9 @@ def test_blocks_of_several_programs_leave_enough_for_every_worker() -> None:
     assert shape(2) == (12, 3)
     assert shape(2, seeds=9) == (18, 6)
     assert shape(8)[1] == 1
+    few = with_untimed(small(seeds=9))
+    parts = list(cut(few, few.optimizers[0], 2, 0, np.arange(100)))  # what is left of a seed is shared
+    assert [(block.lanes, block.width) for block in parts] == [(82, 41), (18, 41)]
     assert shape(2, lanes=41)[1] == 1
     assert shape(2, seeds=9, workload={"name": "digits-mlp", "steps": 40_000})[1] == 1  # minutes of a core
     assert shape(2, seeds=9, optimizers=["torch.optim:Adam"])[1] == 1
