@@ -299,30 +299,34 @@ class TrialDatabase:
 
         return self.store.failures(*split_name(study))
 
-    def landscape(self, study: str, where: str | None = None) -> xr.DataArray:
+    def landscape(self, study: str, where: str | None = None, *, step: int | None = None) -> xr.DataArray:
         """The metric over the space (seed, axes), NaN where a trial is missing, of one optimizer.
 
-        Of a study of several name one, "study/adam". Scattered trials give the landscape of a surrogate.
+        Of a study of several name one, "study/adam". Scattered trials give the landscape of a surrogate. With `step` as
+        it was after so many steps of training, by learning curves.
         """
         from analysis.errors import AnalysisError
 
-        found = self.landscapes(study, where=where)
+        found = self.landscapes(study, where=where, step=step)
         if len(found) > 1:
             names = ", ".join(f"{study}/{name}" for name in found)
             raise AnalysisError(f"{study} has several optimizers: give one of {names}, or ask for landscapes")
         (values,) = found.values()
         return values
 
-    def landscapes(self, *studies: str, where: str | None = None) -> dict[str, xr.DataArray]:
+    def landscapes(
+        self, *studies: str, where: str | None = None, step: int | None = None
+    ) -> dict[str, xr.DataArray]:
         """The landscapes of all optimizers by name; of several studies, by "study/optimizer"."""
         from analysis.stored import stored_landscapes
 
-        return stored_landscapes(self.store, studies, where, tell=tell)
+        return stored_landscapes(self.store, studies, where, step=step, tell=tell)
 
     def separability(
         self,
         *studies: str,
         where: str | None = None,
+        step: int | None = None,
         axes: Sequence[str] | None = None,
         at: Mapping[str, float | str] | None = None,
         target: float | None = None,
@@ -338,7 +342,7 @@ class TrialDatabase:
         from analysis.stored import stored_landscapes
         from analysis.trained import trained
 
-        panels = stored_landscapes(self.store, studies, where, extra=True, tell=tell)
+        panels = stored_landscapes(self.store, studies, where, step=step, extra=True, tell=tell)
         return Verdicts(judge_all(trained(panels, tell), target, _view(axes, at)))
 
     def cost(
@@ -414,6 +418,7 @@ class Plots:
         self,
         *studies: str,
         where: str | None = None,
+        step: int | None = None,
         axes: Sequence[str] | None = None,
         at: Mapping[str, float | str] | None = None,
         pairs: bool = False,
@@ -424,12 +429,12 @@ class Plots:
         With `ax` the landscape of one optimizer, "study/adam", is drawn there, with a colour bar of its own.
         """
         if ax is None:
-            return self._draw("landscape", studies, where=where, view=_view(axes, at), pairs=pairs)
+            return self._draw("landscape", studies, where=where, step=step, view=_view(axes, at), pairs=pairs)
         from analysis.figures import landscape_on
         from analysis.stored import stored_landscapes
         from analysis.views import shown
 
-        panels = stored_landscapes(self._store, studies, where, tell=tell)
+        panels = stored_landscapes(self._store, studies, where, step=step, tell=tell)
         landscape_on(ax, {name: shown(each, _view(axes, at)) for name, each in panels.items()})
         return None
 

@@ -8,7 +8,7 @@ from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.lines import Line2D
 
 from analysis.cost.best import held_out_best
-from analysis.landscape import best_cell, mean_over_seeds, missing_trials, tell_of_stopped, text_at
+from analysis.landscape import AFTER, best_cell, mean_over_seeds, missing_trials, tell_of_stopped, text_at
 from analysis.metric_scale import MetricScale
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
@@ -79,6 +79,7 @@ def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
     ]
     others = [symbol(name) for name in landscape.attrs.get(AT_BEST, ())]
     parts += [f"{' and '.join(others)} at {'their' if len(others) > 1 else 'its'} best"] if others else []
+    parts += [f"after {landscape.attrs[AFTER]:,} steps"] if AFTER in landscape.attrs else []
     early = tell_of_stopped(landscape)
     missing = 0 if surrogate else len(missing_trials(landscape))
     parts += [f"{missing} of {landscape.size} trials missing"] if missing else []

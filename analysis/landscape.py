@@ -16,9 +16,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
-from analysis.trained import UNTRAINED, nothing_trained_in, require_trained
+from analysis.observations import NO_TRIALS, Observations, require_columns
+from analysis.trained import UNTRAINED, require_trained
 from search_spaces import Axis, SearchSpace, nearest_name
-from storage.records import STOPPED_AT
 
 # Means this close are a tie: the same errors summed over seeds in another order differ by rounding.
 TIE = 1e-12
@@ -42,6 +42,8 @@ class BestCell:
     seeds: int
 
 
+AFTER = "after"
+"""Attribute of a landscape as it was before training had ended: after how many steps."""
 STOPPED = "stopped"
 """Attribute of a landscape some of whose trials were stopped early: which, an array like it."""
 
@@ -49,46 +51,50 @@ STOPPED = "stopped"
 def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: str) -> xr.DataArray:
     """Return the landscape of one optimizer's trials.
 
-    `trials` has a row a trial, in any order, and the columns ``seed``, `metric`, one for each axis and, if it is
-    known, ``diverged_at``. With a
-    search space for `axes` the coordinates are its whole grid, with axis names the values that occur. Of
-    seeds, the landscape has those that occur. Trials with a ``stopped_at`` were stopped early and might have become
-    better: they count as what they were then, and `stopped_early` tells which they are.
+    `trials` has a row a trial, in any order, and the columns ``seed``, `metric`, one for each axis and, if it is known,
+    ``diverged_at``. With a search space for `axes` the coordinates are its whole grid, with axis names the values that
+    occur. Of seeds, the landscape has those that occur. Trials with a ``stopped_at`` were stopped early and might have
+    become better: they count as what they were then, and `stopped_early` tells which they are.
 
     Raises:
         AnalysisError: there are no trials, a column is missing, an axis is called ``seed``, a trial lies off the
             grid, or two trials have the same seed and cell.
     """
     names = list(axes.names if isinstance(axes, SearchSpace) else axes)
-    if "seed" in names:
-        raise AnalysisError(
-            "an axis is called 'seed', which is the name of the landscape's first dimension: rename it"
-        )
-    for column in ("seed", *names, metric):
-        if column not in trials.columns:
-            known = [str(name) for name in trials.columns]
-            raise AnalysisError(
-                f"the trials have no column {column!r}{nearest_name(column, known)}: "
-                f"they have {', '.join(known)}"
-            )
+    require_columns(trials, names, metric)
     if trials.empty:
-        raise AnalysisError("there are no trials: run the study first, or widen the filter")
-    space = axes if isinstance(axes, SearchSpace) else _occurring_space(trials, names)
-    indices = space.value_to_index(trials[names].to_numpy(dtype=np.float64))
-    seeds, seed_indices = np.unique(trials["seed"].to_numpy(dtype=np.int64), return_inverse=True)
+        raise AnalysisError(NO_TRIALS)
+    space = (
+        axes
+        if isinstance(axes, SearchSpace)
+        else SearchSpace(Axis(name, trials[name].unique().tolist()) for name in names)
+    )
+    return dense(Observations.of_trials(trials, space, metric))
+
+
+def dense(observations: Observations) -> xr.DataArray:
+    """The view of trials on a grid: the landscape over all of it, of the seeds that occur.
+
+    Raises:
+        AnalysisError: there are no trials, one lies off the grid, or two have the same seed and cell.
+    """
+    observations.require_some()
+    space, metric = observations.space, observations.metric
+    indices = space.value_to_index(observations.points)
+    seeds, seed_indices = np.unique(observations.seeds, return_inverse=True)
     places = (seed_indices, *indices.T)
-    _refuse_duplicates(trials, ["seed", *names], places)
+    _refuse_duplicates(observations, places)
     values = np.full((seeds.size, *space.shape), np.nan)
-    values[places] = trials[metric].to_numpy(dtype=np.float64)
-    said = nothing_trained_in(trials)
+    values[places] = observations.values
+    said = observations.nothing_trained
     attrs: dict[str, Any] = {"metric": metric} | ({UNTRAINED: said} if said else {})
     whole = xr.DataArray(
-        values, {"seed": seeds, **coordinates_of(space)}, ("seed", *names), name=metric, attrs=attrs
+        values, {"seed": seeds, **coordinates_of(space)}, ("seed", *space.names), name=metric, attrs=attrs
     )
-    if STOPPED_AT not in trials.columns or trials[STOPPED_AT].isna().all():
+    if not observations.stopped.any():
         return whole
     early = np.zeros(whole.shape, dtype=bool)
-    early[places] = trials[STOPPED_AT].notna().to_numpy()
+    early[places] = observations.stopped
     return whole.assign_attrs({STOPPED: whole.copy(data=early)})
 
 
@@ -235,38 +241,15 @@ def best_along(landscape: xr.DataArray, axis: str, given: str) -> xr.DataArray:
     )
 
 
-def diverged_share(trials: pd.DataFrame) -> float:
-    """Return the share of trials, in [0, 1], whose ``diverged_at`` is a step and not missing.
-
-    Raises:
-        AnalysisError: there are no trials, or no column ``diverged_at``.
-    """
-    if "diverged_at" not in trials.columns or trials.empty:
-        raise AnalysisError("there are no trials with a column 'diverged_at': read them from the store")
-    return float(trials["diverged_at"].notna().mean())
-
-
-def _occurring_space(trials: pd.DataFrame, names: Sequence[str]) -> SearchSpace:
-    return SearchSpace(Axis(name, trials[name].unique().tolist()) for name in names)
-
-
-def occurring_space(space: SearchSpace, trials: pd.DataFrame) -> SearchSpace:
-    """Return the space with only the values that occur in `trials`, each axis on its own scale still."""
-    return SearchSpace(
-        Axis(axis.name, trials[axis.name].unique().tolist(), scale=axis.scale, words=axis.words)
-        for axis in space.axes
-    )
-
-
-def _refuse_duplicates(
-    trials: pd.DataFrame, columns: list[str], places: tuple[NDArray[np.int64], ...]
-) -> None:
+def _refuse_duplicates(observations: Observations, places: tuple[NDArray[np.int64], ...]) -> None:
     again = pd.DataFrame(np.column_stack(places)).duplicated().to_numpy()
     if again.any():
-        cell = ", ".join(f"{name} = {value:g}" for name, value in trials.loc[again, columns].iloc[0].items())
+        first = int(np.flatnonzero(again)[0])
+        named = zip(observations.space.names, observations.points[first].tolist(), strict=True)
+        cell = ", ".join(f"{name} = {value:g}" for name, value in named)
         raise AnalysisError(
-            f"the trial with {cell} occurs more than once ({int(again.sum())} repeated in all): "
-            "select one study and one optimizer"
+            f"the trial with seed = {observations.seeds[first]}, {cell} occurs more than once "
+            f"({int(again.sum())} repeated in all): select one study and one optimizer"
         )
 
 

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.landscape import landscape, occurring_space, tell_of_stopped
+from analysis.landscape import AFTER, dense, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import ASKED
 from analysis.surrogate import surrogate_landscape
-from analysis.trained import UNTRAINED, nothing_trained_in
 from search_spaces import SearchSpace
 from storage.records import split_name
 from storage.store import Store
@@ -24,26 +23,36 @@ def ignore(note: str) -> None:
     """Tell nobody."""
 
 
-def stored_values(
-    store: Store, study: str, optimizer: str | None = None, where: str | None = None, *, extra: bool = False
-) -> dict[str, pd.DataFrame]:
-    """Trials of each optimizer of a study, or of one, with at least seed, axes and metric; maybe none.
+def stored_observations(
+    store: Store,
+    study: str,
+    optimizer: str | None = None,
+    where: str | None = None,
+    *,
+    step: int | None = None,
+    extra: bool = False,
+) -> dict[str, Observations]:
+    """Trials of each optimizer of a study, or of one; maybe none.
 
-    Of the cells that its file has now; without seeds that it does not ask for, but for `extra`. Raises as the store
-    does.
+    Of the cells that its file has now; without seeds that it does not ask for, but for `extra`. With `step` as they
+    were after so many steps of training.
+
+    Raises:
+        AnalysisError: there are trials, and none is known after that step; otherwise as the store does.
     """
     about = store.about(study)
     asked = None if extra else about.seeds
-    frames = {
-        name: on_grid(
-            store.values(study, name) if where is None else store.trials(study, name, where), about.space
-        )
-        for name in ([optimizer] if optimizer is not None else about.optimizers)
-    }
-    return {
-        name: frame if asked is None else frame[frame["seed"] < asked].reset_index(drop=True)
-        for name, frame in frames.items()
-    }
+    found = {}
+    for name in [optimizer] if optimizer is not None else about.optimizers:
+        frame = store.values(study, name) if where is None else store.trials(study, name, where)
+        frame = on_grid(frame, about.space)
+        if asked is not None:
+            frame = frame[frame["seed"] < asked]
+        seen = Observations.of_trials(frame, about.space, about.metric)
+        if step is not None and len(seen):
+            seen = seen.with_curves(store.read(study, name)).after(step)
+        found[name] = seen
+    return found
 
 
 def on_grid(trials: pd.DataFrame, space: SearchSpace) -> pd.DataFrame:
@@ -60,42 +69,43 @@ def stored_landscapes(
     names: Sequence[str],
     where: str | None = None,
     *,
+    step: int | None = None,
     extra: bool = False,
     tell: Tell = ignore,
 ) -> dict[str, xr.DataArray]:
     """The landscapes that have trials, of studies (STUDY or STUDY/OPTIMIZER), by optimizer; of several, by both names.
 
     Over the whole grid, with a filter over the values that it leaves; of scattered trials a surrogate's, over the first
-    two axes. Seeds as for `stored_values`. `tell` is called with who was left out.
+    two axes. With `step` as they were after so many steps of training. Seeds as for `stored_observations`. `tell` is
+    called with who was left out.
 
     Raises:
-        AnalysisError: a study has no trials, or none that the filter selects.
+        AnalysisError: a study has no trials, or none that the filter selects, or none is known after that step.
     """
     panels = {}
+    if step is not None:
+        tell(f"note: as after {step:,} step{'s' * (step > 1)} of training")
     for name in names:
         study, optimizer = split_name(name)
-        frames = stored_values(store, study, optimizer, where, extra=extra)
-        about = store.about(study)
-        found = {each: frame for each, frame in frames.items() if len(frame)} or frames
-        for each in frames.keys() - found.keys():
+        whole = stored_observations(store, study, optimizer, where, step=step, extra=extra)
+        found = {each: seen for each, seen in whole.items() if len(seen)} or whole
+        for each in whole.keys() - found.keys():
             tell(f"no trials of {study}/{each}: left out")
-        for each, frame in found.items():
-            narrow = where and len(frame) and about.space.is_grid
-            grid = occurring_space(about.space, frame) if narrow else about.space
-            values = landscape_of(frame, grid, about.metric, f"{study}/{each}")
+        for each, seen in found.items():
+            narrow = where and len(seen) and seen.space.is_grid
+            values = landscape_of(seen.on_occurring() if narrow else seen, f"{study}/{each}")
             if early := tell_of_stopped(values):
                 tell(f"note: {study}/{each}: {early}: they count as what they were then")
-            panels[each if len(names) == 1 else f"{study}/{each}"] = values.assign_attrs({ASKED: about.seeds})
+            if not seen.space.is_grid and (pruned := int(seen.stopped.sum())):
+                tell(f"note: {study}/{each}: {pruned:,} trials stopped early: left out of the surrogate")
+            said = {ASKED: store.about(study).seeds} | ({} if step is None else {AFTER: step})
+            panels[each if len(names) == 1 else f"{study}/{each}"] = values.assign_attrs(said)
     return panels
 
 
-def landscape_of(trials: pd.DataFrame, space: SearchSpace, metric: str, name: str = "") -> xr.DataArray:
-    """The landscape of one optimizer's trials on a grid; of scattered ones a surrogate's, over the first two axes.
+def landscape_of(observations: Observations, name: str = "") -> xr.DataArray:
+    """Their landscape: of a grid all of it, of scattered trials a surrogate's mean over the first two axes.
 
-    Raises AnalysisError as `analysis.landscape.landscape` and `analysis.surrogate.fit_surrogate`.
+    Raises AnalysisError as `analysis.landscape.dense` and `analysis.surrogate.fit_surrogate`.
     """
-    if space.is_grid:
-        return landscape(trials, space, metric)
-    values = surrogate_landscape(Observations.of_trials(trials, space, metric), name)
-    said = nothing_trained_in(trials)
-    return values.assign_attrs({UNTRAINED: said} if said else {})
+    return dense(observations) if observations.space.is_grid else surrogate_landscape(observations, name)

@@ -35,6 +35,7 @@ class FigureRequest:
     Attributes:
         names: studies, or STUDY/OPTIMIZER.
         where: a filter of trials, for landscapes and separability.
+        step: these as they were after so many steps of training.
         view: which axes are shown of them, and where the others are held.
         pairs: a landscape for every pair of the view's axes, or of all.
         target: what counts as found; by default the study's own for costs, 1% of the range for advice, and no line on
@@ -47,6 +48,7 @@ class FigureRequest:
 
     names: tuple[str, ...]
     where: str | None = None
+    step: int | None = None
     view: View = WHOLE
     pairs: bool = False
     target: float | None = None
@@ -65,14 +67,16 @@ def curves_of(store: Store, name: str, request: FigureRequest) -> xr.DataArray:
 
 
 def landscape(store: Store, request: FigureRequest) -> Figure:
-    panels = stored_landscapes(store, request.names, request.where, tell=request.tell)
+    panels = stored_landscapes(store, request.names, request.where, step=request.step, tell=request.tell)
     if request.pairs:
         return pairs_figure({name: pairs_shown(each, request.view) for name, each in panels.items()})
     return landscape_figure({name: shown(each, request.view) for name, each in panels.items()})
 
 
 def separability(store: Store, request: FigureRequest) -> Figure:
-    panels = stored_landscapes(store, request.names, request.where, extra=True, tell=request.tell)
+    panels = stored_landscapes(
+        store, request.names, request.where, step=request.step, extra=True, tell=request.tell
+    )
     kept = trained(panels, request.tell)
     left_out = {name: said for name, each in panels.items() if (said := untrained(each))}
     return separability_figure(judge_all(kept, request.target, request.view), left_out)

@@ -17,6 +17,7 @@ import xarray as xr
 from analysis.cost.seed_effects import two_way
 from analysis.errors import AnalysisError
 from analysis.observations import FloatArray, Observations
+from analysis.trained import UNTRAINED
 
 SURROGATE = "surrogate"
 """Attribute of a landscape that is the mean of one: the `Surrogate`."""
@@ -111,7 +112,8 @@ class Surrogate:
 def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
     """Fit a surrogate; what lies far above the median counts as the median plus twice its distance from the best.
 
-    Trials of one point with several seeds are replicates, which tell the noise; see `without_seed_effects`.
+    Trials of one point with several seeds are replicates, which tell the noise; see `without_seed_effects`. What was
+    stopped early, or pruned, is left out: what it would have become is not known.
 
     Raises:
         AnalysisError: there are fewer than `FEWEST_TRIALS` trials or more than `MOST_TRIALS`, or one axis only.
@@ -121,6 +123,7 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
     check_surrogate(observations, name)
+    observations = observations.only(~observations.stopped)
     count, axes = len(observations), len(observations.space.axes)
     units, values = observations.units, without_seed_effects(observations)
     middle, least = float(np.median(values)), float(values.min())
@@ -162,10 +165,12 @@ def without_seed_effects(observations: Observations) -> FloatArray:
 def check_surrogate(observations: Observations, name: str = "") -> None:
     """Raise AnalysisError as `fit_surrogate` would."""
     of = f" of {name}" if name else ""
-    count, axes = len(observations), len(observations.space.axes)
+    stopped, axes = int(observations.stopped.sum()), len(observations.space.axes)
+    count = len(observations) - stopped
     if not FEWEST_TRIALS <= count <= MOST_TRIALS:
+        left = f" ({stopped:,} more were stopped early)" if stopped else ""
         raise AnalysisError(
-            f"{count:,} scattered trials{of}: a surrogate needs {FEWEST_TRIALS} and takes {MOST_TRIALS:,} at most"
+            f"{count:,} scattered trials{of}{left}: a surrogate needs {FEWEST_TRIALS} and takes {MOST_TRIALS:,} at most"
         )
     if axes < 2:
         raise AnalysisError(f"the scattered trials{of} have one axis: a surrogate is drawn over two or more")
@@ -180,7 +185,9 @@ def surrogate_landscape(observations: Observations, name: str = "") -> xr.DataAr
     """The mean of a fitted surrogate over the first two axes, see `Surrogate.slice`."""
     surrogate = fit_surrogate(observations, name)
     first, second = observations.space.names[:2]
-    return surrogate.slice(first, second)[0]
+    values = surrogate.slice(first, second)[0]
+    said = observations.nothing_trained
+    return values.assign_attrs({UNTRAINED: said} if said else {})
 
 
 def surrogate_of(attributes: Mapping[Any, Any]) -> Surrogate | None:

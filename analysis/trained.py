@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import xarray as xr
 
 UNTRAINED = "untrained"
@@ -31,13 +30,6 @@ def nothing_trained(trials: int, diverged: int) -> str | None:
     if not trials or diverged < trials:
         return None
     return f"nothing trained, {'its only trial' if trials == 1 else f'all {trials:,} trials'} diverged"
-
-
-def nothing_trained_in(trials: pd.DataFrame) -> str | None:
-    """The same of a frame of trials; one without a column ``diverged_at`` knows of none."""
-    if "diverged_at" not in trials.columns:
-        return None
-    return nothing_trained(len(trials), int(trials["diverged_at"].notna().sum()))
 
 
 def untrained(landscape: xr.DataArray) -> str | None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.landscape import landscape, tell_of_stopped
-from analysis.stored import Tell, ignore, on_grid
+from analysis.stored import Tell, ignore, on_grid, stored_observations
 from analysis.suboptimality import incumbent_suboptimality
-from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, trained, untrained
+from analysis.trained import UNTRAINED, NothingTrainedError, trained, untrained
 from search_spaces import nearest_name
 from storage.records import TuningRun
 from storage.store import Store
@@ -233,7 +233,7 @@ def _no_runs(store: Store, study: str, named: Sequence[str], choice: Choice, tel
         raise AnalysisError(
             f"the noise of {study} cannot be {choice.noise!r}: scattered trials have noise each of its own, 'seed'"
         )
-    said = {name: nothing_trained_in(store.values(study, name)) for name in named}
+    said = {name: stored_observations(store, study, name)[name].nothing_trained for name in named}
     left_out = {name: why for name, why in said.items() if why}
     if len(left_out) == len(named):
         raise NothingTrainedError(left_out)

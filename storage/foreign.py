@@ -13,7 +13,7 @@ import numpy as np
 
 from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
-from storage.records import FloatArray, IntArray, Trials
+from storage.records import STOPPED_AT, FloatArray, IntArray, Trials, cell_key
 from storage.store import Store
 from storage.union import union
 
@@ -24,9 +24,18 @@ Curve = tuple[IntArray, FloatArray]
 NO_CURVE: Curve = (np.empty(0, dtype=np.int64), np.empty(0))
 
 
+@dataclass(frozen=True)
+class ForeignFailure:
+    """A trial without a metric: its hyperparameters (d,), why in a line, and its seed."""
+
+    point: tuple[float, ...]
+    reason: str
+    seed: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class ForeignTrials:
-    """N finished trials of one optimizer that somebody else has made.
+    """N trials of one optimizer that somebody else has made, and what failed.
 
     Attributes:
         source: where they are from, for messages.
@@ -38,6 +47,9 @@ class ForeignTrials:
         ranges: what the points were drawn from, by axis, where that is known.
         curves: steps and values of every trial's learning curve, or nothing for all.
         seconds: what each trial took, (N,); 0 by default.
+        stopped_at: the step at which a trial was pruned, (N,), NaN where it ended; its value is that of this step. None
+            where none was.
+        failed: trials that ended without a metric.
         left_out: how many trials are not among these, by state.
     """
 
@@ -51,12 +63,20 @@ class ForeignTrials:
     ranges: Mapping[str, Axis] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
     seconds: FloatArray | None = None
+    stopped_at: FloatArray | None = None
+    failed: Sequence[ForeignFailure] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def in_words(self) -> str:
-        """How many there are, and how many were left out: ``150 trials (40 pruned, 10 failed left out)``."""
+        """How many there are: ``150 trials (40 pruned) and 10 failed ones (2 waiting: left out)``."""
+        pruned = 0 if self.stopped_at is None else int((~np.isnan(self.stopped_at)).sum())
         left = ", ".join(f"{count:,} {state}" for state, count in self.left_out.items() if count)
-        return f"{len(self.values):,} trials" + (f" ({left}: left out)" if left else "")
+        return (
+            f"{len(self.values):,} trials"
+            + (f" ({pruned:,} pruned)" if pruned else "")
+            + (f" and {len(self.failed):,} failed ones" if self.failed else "")
+            + (f" ({left}: left out)" if left else "")
+        )
 
 
 def space_of(trials: ForeignTrials) -> SearchSpace:
@@ -148,7 +168,8 @@ def seeds_of(trials: ForeignTrials, space: SearchSpace) -> IntArray:
 def import_trials(store: Store, trials: ForeignTrials, study: str, optimizer: str) -> int:
     """Store them as one optimizer of a study; return how many are new.
 
-    A failed import leaves no trial, and nothing of a new study.
+    Pruned ones are stored as stopped early, failed ones as failures, unless they lie off the grid or out of range. A
+    failed import leaves no trial, and nothing of a new study.
 
     A metric that is not finite is stored as the worst finite one, as a diverged trial. One to be maximised is stored
     negated, under the name ``negated_METRIC``.
@@ -179,12 +200,28 @@ def import_trials(store: Store, trials: ForeignTrials, study: str, optimizer: st
             "imported": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+    inside = [each for each in trials.failed if _is_in(space, each.point)]
     try:
-        return store.append(study, optimizer, *batches)
+        new = store.append(study, optimizer, *batches)
+        for (seed, reason), group in groupby(sorted(inside, key=_kind), key=_kind):
+            cells = [cell_key(dict(zip(trials.axes, each.point, strict=True))) for each in group]
+            store.append_failures(study, optimizer, cells, seed, reason)
+        return new
     except BaseException:
         if not there:
             store.delete(study)
         raise
+
+
+def _kind(failure: ForeignFailure) -> tuple[int, str]:
+    return failure.seed, failure.reason
+
+
+def _is_in(space: SearchSpace, point: Sequence[float]) -> bool:
+    return all(
+        value in axis.values if axis.is_grid else axis.low <= value <= axis.high
+        for axis, value in zip(space.axes, point, strict=True)
+    )
 
 
 def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
@@ -197,6 +234,7 @@ def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
     stored = np.where(finite, values, values[finite].max())
     curves = trials.curves or [NO_CURVE] * len(values)
     seconds = np.zeros(len(values)) if trials.seconds is None else trials.seconds
+    stopped = trials.stopped_at
     now = datetime.now(UTC)
 
     def kind(row: int) -> tuple[int, tuple[int, ...]]:
@@ -210,7 +248,7 @@ def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
                 hyperparameters={axis: trials.points[rows, place] for place, axis in enumerate(trials.axes)},
                 seed=seed,
                 value=stored[rows],
-                metrics={},
+                metrics={} if stopped is None else {STOPPED_AT: stopped[rows]},
                 curve_steps=np.array(steps, dtype=np.int64),
                 curve=sign * np.array([curves[row][1] for row in rows]).reshape(len(rows), len(steps)),
                 diverged_at=np.where(finite, -1, 0)[rows],

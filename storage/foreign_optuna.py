@@ -12,7 +12,7 @@ import numpy as np
 from search_spaces import Axis, nearest_name
 from storage.database import open_database
 from storage.errors import StoreError, one_line_errors
-from storage.foreign import Curve, ForeignTrials
+from storage.foreign import Curve, ForeignFailure, ForeignTrials
 from storage.optuna_api import opened
 from storage.records import IntArray
 from storage.sqlite_file import BUSY_TIMEOUT
@@ -30,12 +30,12 @@ def read_optuna(
     *,
     seed: str | None = None,
 ) -> tuple[str, ForeignTrials]:
-    """Read the finished trials of a study, the only one if none is named; return its name and them.
+    """Read the trials of a study, the only one if none is named; return its name and them.
 
     Axes are its parameters with their distributions' ranges and scales, or those of them that are named. A trial's
-    intermediate values are its learning curve. Pruned and failed trials are counted and left out: a pruned one's
-    metric is that of an earlier step. `metric` only gives the value a name, ``value`` if Optuna has none. `seed` is a
-    parameter or a user attribute that holds whole numbers.
+    intermediate values are its learning curve. Pruned ones that reported a value were stopped at that step; failed ones
+    are kept as failures. Those without a value of an axis are counted and left out. `metric` only gives the value a
+    name, ``value`` if Optuna has none. `seed` is a parameter or a user attribute that holds whole numbers.
 
     Raises:
         StoreError: the database cannot be read, there is no such study, it has several objectives, or an axis is
@@ -73,7 +73,6 @@ def _read(
             f"{source} has {len(study.directions)} objectives: only studies of one can be imported"
         )
     trials = study.get_trials(deepcopy=False)
-    states = Counter(trial.state.name.lower() for trial in trials)
     finished = [trial for trial in trials if trial.state.name == "COMPLETE"]
     known = list(dict.fromkeys(name for trial in finished for name in trial.params if name != seed))
     if not known:
@@ -85,26 +84,57 @@ def _read(
                 f"{source} has no parameter {name!r}{nearest_name(name, known)}: it has {', '.join(known)}"
             )
     ranges = {name: _range(name, finished, source) for name in chosen}
+    whole = [trial for trial in trials if all(_is_number(trial.params.get(name)) for name in chosen)]
+    kept = [trial for trial in whole if trial in finished or _is_pruned(trial)]
+    failed = [trial for trial in whole if trial.state.name == "FAIL"]
+    there = {trial.number for trial in [*kept, *failed]}
+    others = Counter(trial.state.name for trial in trials if trial.number not in there)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names of metrics are still an experiment of Optuna's
         metric_names = study.metric_names
-    times = [trial.duration.total_seconds() if trial.duration else 0.0 for trial in finished]
+    times = [trial.duration.total_seconds() if trial.duration else 0.0 for trial in kept]
+    seeds = _seeds([*kept, *failed], seed, source) if seed else np.zeros(len(there), dtype=np.int64)
     return ForeignTrials(
         source,
         tuple(chosen),
-        np.array([[float(trial.params[name]) for name in chosen] for trial in finished]),
-        np.array([trial.value for trial in finished], dtype=np.float64),
+        np.array([[float(trial.params[name]) for name in chosen] for trial in kept]),
+        np.array([_last(trial) if _is_pruned(trial) else trial.value for trial in kept], dtype=np.float64),
         metric or (metric_names[0] if metric_names else "value"),
         study.direction.name == "MAXIMIZE",
-        _seeds(finished, seed, source) if seed else None,
+        seeds[: len(kept)] if seed else None,
         ranges={name: found for name, found in ranges.items() if found},
-        curves=[_curve(trial) for trial in finished],
+        curves=[_curve(trial) for trial in kept],
         seconds=np.array(times),
-        left_out={state: states[name] for state, name in LEFT_OUT.items()},
+        stopped_at=np.array(
+            [trial.last_step if _is_pruned(trial) else np.nan for trial in kept], dtype=np.float64
+        ),
+        failed=[
+            ForeignFailure(
+                tuple(float(trial.params[name]) for name in chosen),
+                WHY,
+                int(each),
+            )
+            for trial, each in zip(failed, seeds[len(kept) :], strict=True)
+        ],
+        left_out={said: others[state] for said, state in LEFT_OUT.items()},
     )
 
 
-LEFT_OUT = {"pruned": "pruned", "failed": "fail", "unfinished": "running", "waiting": "waiting"}
+LEFT_OUT = {"pruned": "PRUNED", "failed": "FAIL", "unfinished": "RUNNING", "waiting": "WAITING"}
+WHY = "failed: Optuna does not keep why"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_pruned(trial: FrozenTrial) -> bool:
+    """Whether it was, after a value that it reported."""
+    return trial.state.name == "PRUNED" and trial.last_step is not None and trial.last_step >= 0
+
+
+def _last(trial: FrozenTrial) -> float:
+    return trial.intermediate_values[max(trial.intermediate_values)]
 
 
 def _range(name: str, trials: Sequence[FrozenTrial], source: str) -> Axis | None:

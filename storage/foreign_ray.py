@@ -15,7 +15,7 @@ import numpy as np
 
 from search_spaces import nearest_name
 from storage.errors import StoreError
-from storage.foreign import Curve, ForeignTrials
+from storage.foreign import Curve, ForeignFailure, ForeignTrials
 
 STEP = "training_iteration"
 
@@ -31,14 +31,14 @@ def read_ray(
     """Read the finished trials of an experiment's folder: the last report of each, and all of them as its curve.
 
     Axes are the config's numbers that differ between trials, ``a/b`` for a nested one, or those that are named. `seed`
-    is one of the config's as well. Trials with an ``error.txt``, and those that did not end, are counted and left out.
-    One that a scheduler stopped early has ended, and its last report counts.
+    is one of the config's as well. Trials with an ``error.txt`` failed, for the reason in its last line. Those that did
+    not end are counted and left out. One that a scheduler stopped early has ended, and its last report counts.
 
     Raises:
         StoreError: the folder has no such trials, a file cannot be read, or an axis, the seed or the metric is missing
             in a trial or no number.
     """
-    left_out = {"failed": 0, "unfinished": 0}
+    unfinished, errors = 0, list[Path]()
     configs: list[dict[str, Any]] = []
     reports: list[list[dict[str, Any]]] = []
     paths: list[Path] = []
@@ -46,17 +46,18 @@ def read_ray(
     for params in sorted(folder.glob("*/params.json")):
         path = params.parent
         if (path / "error.txt").exists():
-            left_out["failed"] += 1
+            errors.append(path)
             continue
         lines = _reports(path / "result.json")
         if not lines or not (lines[-1].get("done") or lines[-1].get("trial_id") in ended):
-            left_out["unfinished"] += 1
+            unfinished += 1
             continue
         configs.append(dict(_flat(_json(params.read_text(), params))))
         reports.append(lines)
         paths.append(path)
     if not configs:
-        said = ", ".join(f"{count} {state}" for state, count in left_out.items() if count)
+        counts = {"failed": len(errors), "unfinished": unfinished}
+        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         raise StoreError(f"{folder} has no finished trials of Ray Tune{': ' + said if said else ''}")
     varying = [name for name in configs[0] if name != seed and _varies([each.get(name) for each in configs])]
     chosen = list(axes) if axes else varying
@@ -66,6 +67,7 @@ def read_ray(
     seeds = [_number(config, seed, path) for path, config, _ in rows] if seed else []
     if any(each != int(each) or each < 0 for each in seeds):
         raise StoreError(f"{folder}: {seed} has to hold whole numbers from 0 on")
+    failed = [found for path in errors if (found := _failure(path, chosen, seed)) is not None]
     return ForeignTrials(
         str(folder),
         tuple(chosen),
@@ -76,8 +78,21 @@ def read_ray(
         np.array(seeds, dtype=np.int64) if seed else None,
         curves=[_curve(lines, metric) for lines in reports],
         seconds=np.array([float(lines[-1].get("time_total_s", 0.0)) for lines in reports]),
-        left_out=left_out,
+        failed=failed,
+        left_out={"failed": len(errors) - len(failed), "unfinished": unfinished},
     )
+
+
+def _failure(path: Path, axes: Sequence[str], seed: str | None) -> ForeignFailure | None:
+    """A failed trial; None if its config does not tell which one it was."""
+    config = dict(_flat(_json((path / "params.json").read_text(), path)))
+    try:
+        point = tuple(_number(config, name, path) for name in axes)
+        which = int(_number(config, seed, path)) if seed else 0
+    except StoreError:
+        return None
+    lines = [line.strip() for line in (path / "error.txt").read_text().split("\n")]
+    return ForeignFailure(point, next((line for line in reversed(lines) if line), "failed"), which)
 
 
 def _ended(folder: Path) -> set[str]:

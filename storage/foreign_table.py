@@ -10,14 +10,14 @@ import numpy as np
 
 from search_spaces import nearest_name
 from storage.errors import StoreError
-from storage.foreign import ForeignTrials
+from storage.foreign import ForeignFailure, ForeignTrials
 from storage.records import IntArray
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-STATE, FINISHED = "State", "finished"
-"""W&B's column of a run's state: also crashed, failed, killed, running."""
+STATE, FINISHED, FAILED = "State", "finished", ("crashed", "failed")
+"""W&B's column of a run's state, and those that matter; others are killed, running."""
 
 
 def read_table(
@@ -25,7 +25,8 @@ def read_table(
 ) -> ForeignTrials:
     """Read the columns that name hyperparameters, the metric and, if it is there, the seed.
 
-    Of W&B's export, which has a column ``State``, runs that did not finish are left out.
+    Of W&B's export, which has a column ``State``, runs that crashed or failed are failures, others that did not finish
+    are left out.
 
     Raises:
         StoreError: the file cannot be read, a column is missing or holds something else than numbers, or seeds are no
@@ -37,7 +38,8 @@ def read_table(
             raise StoreError(
                 f"the column {column!r} is named twice: axes, metric and seed are different columns"
             )
-    frame, left_out = _finished(_read(path))
+    whole = _read(path)
+    frame, others = _finished(whole)
     for column in columns:
         if column not in frame.columns:
             known = [str(name) for name in frame.columns]
@@ -45,6 +47,7 @@ def read_table(
                 f"{path} has no column {column!r}{nearest_name(column, known)}: it has {', '.join(known)}"
             )
     numbers = {column: _numbers(frame, column, path) for column in columns}
+    failed, left_out = _failures(others, axes, seed)
     return ForeignTrials(
         str(path),
         tuple(axes),
@@ -53,6 +56,7 @@ def read_table(
         metric,
         maximize,
         _whole(numbers[seed], seed, path) if seed else None,
+        failed=failed,
         left_out=left_out,
     )
 
@@ -73,11 +77,34 @@ def _read(path: Path) -> DataFrame:
     return frame
 
 
-def _finished(frame: DataFrame) -> tuple[DataFrame, dict[str, int]]:
+def _finished(frame: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The rows that finished, and the others."""
     if STATE not in frame.columns or not (frame[STATE] == FINISHED).any():
-        return frame, {}
-    others = frame.loc[frame[STATE] != FINISHED, STATE].value_counts()
-    return frame[frame[STATE] == FINISHED], {str(state): int(count) for state, count in others.items()}
+        return frame, frame.head(0)
+    ended = frame[STATE] == FINISHED
+    return frame[ended], frame[~ended]
+
+
+def _failures(
+    others: DataFrame, axes: Sequence[str], seed: str | None
+) -> tuple[list[ForeignFailure], dict[str, int]]:
+    """Of rows that did not finish those that failed and have every axis and a seed; how many others there are."""
+    import pandas as pd
+
+    if others.empty:
+        return [], {}
+    columns = [*axes, *([seed] if seed else [])]
+    numbers = others[columns].apply(pd.to_numeric, errors="coerce")
+    whole = numbers.notna().all(axis=1) & others[STATE].isin(FAILED)
+    if seed:
+        whole &= (numbers[seed] >= 0) & (numbers[seed] % 1 == 0)
+    rows = zip(numbers[whole].to_dict("records"), others.loc[whole, STATE], strict=True)
+    failed = [
+        ForeignFailure(tuple(float(row[axis]) for axis in axes), str(state), int(row[seed]) if seed else 0)
+        for row, state in rows
+    ]
+    left = others.loc[~whole, STATE].value_counts()
+    return failed, {str(state): int(count) for state, count in left.items()}
 
 
 def _numbers(frame: DataFrame, column: str, path: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

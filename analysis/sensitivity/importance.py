@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+import numpy as np
 
+from analysis.observations import Observations
 from search_spaces import SearchSpace
 
 MOST_TRIALS = 5_000
 """Of more trials so many are drawn: a forest of 64 trees takes minutes for a hundred thousand."""
 
 
-def importances(trials: pd.DataFrame, space: SearchSpace, metric: str) -> dict[str, tuple[float, float]]:
-    """By axis, fANOVA's and PED-ANOVA's importance of a frame of trials with the columns of the axes and `metric`.
+def importances(trials: Observations, space: SearchSpace) -> dict[str, tuple[float, float]]:
+    """By axis of a space, fANOVA's and PED-ANOVA's importance for trials of the same axes, or of more.
 
     NaN where Optuna has none, as of trials that are all alike.
     """
@@ -30,13 +31,15 @@ def importances(trials: pd.DataFrame, space: SearchSpace, metric: str) -> dict[s
     )
 
     if len(trials) > MOST_TRIALS:
-        trials = trials.sample(MOST_TRIALS, random_state=0)
-    if trials[metric].nunique() < 2:
+        chosen = np.zeros(len(trials), dtype=bool)
+        chosen[np.random.default_rng(0).permutation(len(trials))[:MOST_TRIALS]] = True
+        trials = trials.only(chosen)
+    if np.unique(trials.values).size < 2:
         return dict.fromkeys(space.names, (math.nan, math.nan))
     ranges: dict[str, BaseDistribution] = {
         axis.name: FloatDistribution(axis.low, axis.high, log=axis.scale == "log") for axis in space.axes
     }
-    columns = [trials[name].tolist() for name in (*space.names, metric)]
+    places = [trials.space.names.index(name) for name in space.names]
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
@@ -46,7 +49,9 @@ def importances(trials: pd.DataFrame, space: SearchSpace, metric: str) -> dict[s
                 optuna.trial.create_trial(
                     params=dict(zip(space.names, values, strict=True)), distributions=ranges, value=value
                 )
-                for *values, value in zip(*columns, strict=True)
+                for values, value in zip(
+                    trials.points[:, places].tolist(), trials.values.tolist(), strict=True
+                )
             ]
         )
         evaluators = FanovaImportanceEvaluator(seed=0), PedAnovaImportanceEvaluator()

@@ -28,8 +28,7 @@ from analysis.sensitivity.statistics import (
     widths,
 )
 from analysis.sensitivity.workloads import across
-from analysis.stored import Tell, ignore, stored_values
-from analysis.trained import nothing_trained_in
+from analysis.stored import Tell, ignore, stored_observations
 from analysis.tuning_runs import loss_table
 from search_spaces import Axis, SearchSpace
 from storage.records import split_name
@@ -88,11 +87,11 @@ def stored_sensitivities(
     for name in dict.fromkeys(names):
         study, optimizer = split_name(name)
         about, space = store.about(study), varying(store, study)
-        frames = stored_values(store, study, optimizer)
+        seen = stored_observations(store, study, optimizer)
         tables = {}
-        for each, frame in frames.items():
+        for each, trials in seen.items():
             table = loss_table(store, study, each, extra=True)
-            why = nothing_trained_in(frame) or why_unknown(table)
+            why = trials.nothing_trained or why_unknown(table)
             if why:
                 left_out[f"{study}/{each}"] = why
             else:
@@ -103,7 +102,7 @@ def stored_sensitivities(
             drawn.setdefault(study, {})[each] = draws
             spaces[study] = space
             placed = defaults_of(about.recipes[each], space, defaults)
-            shares = importances(frames[each], space, about.metric)
+            shares = importances(seen[each], space)
             found.append(
                 sensitivity_of(study, each, about.metric, draws, space, within or targets, placed, shares)
             )

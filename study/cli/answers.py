@@ -13,6 +13,7 @@ from study.cli.options import (
     Defaults,
     JudgedAxes,
     NoiseOption,
+    Step,
     Storage,
     StudyName,
     StudyNames,
@@ -57,6 +58,7 @@ def cost(
 def separability(
     study: StudyNames,
     where: Where = None,
+    step: Step = None,
     axes: JudgedAxes = None,
     at: AtOption = None,
     target: AdviceTarget = None,
@@ -74,7 +76,7 @@ def separability(
 
     view = view_of(axes, at)
     with open_store(storage, create=False) as store:
-        panels = stored_landscapes(store, study, where, extra=True, tell=note)
+        panels = stored_landscapes(store, study, where, step=step, extra=True, tell=note)
     verdicts = judge_all(trained(panels, note if format == "json" else print), target, view)
     if format == "json":
         import json

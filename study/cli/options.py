@@ -37,6 +37,12 @@ Where = Annotated[
     str | None,
     typer.Option(metavar="FILTER", help='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
 ]
+Step = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="STEPS", help="As it was after so many steps of training, by learning curves."
+    ),
+]
 Target = Annotated[
     float | None,
     typer.Option(

@@ -16,6 +16,7 @@ from study.cli.options import (
     JudgedAxes,
     NoiseOption,
     Out,
+    Step,
     Storage,
     StudyName,
     StudyNames,
@@ -33,6 +34,7 @@ def landscape(
     study: StudyNames,
     out: Out,
     where: Where = None,
+    step: Step = None,
     axes: AxesOption = None,
     at: AtOption = None,
     pairs: Annotated[
@@ -41,7 +43,7 @@ def landscape(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw each optimizer's metric over the search space, one colour scale for all (AvaGrad, Figure 1)."""
-    draw("landscape", study, out, storage, where=where, view=view_of(axes, at), pairs=pairs)
+    draw("landscape", study, out, storage, where=where, step=step, view=view_of(axes, at), pairs=pairs)
 
 
 def suboptimality(
@@ -72,13 +74,14 @@ def separability(
     study: StudyNames,
     out: Out,
     where: Where = None,
+    step: Step = None,
     axes: JudgedAxes = None,
     at: AtOption = None,
     target: AdviceTarget = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Draw ridges and transitions on the landscapes, transfer regret, and tuning before and after the advice."""
-    draw("separability", study, out, storage, where=where, view=view_of(axes, at), target=target)
+    draw("separability", study, out, storage, where=where, step=step, view=view_of(axes, at), target=target)
 
 
 def sensitivity(

@@ -110,10 +110,10 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
 
 def diverged_shares(store: Store, study: str) -> dict[str, float]:
     """Of each optimizer's trials, without seeds that were added for a verdict."""
-    from analysis.landscape import diverged_share
-    from analysis.stored import stored_values
+    from analysis.stored import stored_observations
 
-    return {name: diverged_share(frame) for name, frame in stored_values(store, study).items()}
+    found = stored_observations(store, study)
+    return {name: float(seen.diverged.mean()) for name, seen in found.items() if len(seen)}
 
 
 def show_decision(study: Study, store: Store, report: Report, budget: int) -> None:

@@ -14,7 +14,6 @@ from analysis.landscape import (
     axis_names,
     best_along,
     best_cell,
-    diverged_share,
     landscape,
     mean_over_seeds,
     missing_trials,
@@ -233,11 +232,3 @@ def test_statistics_of_one_seed_at_a_time() -> None:
     assert (best.coordinates, best.seeds) == ({"alpha": 0.01, "eps": 1e-8}, 1)
     assert best.mean == pytest.approx(0.2)
     assert isinstance(best, BestCell)
-
-
-def test_the_share_of_diverged_trials() -> None:
-    assert diverged_share(pd.DataFrame({"diverged_at": [None, 0, 17, None]})) == 0.5
-    assert diverged_share(pd.DataFrame({"diverged_at": [np.nan]})) == 0.0
-    for trials in (pd.DataFrame({"diverged_at": []}), pd.DataFrame({"seed": [1]})):
-        with pytest.raises(ValueError, match="no trials with a column 'diverged_at'"):
-            diverged_share(trials)

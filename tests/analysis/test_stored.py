@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.stored import stored_landscapes, stored_values
+from analysis.labels import summary
+from analysis.metric_scale import MetricScale
+from analysis.stored import stored_landscapes, stored_observations
 from search_spaces import SearchSpace
 from storage.errors import UnknownStudyError
 from storage.records import Trials
@@ -61,7 +63,7 @@ def test_seeds_that_were_not_asked_for_are_left_out(store: Store) -> None:
         assert list(found) == ["adam"]
         assert found["adam"]["seed"].values.tolist() == seeds
         assert found["adam"].sel(seed=1, alpha=0.1, eps=1e-4) == 1.1
-    assert {name: len(frame) for name, frame in stored_values(store, "asked").items()} == {
+    assert {name: len(seen) for name, seen in stored_observations(store, "asked").items()} == {
         "adam": 12,
         "sgd": 0,
     }
@@ -72,6 +74,17 @@ def test_a_filter_leaves_the_values_that_occur(store: Store) -> None:
     assert dict(found.sizes) == {"seed": 2, "alpha": 2, "eps": 2}
     with pytest.raises(AnalysisError, match="there are no trials"):
         stored_landscapes(store, ["asked"], "alpha > 1")
+
+
+def test_landscapes_after_fewer_steps(store: Store) -> None:
+    ended, then = (stored_landscapes(store, ["asked/adam"], step=step)["adam"] for step in (None, 1))
+    assert ended.sel(seed=1, alpha=0.1, eps=1e-4) == 1.1
+    assert then.sel(seed=1, alpha=0.1, eps=1e-4) == 0.1  # the curve's only point
+    scale = MetricScale("error", ended.values)
+    assert summary(then, scale).endswith("after 1 steps")
+    assert "after" not in summary(ended, scale)
+    only = stored_landscapes(store, ["asked/adam"], "alpha < 1", step=7)["adam"]
+    assert only.sizes["alpha"] == 2
 
 
 def test_several_have_both_names(store: Store) -> None:

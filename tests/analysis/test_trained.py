@@ -9,7 +9,7 @@ from analysis.landscape import best_along, best_cell, landscape
 from analysis.pairs import pair_of
 from analysis.power import further_trials
 from analysis.separability import judge
-from analysis.trained import NothingTrainedError, nothing_trained, nothing_trained_in, trained, untrained
+from analysis.trained import NothingTrainedError, nothing_trained, trained, untrained
 from search_spaces import SearchSpace
 
 SPACE = SearchSpace.from_table({"alpha": [0.1, 1, 10], "eps": [0.01, 1], "beta": [0.5, 0.9]})
@@ -34,7 +34,6 @@ def test_counts_in_words() -> None:
     assert nothing_trained(0, 0) is None
     assert nothing_trained(1, 1) == "nothing trained, its only trial diverged"
     assert nothing_trained(1234, 1234) == "nothing trained, all 1,234 trials diverged"
-    assert nothing_trained_in(pd.DataFrame({"error": [0.9]})) is None  # nobody said that it diverged
 
 
 def test_no_best_cell_and_no_verdict() -> None:

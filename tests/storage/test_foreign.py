@@ -11,7 +11,7 @@ import pytest
 import storage.store
 from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
-from storage.foreign import ForeignTrials, import_trials, seeds_of, space_of
+from storage.foreign import ForeignFailure, ForeignTrials, import_trials, seeds_of, space_of
 from storage.store import Store, open_store
 
 RNG = np.random.default_rng(0)
@@ -75,6 +75,10 @@ def test_scattered_trials_are_stored_with_their_curves(empty: Store) -> None:
     curves = [(np.arange(1, 3 + row % 2), RNG.random(2 + row % 2)) for row in range(50)]
     trials = replace(SCATTERED, curves=curves, seconds=np.full(50, 2.0), left_out={"pruned": 3, "failed": 0})
     assert trials.in_words() == "50 trials (3 pruned: left out)"
+    pruned = np.where(np.arange(50) < 2, 1.0, np.nan)
+    failed = [ForeignFailure((1.0, 1.0), "nan"), ForeignFailure((2.0, 1.0), "nan")]
+    some = replace(trials, stopped_at=pruned, failed=failed)
+    assert some.in_words() == "50 trials (2 pruned) and 2 failed ones (3 pruned: left out)"
     assert import_trials(empty, trials, "theirs", "lion") == 50
     assert import_trials(empty, trials, "theirs", "lion") == 0
     stored = empty.trials("theirs", "lion").sort_values("lr", ignore_index=True)

@@ -10,7 +10,7 @@ import pytest
 from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
 from storage.foreign import import_trials, space_of
-from storage.foreign_optuna import read_optuna
+from storage.foreign_optuna import WHY, read_optuna
 from storage.store import open_store
 
 Plain = Callable[[str], optuna.storages.RDBStorage]
@@ -48,9 +48,9 @@ def test_finished_trials_are_read_and_the_others_counted(theirs: str, tmp_path: 
     assert name == "tpe/1"
     assert trials.axes == ("lr", "decay", "width")
     assert trials.metric == "value"
-    assert (len(trials.values), trials.left_out) == (
-        16, {"pruned": 2, "failed": 2, "unfinished": 0, "waiting": 0},
-    )  # fmt: skip
+    assert (len(trials.values), trials.stopped_at[~np.isnan(trials.stopped_at)].tolist()) == (18, [10, 10])
+    assert [each.reason for each in trials.failed] == [WHY] * 2
+    assert trials.left_out == {"pruned": 0, "failed": 0, "unfinished": 0, "waiting": 0}
     assert space_of(trials) == SearchSpace(
         [
             Axis("lr", low=1e-5, high=1.0, scale="log"),
@@ -59,10 +59,15 @@ def test_finished_trials_are_read_and_the_others_counted(theirs: str, tmp_path: 
         ]
     )
     lr, decay, _ = trials.points.T
-    np.testing.assert_allclose(trials.values[1:], (abs(np.log10(lr) + 2) / 5 + decay)[1:])
+    then = np.where(np.isnan(trials.stopped_at), 0, 0.1)  # a pruned one's value is that of its last step
+    np.testing.assert_allclose(trials.values[1:], (abs(np.log10(lr) + 2) / 5 + decay + then)[1:])
     assert all(steps.tolist() == [1, 10] for steps, _ in trials.curves)
     with open_store(f"sqlite:///{tmp_path}/ours.db", create=True) as store:
-        assert import_trials(store, trials, "theirs", "adam") == 16
+        assert import_trials(store, trials, "theirs", "adam") == 18
+        assert import_trials(store, trials, "theirs", "adam") == 0
+        pruned = store.trials("theirs", where="stopped_at = 10")
+        assert set(pruned["lr"]) == set(lr[~np.isnan(trials.stopped_at)])
+        assert store.failures("theirs")["reason"].tolist() == [WHY] * 2
         assert store.studies()["diverged"].tolist() == [1]
         number = int(store.trials("theirs", where="diverged_at is null")["number"].iloc[0])
         assert [step for step, _ in store.trial("theirs", "adam", number)[1]] == [1, 10]

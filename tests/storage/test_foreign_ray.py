@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from storage.errors import StoreError
+from storage.foreign import ForeignFailure
 from storage.foreign_ray import read_ray
 
 
@@ -28,7 +29,7 @@ def write_trial(
     ]
     (path / "result.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if error:
-        (path / "error.txt").write_text("Traceback")
+        (path / "error.txt").write_text("Traceback\nRuntimeError: out of memory\n")
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def experiment(tmp_path: Path) -> Path:
         }
         write_trial(tmp_path, number, config)
     write_trial(tmp_path, 4, {}, error=True)
+    write_trial(tmp_path, 6, {"optimizer": {"lr": 0.2}, "wd": 8.0, "seed": 1}, error=True)
     write_trial(tmp_path, 5, {}, done=False)
     (tmp_path / "tuner.pkl").write_bytes(b"")
     return tmp_path
@@ -56,7 +58,8 @@ def test_finished_trials_with_what_varies(experiment: Path) -> None:
     steps, values = trials.curves[2]
     assert (steps.tolist(), values.tolist()) == ([1, 2, 3], [3.0, 2.5, 2 + 1 / 3])
     assert trials.seconds.tolist() == [1.5] * 4
-    assert trials.left_out == {"failed": 1, "unfinished": 1}
+    assert trials.failed == [ForeignFailure((0.2, 8.0), "RuntimeError: out of memory", 1)]
+    assert trials.left_out == {"failed": 1, "unfinished": 1}  # of the former nobody knows which it was
     assert read_ray(experiment, "loss", ["wd"]).axes == ("wd",)
 
 
@@ -122,7 +125,8 @@ def test_what_ray_tune_writes_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ray.shutdown()
     assert results.num_errors == 1
     found = read_ray(tmp_path / "real", "loss")
-    assert found.left_out == {"failed": 1, "unfinished": 0}
+    assert found.failed == [ForeignFailure((1.0, 0.0), "ValueError: a net needs a width")]
+    assert found.left_out == {"failed": 0, "unfinished": 0}
     assert found.axes == ("lr", "net/width")
     order = np.lexsort(found.points.T)
     np.testing.assert_array_equal(

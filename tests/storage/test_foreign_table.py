@@ -40,7 +40,9 @@ def test_runs_of_wandb_that_did_not_finish_are_left_out(tmp_path: Path) -> None:
     frame.to_csv(path := tmp_path / "wandb_export.csv", index=False)
     trials = read_table(path, ["lr", "wd"], "acc")
     np.testing.assert_array_equal(trials.values, np.full(8, 0.5))
-    assert trials.left_out == {"crashed": 2, "running": 1, "failed": 1}
+    assert [each.reason for each in trials.failed] == ["crashed", "crashed", "failed"]
+    assert trials.failed[0].point == tuple(frame.loc[8, ["lr", "wd"]])
+    assert trials.left_out == {"running": 1}
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
-from analysis.landscape import axis_names, landscape, mean_of_known, stopped_early, tell_of_stopped
+from analysis.landscape import axis_names, dense, mean_of_known, stopped_early, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import projected
-from analysis.stored import stored_values
+from analysis.stored import stored_observations
 from analysis.surrogate import surrogate_of
 from analysis.trained import untrained
 from analysis.views import View, axes_of, axes_to_show, hold
 from analysis.views import shown as another_slice
 from storage.query import with_words
-from storage.store import About, Store
+from storage.store import Store
 from study.service.answers.documents import BestDocument, PanelAxis
 from study.service.answers.reads import (
     best_document,
@@ -153,12 +153,10 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
             said = ", ".join(f"{metric} ({of})" for metric, of in metrics.items())
             raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
         for each in [optimizer] if optimizer else about.optimizers:
-            frame = stored_values(store, study, each)[each]
-            whole = whole_landscape(study, each, frame, about)
+            seen = stored_observations(store, study, each)[each]
+            whole = whole_landscape(study, each, seen)
             names += [axis for axis in axes_of(whole) if axis not in names]
-            made = panel(
-                study, each, whole, about.seeds or whole.sizes["seed"], request, diverged(frame, about)
-            )
+            made = panel(study, each, whole, about.seeds or whole.sizes["seed"], request, diverged(seen))
             found.append(made)
             means = np.array(made["mean"], dtype=float)
             live.append(
@@ -184,15 +182,11 @@ def colours() -> list[str]:
     return [to_hex(colormaps[COLOUR_MAP](stop)) for stop in np.linspace(0, 1, COLOURS)]
 
 
-def diverged(trials: pd.DataFrame, about: About) -> xr.DataArray | None:
+def diverged(trials: Observations) -> xr.DataArray | None:
     """Of a grid's trials 1 where one diverged, else 0, NaN where there is none; None where that is not known."""
-    if not about.space.is_grid or not len(trials) or "diverged_at" not in trials.columns:
+    if not trials.space.is_grid or not len(trials) or trials.diverged_at is None:
         return None
-    return landscape(
-        trials.assign(**{about.metric: trials["diverged_at"].notna().astype(float)}),
-        about.space,
-        about.metric,
-    )
+    return dense(replace(trials, values=trials.diverged.astype(float)))
 
 
 def panel(

@@ -15,16 +15,17 @@ import xarray as xr
 from analysis.cost.best import held_out_best
 from analysis.errors import AnalysisError
 from analysis.landscape import axis_names, best_cell, coordinates_of, mean_of_known, stopped_early
+from analysis.observations import Observations
 from analysis.separability import Verdict, judge
-from analysis.stored import landscape_of, stored_landscapes, stored_values
+from analysis.stored import landscape_of, stored_landscapes, stored_observations
 from analysis.surrogate import surrogate_of
-from analysis.trained import UNTRAINED, NothingTrainedError, nothing_trained_in, untrained
+from analysis.trained import UNTRAINED, NothingTrainedError, untrained
 from analysis.views import WHOLE, View, ViewError, shown
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
 from storage.failures import FailureCount
 from storage.query import with_words
-from storage.store import About, Store, Version, open_store
+from storage.store import Store, Version, open_store
 from study.service.answers.cache import Answer, Cache
 from study.service.answers.documents import (
     AxisDocument,
@@ -185,24 +186,32 @@ def axes_of(space: SearchSpace) -> list[AxisDocument]:
 
 
 def landscapes(
-    store: Store, study: str, optimizer: str | None, where: str | None, view: View = WHOLE
+    store: Store,
+    study: str,
+    optimizer: str | None,
+    where: str | None,
+    view: View = WHOLE,
+    step: int | None = None,
 ) -> LandscapeDocument:
-    """Mean, spread and number of seeds in every cell of each optimizer's landscape, the whole or a view of it."""
-    about, frames = store.about(study), stored_values(store, study, optimizer, where)
-    documents = [one_landscape(study, name, frame, about, view) for name, frame in frames.items()]
+    """Mean, spread and number of seeds in every cell of each optimizer's landscape, the whole or a view of it.
+
+    With `step` as it was after so many steps of training.
+    """
+    about, found = store.about(study), stored_observations(store, study, optimizer, where, step=step)
+    documents = [one_landscape(study, name, seen, about.seeds, view) for name, seen in found.items()]
     return {"study": study, "metric": about.metric, "axes": axes_of(about.space), "optimizers": documents}
 
 
-def whole_landscape(study: str, name: str, frame: pd.DataFrame, about: About) -> xr.DataArray:
+def whole_landscape(study: str, name: str, seen: Observations) -> xr.DataArray:
     """An optimizer's landscape over its whole space, without seeds when it has no trials yet."""
-    space = about.space
-    if len(frame) or not space.is_grid:
-        return landscape_of(frame, space, about.metric, f"{study}/{name}")
+    space = seen.space
+    if len(seen) or not space.is_grid:
+        return landscape_of(seen, f"{study}/{name}")
     return xr.DataArray(
         np.empty((0, *space.shape)),
         {"seed": np.empty(0, int), **coordinates_of(space)},
         ("seed", *space.names),
-        attrs={"metric": about.metric},
+        attrs={"metric": seen.metric},
     )
 
 
@@ -215,9 +224,9 @@ def trials_of(values: xr.DataArray, seeds: int) -> tuple[int, int]:
 
 
 def one_landscape(
-    study: str, name: str, frame: pd.DataFrame, about: About, view: View = WHOLE
+    study: str, name: str, seen: Observations, seeds: int | None, view: View = WHOLE
 ) -> OptimizerLandscape:
-    whole, seeds = whole_landscape(study, name, frame, about), about.seeds
+    whole = whole_landscape(study, name, seen)
     array = whole if view == WHOLE else shown(whole, view)
     values, present = array.values, array["seed"].values.tolist()
     mean, count = mean_of_known(values)
@@ -248,7 +257,7 @@ def one_landscape(
         "count": count.tolist(),
         "stopped": stopped_early(array).values.tolist(),
         "best": best_document(array),
-        "problem": nothing_trained_in(frame),
+        "problem": seen.nothing_trained,
     }
 
 
@@ -267,13 +276,18 @@ def best_document(values: xr.DataArray, whole: xr.DataArray | None = None) -> Be
 
 
 def judged(
-    store: Store, study: str, optimizer: str | None, where: str | None = None, view: View = WHOLE
+    store: Store,
+    study: str,
+    optimizer: str | None,
+    where: str | None = None,
+    view: View = WHOLE,
+    step: int | None = None,
 ) -> tuple[list[Verdict], list[OptimizerProblem]]:
     """Verdicts, also by seeds that were added for them, and why there is none where there is none."""
     verdicts: list[Verdict] = []
     problems: list[OptimizerProblem] = []
     names = [study if optimizer is None else f"{study}/{optimizer}"]
-    for name, values in stored_landscapes(store, names, where, extra=True).items():
+    for name, values in stored_landscapes(store, names, where, step=step, extra=True).items():
         said = untrained(values)
         if said:
             problems.append({"optimizer": name, "detail": said})

@@ -19,14 +19,19 @@ BAND_POINTS = 60
 
 
 def separability(
-    store: Store, study: str, optimizer: str | None, where: str | None = None, view: View = WHOLE
+    store: Store,
+    study: str,
+    optimizer: str | None,
+    where: str | None = None,
+    view: View = WHOLE,
+    step: int | None = None,
 ) -> SeparabilityDocument:
     """Verdicts, each with what to draw of it; and why there is none of the other optimizers.
 
     Raises:
         AnalysisError: there are no trials yet.
     """
-    verdicts, problems = judged(store, study, optimizer, where, view)
+    verdicts, problems = judged(store, study, optimizer, where, view, step)
     return {
         "study": study,
         "metric": store.metric(study),

@@ -78,6 +78,10 @@ Where = Annotated[
     str | None,
     Query(max_length=2_000, description='Only these trials, e.g. "alpha < 0.1 and seed = 0".'),
 ]
+Step = Annotated[
+    int | None,
+    Query(ge=1, le=2**31 - 1, description="As it was after so many steps of training, by learning curves."),
+]
 Axes = Annotated[
     str | None,
     Query(
@@ -385,6 +389,7 @@ async def get_landscape(
     study: StudyName,
     optimizer: Optimizer = None,
     where: Where = None,
+    step: Step = None,
     axes: Axes = None,
     at: At = None,
 ) -> Response:
@@ -395,8 +400,8 @@ async def get_landscape(
     view = View.of_texts(axes, at or ())
     answer = await service.reads.of_study(
         study,
-        ("landscape", optimizer, where, view),
-        lambda store: reads.landscapes(store, study, optimizer, where, view),
+        ("landscape", optimizer, where, view, step),
+        lambda store: reads.landscapes(store, study, optimizer, where, view, step),
     )
     return reply(request, answer)
 
@@ -408,6 +413,7 @@ async def get_separability(
     study: StudyName,
     optimizer: Optimizer = None,
     where: Where = None,
+    step: Step = None,
     axes: Axes = None,
     at: At = None,
 ) -> Response:
@@ -415,8 +421,8 @@ async def get_separability(
     view = View.of_texts(axes, at or ())
     answer = await service.reads.of_study(
         study,
-        ("separability", optimizer, where, view),
-        lambda store: separability(store, study, optimizer, where, view),
+        ("separability", optimizer, where, view, step),
+        lambda store: separability(store, study, optimizer, where, view, step),
     )
     return reply(request, answer)
 
@@ -562,6 +568,7 @@ async def get_figure(
         Query(min_length=1, max_length=12, description="STUDY or STUDY/OPTIMIZER; may be repeated."),
     ],
     where: Where = None,
+    step: Step = None,
     axes: Axes = None,
     at: At = None,
     pairs: Annotated[bool, Query(description="Of landscapes, a matrix of all pairs of axes.")] = False,
@@ -583,7 +590,15 @@ async def get_figure(
         )
     view = View.of_texts(axes, at or ())
     wanted = FigureRequest(
-        tuple(study), where, view, pairs, target=target, noise=noise, within=within, defaults=defaults
+        tuple(study),
+        where,
+        view=view,
+        step=step,
+        pairs=pairs,
+        target=target,
+        noise=noise,
+        within=within,
+        defaults=defaults,
     )
     snapshot = await service.reads.snapshot()
     others = tuple(snapshot.versions.get(name.partition("/")[0]) for name in study)

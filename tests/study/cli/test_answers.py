@@ -157,3 +157,11 @@ def test_cost_in_every_format(cli: Cli, tuned: str) -> None:
 def test_a_target_that_is_no_number(cli: Cli, tuned: str) -> None:
     code, _, err = cli("cost", "made-up", "--target", "nan", "--storage", tuned)
     assert (code, err) == (2, "error: the target nan is not allowed: give a suboptimality of at least 0\n")
+
+
+def test_separability_after_fewer_steps(cli: Cli, url: str) -> None:
+    code, _, err = cli("separability", "made-up", "--step", "10", "--storage", url)
+    assert (code, err.splitlines()[0]) == (0, "note: as after 10 steps of training")
+    code, _, err = cli("separability", "made-up", "--step", "9", "--storage", url)
+    assert code != 0
+    assert "no trial is known after 9 steps: learning curves begin at step 10" in err

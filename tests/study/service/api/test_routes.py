@@ -464,3 +464,17 @@ def test_values_that_no_database_holds_are_the_askers_mistake(client: TestClient
         assert answer.status_code == 422, answer.text
     answer = client.get("/api/v1/studies/small/trials", params={"where": "seed < " + "9" * 1_900})
     assert answer.status_code == 200
+
+
+def test_landscapes_and_verdicts_after_fewer_steps(client: TestClient, url: str) -> None:
+    path = "/api/v1/studies/small"
+    with open_store(url, create=False) as store:
+        ended = landscape(store.trials("small", "adam"), store.space("small"), "error").mean("seed")
+    (then,) = client.get(f"{path}/landscape?optimizer=adam&step=19").json()["optimizers"]
+    np.testing.assert_allclose(np.array(then["mean"], dtype=float), ended.values + 0.1)
+    (last,) = client.get(f"{path}/landscape?optimizer=adam&step=20").json()["optimizers"]
+    np.testing.assert_allclose(np.array(last["mean"], dtype=float), ended.values)
+    assert client.get(f"{path}/separability?step=10").status_code == 200
+    early = client.get(f"{path}/landscape?step=9")
+    assert early.status_code == 409
+    assert early.json()["detail"] == "no trial is known after 9 steps: learning curves begin at step 10"
