@@ -114,12 +114,13 @@ def optima(pair: xr.DataArray, x: FloatArray, bands: Bands) -> Optima:
 
 def optima_of_draws(draws: xr.DataArray, x: FloatArray) -> Optima:
     """Of draws ``("seed", first, second)`` of one uncertain landscape, in rows where nearly all have one."""
-    places = np.full((draws.sizes["seed"], draws.shape[2]), np.nan)
-    for place, draw in enumerate(draws.values):
-        bands = near_optimal(draws.isel(seed=[place]))
-        there = bands.there
-        window = _centred(draw[:, there], x, bands.middle[there], bands.width[there], *WINDOWS[SURE])
-        places[place, there] = window.centre
+    bands = [near_optimal(draws.isel(seed=[place])) for place in range(draws.sizes["seed"])]
+    there = np.stack([each.there for each in bands])
+    middles, widths = (
+        np.stack([getattr(each, name) for each in bands])[there] for name in ("middle", "width")
+    )
+    places = np.full(there.shape, np.nan)
+    places[there] = _centred(draws.values.swapaxes(1, 2)[there].T, x, middles, widths, *WINDOWS[SURE]).centre
     rows = np.isfinite(places).mean(axis=0) >= CERTAIN
     mean = np.nanmean(places[:, rows], axis=0)
     covariance = DRAWN_WIDER**2 * _covariance(np.where(np.isnan(places[:, rows]), mean, places[:, rows]))
