@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from analysis.cost.seed_effects import two_way
 from analysis.errors import AnalysisError
 from analysis.observations import FloatArray, Observations
 from analysis.trained import UNTRAINED
 
+THREADS = 1
+"""Matrices are small: several threads wait for one another, and beside other work for long."""
 SURROGATE = "surrogate"
 """Attribute of a landscape that is the mean of one: the `Surrogate`."""
 FEWEST_TRIALS = 20
@@ -88,11 +91,12 @@ class Surrogate:
 
     def draw(self, units: FloatArray, count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Mean and standard deviation (n,) at places (n, d) of the unit cube, and draws (count, n); without noise."""
-        mean, covariance = self.process.predict(units, return_cov=True)
-        covariance = covariance - self.process.kernel_.k2.noise_level * np.eye(len(units))
-        sizes, directions = np.linalg.eigh(covariance)
-        normal = np.random.default_rng(0).standard_normal((count, len(sizes)))
-        drawn = mean + normal @ (directions * np.sqrt(np.maximum(sizes, 0))).T
+        with threadpool_limits(THREADS):
+            mean, covariance = self.process.predict(units, return_cov=True)
+            covariance = covariance - self.process.kernel_.k2.noise_level * np.eye(len(units))
+            sizes, directions = np.linalg.eigh(covariance)
+            normal = np.random.default_rng(0).standard_normal((count, len(sizes)))
+            drawn = mean + normal @ (directions * np.sqrt(np.maximum(sizes, 0))).T
         deviation = self.scale * np.sqrt(np.maximum(np.diag(covariance), 0))
         return self.centre + self.scale * mean, deviation, self.centre + self.scale * drawn
 
@@ -134,7 +138,7 @@ def fit_surrogate(observations: Observations, name: str = "") -> Surrogate:
     )
     standard = (values - centre) / scale
     fitted = np.random.default_rng(0).permutation(count)[:MOST_FITTED]
-    with warnings.catch_warnings():
+    with threadpool_limits(THREADS), warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", ConvergenceWarning
         )  # a length scale at its limit: the axis does not matter

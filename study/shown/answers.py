@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,8 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
         "seeds to decide",
     )
     show_table(header, rows)
-    seeds = min(whole_seeds(verdict.pair).sizes["seed"] for verdict in verdicts)
+    without = [verdict for verdict in verdicts if math.isnan(verdict.penalty.low)]
+    seeds = min((whole_seeds(verdict.pair).sizes["seed"] for verdict in without), default=FEWEST_FOR_INTERVAL)
     if seeds < FEWEST_FOR_INTERVAL:
         print(
             f"losses and shares have no intervals: {seeds} of the {FEWEST_FOR_INTERVAL} seeds that those take"
