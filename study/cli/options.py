@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from analysis.target import DEFAULT_TARGET
+from study.data_folder import DATA, set_data_folder
 
 if TYPE_CHECKING:
     from analysis.views import View
@@ -20,6 +21,17 @@ CostFormat = Literal["table", "csv", "json"]
 VerdictFormat = Literal["table", "json"]
 Noise = Literal["run", "seed", "mean"]
 Catalog = Literal["optimizers", "tuners", "workloads", "spaces", "studies"]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        envvar=DATA,
+        metavar="FOLDER",
+        help="Where a workload's data that is not named by its absolute path lies.",
+        callback=set_data_folder,
+    ),
+]
 Storage = Annotated[
     str,
     typer.Option(

@@ -12,6 +12,7 @@ from study.cli.options import (
     FAILED,
     INTERRUPTED,
     AddressOption,
+    DataDir,
     LocalOption,
     Noise,
     PatienceOption,
@@ -31,6 +32,7 @@ def run(
     storage: Storage = DEFAULT_STORAGE,
     address: AddressOption = None,
     local: LocalOption = False,
+    data_dir: DataDir = None,
     patience: PatienceOption = PATIENCE,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell how many trials, blocks and minutes it would take.")
@@ -56,6 +58,7 @@ def run(
     """Train every trial of a study that is not stored yet. Killed at any moment, the same command goes on."""
     from study.spec import load_spec
 
+    del data_dir  # it has been set
     refuse_both(address, local)
     if budget is not None and not until_decided:
         raise typer.BadParameter("is the number of trials that --until-decided may add: give both")
@@ -127,6 +130,7 @@ def tune(
     storage: Storage = DEFAULT_STORAGE,
     address: AddressOption = None,
     local: LocalOption = False,
+    data_dir: DataDir = None,
     patience: PatienceOption = PATIENCE,
 ) -> None:
     """Measure what tuning costs: run every tuner many times on each optimizer's landscape.
@@ -136,6 +140,7 @@ def tune(
     """
     from study.spec import parse_tuning
 
+    del data_dir  # it has been set
     refuse_both(address, local)
     options = {
         "tuners": split_tuners(tuners),

@@ -38,6 +38,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.black_boxes import TrialError
+from study.data_folder import DATA
 from study.running.address import LaunchError, check_address, unreachable
 from study.running.code import imported_code
 from study.training.black_box import may_be_stopped
@@ -367,7 +368,12 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
 
 
 def connect(address: str | None, sent: dict[str, Any] | None = None) -> None:
-    """Start a local cluster, or join the one at `address`; `sent` is Ray's runtime environment of the workers."""
+    """Start a local cluster, or join the one at `address`; `sent` is Ray's runtime environment of the workers.
+
+    Those of a cluster that others have started are told where the folder of all data is.
+    """
+    if address and DATA in os.environ:
+        sent = {**(sent or {}), "env_vars": {DATA: os.environ[DATA]}}
     ray.init(
         address or "local",
         include_dashboard=False,

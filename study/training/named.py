@@ -85,7 +85,7 @@ def check_workload_settings(name: str, settings: str, *, allow_imports: bool = T
     given = json.loads(settings)
     check_arguments(name, unloaded_parameters(name), given)
     data = given.get("data")
-    if isinstance(data, str) and os.sep in data and not allow_imports:
+    if isinstance(data, str) and (os.sep in data or data == os.pardir) and not allow_imports:
         raise ValueError(
             f"data = {data[:100]!r} is a folder: these are allowed by tunability serve --allow-imports"
         )

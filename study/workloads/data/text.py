@@ -28,14 +28,6 @@ def topics() -> list[str]:
     return [topics[name] for name in sorted(topics)]
 
 
-def folder_of(data: str, known: str) -> Path:
-    """The folder that `data` names, which is not the name `known`. Raises WorkloadError when there is none."""
-    folder = Path(data)
-    if not folder.is_absolute() or not folder.is_dir():
-        raise WorkloadError(f"data = {data!r} is no folder: give one by its absolute path, or {known}")
-    return folder
-
-
 def read_text(path: Path, layout: str) -> str:
     """A file of text. Raises WorkloadError, one line, with the `layout` that is expected."""
     try:

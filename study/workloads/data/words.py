@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from study.workloads.data.text import Text, folder_of, topics
+from study.workloads.data.folder import data_folder
+from study.workloads.data.text import Text, topics
 from study.workloads.module import WorkloadError
 
 END, UNKNOWN = "</S>", "<UNK>"
@@ -50,7 +51,7 @@ def words(data: str, rarest: int) -> Text:
         train = [line for each, cut in zip(lines, cuts, strict=True) for line in each[:cut]]
         held_out = [line for each, cut in zip(lines, cuts, strict=True) for line in each[cut:]]
         return numbered([lambda: iter(train), lambda: iter(held_out)], rarest)
-    folder = folder_of(data, "topics")
+    folder = data_folder(data, "topics")
     training, others = (sorted(folder.glob(pattern)) for pattern in BILLION)
     if training and len(others) > 1:
         return numbered(

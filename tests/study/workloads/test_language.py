@@ -147,7 +147,10 @@ def test_bits_are_the_cross_entropys() -> None:
         ({"length": 0}, "length = 0 is not allowed"),
         ({"batch": 10**6}, "batch = 1000000 and length = 12 are more than the"),
         ({"length": 6000, "batch": 1}, "length = 6000 is too long"),
-        ({"data": "nowhere"}, "'nowhere' is no folder: give one by its absolute path, or topics"),
+        (
+            {"data": "nowhere"},
+            "'nowhere' is no folder: give one by its absolute path or below --data-dir, or topics",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:

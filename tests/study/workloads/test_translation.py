@@ -124,7 +124,10 @@ def test_bleu_is_sacrebleus_of_tokens() -> None:
         ({"smoothing": 1}, "smoothing = 1 is not allowed"),
         ({"layers": 0}, "layers = 0 is not allowed"),
         ({"heads": 3}, "width = 32 is not allowed with heads = 3"),
-        ({"data": "nowhere"}, "'nowhere' is no folder: give one by its absolute path, or reversal"),
+        (
+            {"data": "nowhere"},
+            "'nowhere' is no folder: give one by its absolute path or below --data-dir, or reversal",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(settings: dict[str, object], message: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from official_files import images, write_cifar_binary, write_mnist
 
+from study.data_folder import DATA
 from study.workloads import WorkloadError
 from study.workloads.data.image_set import image_set
 
@@ -22,7 +23,7 @@ def test_packaged_images_are_standardised_by_what_they_are(name: str) -> None:
 
 def test_a_folder_must_tell_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(
-        WorkloadError, match=r"'nowhere' is no folder: give one by its absolute path, or one of digits"
+        ValueError, match="'nowhere' is no folder: give one by its absolute path or below --data-dir"
     ):
         image_set("nowhere")
     with pytest.raises(
@@ -33,6 +34,20 @@ def test_a_folder_must_tell_what_it_is(tmp_path: Path) -> None:
     write_cifar_binary(tmp_path / "cifar-100-binary", {"train.bin": images(5), "test.bin": images(5)}, 2)
     with pytest.raises(WorkloadError, match=r"holds several sets: give one of .*cifar-100-binary, "):
         image_set(str(tmp_path))
+
+
+def test_data_may_be_named_below_a_folder_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sets" / "mnist-files").mkdir(parents=True)
+    write_mnist(tmp_path / "sets" / "mnist-files", *[images(5, shape=(1, 28, 28))] * 2)
+    whole = image_set(str(tmp_path / "sets" / "mnist-files"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkloadError, match="'mnist-files' is no folder: give"):
+        image_set("mnist-files")
+    monkeypatch.setenv(DATA, "sets")
+    assert image_set("mnist-files").sha256 == whole.sha256
+    assert image_set(str(tmp_path / "sets" / "mnist-files")).sha256 == whole.sha256
+    with pytest.raises(WorkloadError, match="'mnist-file' is no folder in sets: give"):
+        image_set("mnist-file")
 
 
 def test_the_hash_is_of_pixels_and_labels(tmp_path: Path) -> None:
