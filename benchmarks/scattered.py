@@ -4,7 +4,8 @@
 [--noise 0.002 0.01 0.05] [--tpe]` prints, for every landscape: how many simulations have a ridge, how often its 95%
 intervals hold the true slopes, how wide they are, the verdicts, and the importance of both axes by Optuna's own
 evaluators (PED-ANOVA, fANOVA), which know of no interaction. Points are random, or with `--tpe` asked for by Optuna's
-TPE. The method's constants were chosen on seeds below 10,000.
+TPE; of several numbers of trials, each simulation takes the first ones of the largest. The method's constants were
+chosen on seeds below 10,000.
 
 With `--cost` it prints instead how often the interval of a tuner's cost on draws of the surrogate holds the median of
 runs on the true landscape, over the same grid and with the same noise.
@@ -17,6 +18,7 @@ import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import optuna
@@ -133,14 +135,41 @@ def holds(found: Ridge, truth: tuple[float, ...]) -> bool | None:
     return all(regime.slope.low <= true <= regime.slope.high for regime, true in pairs)
 
 
-def importance(study: optuna.Study) -> list[float]:
-    """Of alpha by PED-ANOVA and by fANOVA, that of eps being the rest."""
+def importance(whole: optuna.Study, count: int) -> list[float]:
+    """Of alpha by PED-ANOVA and by fANOVA in the first trials, that of eps being the rest."""
+    study = optuna.create_study()
+    study.add_trials(whole.get_trials(deepcopy=False)[:count])
     evaluators = (
         optuna.importance.PedAnovaImportanceEvaluator(),
         optuna.importance.FanovaImportanceEvaluator(n_trees=32, seed=0),
     )
     found = [optuna.importance.get_param_importances(study, evaluator=each) for each in evaluators]
     return [each["alpha"] for each in found]
+
+
+@dataclass
+class Found:
+    """Of simulations of a landscape: whether intervals hold, their widths, verdicts, importances of some."""
+
+    held: list[bool]
+    widths: list[float]
+    verdicts: Counter[str]
+    shares: list[list[float]]
+
+    def add(self, found: Ridge, truth: tuple[float, ...] | None) -> None:
+        self.verdicts[found.verdict if found.regimes else "none"] += 1
+        self.widths += [regime.slope.high - regime.slope.low for regime in found.regimes]
+        held = holds(found, truth) if truth else None
+        self.held += [] if held is None else [held]
+
+    def cells(self, simulations: int) -> tuple[str, ...]:
+        return (
+            f"{1 - self.verdicts['none'] / simulations:.1%}",
+            f"{np.mean(self.held):.1%}" if self.held else "-",
+            f"{np.median(self.widths):.3f}" if self.widths else "-",
+            *(f"{self.verdicts[kind] / simulations:.1%}" for kind in ("coupled", "decoupled")),
+            "PED-ANOVA {:.2f}, fANOVA {:.2f}".format(*np.mean(self.shares, axis=0)),
+        )
 
 
 def costs(
@@ -193,34 +222,18 @@ def main() -> None:
         "alpha's importance",
     )
     table = Table(*header, title=f"{'TPE' if asked.tpe else 'random'}, {asked.simulations} simulations each")
-    for count, noise, (name, (surface, truth)) in itertools.product(
-        asked.trials, asked.noise, SURFACES.items()
-    ):
-        held: list[bool] = []
-        widths: list[float] = []
-        verdicts: Counter[str] = Counter()
-        shares = []
+    for noise, (name, (surface, truth)) in itertools.product(asked.noise, SURFACES.items()):
+        found = {count: Found([], [], Counter(), []) for count in asked.trials}
         for seed in range(asked.first_seed, asked.first_seed + asked.simulations):
-            points, values, study = sample(surface, count, noise, seed, asked.tpe)
-            found = ridge_of(points, values)
-            verdicts[found.verdict if found.regimes else "none"] += 1
-            widths += [regime.slope.high - regime.slope.low for regime in found.regimes]
-            is_held = holds(found, truth) if truth else None
-            held += [] if is_held is None else [is_held]
-            if seed < asked.first_seed + IMPORTANCES:
-                shares.append(importance(study))
-        row = (
-            name,
-            str(count),
-            f"{noise:g}",
-            f"{1 - verdicts['none'] / asked.simulations:.1%}",
-            f"{np.mean(held):.1%}" if held else "-",
-            f"{np.median(widths):.3f}" if widths else "-",
-            *(f"{verdicts[kind] / asked.simulations:.1%}" for kind in ("coupled", "decoupled")),
-            "PED-ANOVA {:.2f}, fANOVA {:.2f}".format(*np.mean(shares, axis=0)),
-        )
-        table.add_row(*row)
-        print(*row, sep="\t", flush=True)
+            points, values, study = sample(surface, max(asked.trials), noise, seed, asked.tpe)
+            for count, each in found.items():
+                each.add(ridge_of(points[:count], values[:count]), truth)
+                if seed < asked.first_seed + IMPORTANCES:
+                    each.shares.append(importance(study, count))
+        for count, each in found.items():
+            row = (name, str(count), f"{noise:g}", *each.cells(asked.simulations))
+            table.add_row(*row)
+            print(*row, sep="\t", flush=True)
     Console(width=130).print(table)
 
 
