@@ -6,7 +6,8 @@ question, and may have another answer.
 
 The best value of a row is found by all cells near its best (`analysis.optima`), not its single best cell. Through the
 rows goes a straight line, and a continuous one with one bend (`analysis.line`); the bend is kept if it fits better by
-an F test at 1%, and the change of slope is more than negligible and its error.
+an F test at 1%, and the change of slope is more than negligible and its error. Rows beyond a bend that are too few for
+a slope of their own are left out: a line through them too would have a slope that is nowhere the valley's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from analysis.bands import MARGIN, near_optimal
 from analysis.estimate import Estimate, FloatArray, quantile
@@ -60,6 +62,7 @@ class Ridge:
         halves: half widths of their 95% intervals by seeds (B,).
         unit: of slopes: 1 on two logarithmic axes, else the first axis's range over the second's.
         problem: why there is no ridge, if there is none.
+        turning: which rows (B,) are left out as too few beyond a bend.
         line: coefficients of the fit, see `Ridge.at`.
         bend: position of the transition, or of the middle of a straight line.
     """
@@ -70,6 +73,7 @@ class Ridge:
     optima: FloatArray
     halves: FloatArray
     unit: float
+    turning: NDArray[np.bool_]
     problem: str | None = None
     line: tuple[float, ...] = ()
     bend: float = math.nan
@@ -132,24 +136,30 @@ def ridge(pair: xr.DataArray) -> Ridge:
 def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     """The ridge of draws ``("seed", first, second)`` of one uncertain landscape, the seeds being draws.
 
-    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Those beyond a
-    bend that are too few for a slope of their own do not count either. Optima are the means of the draws' own, their
-    errors the draws' covariance, widened by `DRAWN_WIDER`.
+    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Optima are the
+    means of the draws' own, their errors the draws' covariance, widened by `DRAWN_WIDER`.
     """
     first, second = axis_names(draws)
     found = optima_of_draws(draws, positions(draws, first))
     if (count := int(found.rows.sum())) < FEWEST_ROWS:
         said = f"where the best {first} lies is known at {count} of {draws.sizes[second]} values of {second} only"
         return _none(draws, said)
-    y = positions(draws, second)
-    step = float(np.median(np.diff(y)))
-    while bend := bend_of(y[found.rows], found, step, fewest=1):
-        before, after = (found.rows & (y < bend[0])), (found.rows & (y > bend[0]))
-        fewer = min(before, after, key=np.count_nonzero)
-        if fewer.sum() >= FEWEST_ROWS or not _turns(bent_line(y[found.rows], found, bend[0]), _unit(draws)):
-            break
-        found = found.without(fewer)
     return _ridge(draws, found)
+
+
+def _without_turning(
+    y: FloatArray, found: Optima, step: float, unit: float
+) -> tuple[Optima, NDArray[np.bool_]]:
+    """Without the rows beyond a bend that are too few for a slope of their own, and which these are (B,)."""
+    turning = np.zeros(len(y), dtype=bool)
+    while found.rows.sum() > FEWEST_ROWS and (bend := bend_of(y[found.rows], found, step, fewest=1)):
+        sides = [found.rows & (y < bend[0]), found.rows & (y > bend[0])]
+        fewer, more = sorted(sides, key=np.count_nonzero)
+        bent = bent_line(y[found.rows], found, bend[0])
+        if fewer.sum() >= FEWEST_ROWS or more.sum() < FEWEST_ROWS or not _turns(bent, unit):
+            break
+        found, turning = found.without(fewer), turning | fewer
+    return found, turning
 
 
 def _turns(bent: Line, unit: float) -> bool:
@@ -159,16 +169,18 @@ def _turns(bent: Line, unit: float) -> bool:
 
 def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
     second = axis_names(pair)[1]
-    y, rows = positions(pair, second), found.rows
+    y, unit = positions(pair, second), _unit(pair)
+    step = float(np.median(np.diff(y)))
+    found, turning = _without_turning(y, found, step, unit)
+    rows = found.rows
     optima_of_rows = np.full(len(y), math.nan)
     optima_of_rows[rows] = found.places
     halves = np.full(len(y), math.nan)
     halves[rows] = quantile(math.inf) * np.sqrt(np.diag(found.covariance))
-    unit = _unit(pair)
     start, end = (float(each) for each in pair[second].values[rows][[0, -1]])
     seeds = int(found.seeds.min())
     straight = straight_line(y[rows], found)
-    bend = bend_of(y[rows], found, float(np.median(np.diff(y))))
+    bend = bend_of(y[rows], found, step)
     if bend is not None:
         bent = bent_line(y[rows], found, bend[0])
     if bend is None or not _turns(bent, unit):
@@ -180,6 +192,7 @@ def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
             optima_of_rows,
             halves,
             unit,
+            turning,
             None,
             tuple(straight.fit.tolist()),
             straight.bend,
@@ -196,6 +209,7 @@ def _ridge(pair: xr.DataArray, found: Optima) -> Ridge:
         optima_of_rows,
         halves,
         unit,
+        turning,
         None,
         tuple(bent.fit.tolist()),
         bend[0],
@@ -212,7 +226,7 @@ def _unit(pair: xr.DataArray) -> float:
 def _none(pair: xr.DataArray, problem: str) -> Ridge:
     none = Estimate(math.nan, math.nan, math.nan)
     no_rows = np.full(pair.shape[2], math.nan)
-    return Ridge(none, (), None, no_rows, no_rows, _unit(pair), problem)
+    return Ridge(none, (), None, no_rows, no_rows, _unit(pair), np.zeros(pair.shape[2], dtype=bool), problem)
 
 
 def _problem(pair: xr.DataArray, extent: float, rows: int) -> str:

@@ -20,7 +20,7 @@ from analysis.advice import Advice, advise
 from analysis.errors import AnalysisError
 from analysis.estimate import CONFIDENCE, Estimate, over_draws
 from analysis.interaction import interaction_share, sobol_indices
-from analysis.landscape import axis_names
+from analysis.landscape import axis_names, text_at
 from analysis.pairs import own_unit, pair_of, positions
 from analysis.penalty import coordinate_penalty, penalties, regrets, transfer_regret
 from analysis.power import FEWEST_SEEDS, seeds_to_decide
@@ -96,7 +96,7 @@ class Verdict:
     @property
     def finding(self) -> str:
         """The sentence without the optimizer."""
-        said = _in_words(self.ridge, self.axes[1])
+        said = _in_words(self.ridge, self.axes[1]) + _left_out_in_words(self.ridge, self.pair)
         if self.advice:
             said += f"; {_advice_in_words(self.advice)}"
         if self.trials is not None and self.best is not None:
@@ -246,6 +246,22 @@ def _in_words(found: Ridge, second: str) -> str:
     at = f"{second} = {found.transition.text('.2g')}"
     (kind, where, slope), (other, elsewhere, further) = places
     return f"{kind} {where} {at} {slope}, {other} {elsewhere} {further}"
+
+
+def _left_out_in_words(found: Ridge, pair: xr.DataArray) -> str:
+    """Of which ends of the second axis nothing is said, and why; nothing where it is said of all."""
+    rows = np.flatnonzero(~np.isnan(found.optima))
+    if not found.regimes or len(rows) == len(found.optima):
+        return ""
+    first, second = axis_names(pair)
+    ends = [("below", rows[0], slice(rows[0])), ("above", rows[-1], slice(rows[-1] + 1, None))]
+    ends = [end for end in ends if found.optima[end[2]].size]
+    turning = [bool(found.turning[section].any()) for _, _, section in ends]
+    inside = [bool((~found.turning[section]).any()) for _, _, section in ends]
+    why = [f"the best {first} turns off, at too few values to tell how"] * any(turning)
+    why += [f"no best {first} lies inside the grid"] * any(inside)
+    where = " and ".join(f"{side} {text_at(pair, second, float(pair[second][at]))}" for side, at, _ in ends)
+    return f"; nothing is said of {second} {where}, where {' or '.join(why)}" if ends else ""
 
 
 def _advice_in_words(advice: Advice) -> str:

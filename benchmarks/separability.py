@@ -2,9 +2,9 @@
 
 `python benchmarks/separability.py [--simulations 1000]` simulates landscapes of 21 x 21 cells whose truth is known,
 with normal seed noise, and prints tables: coverage of the slope beside the smallest width that an unbiased estimate
-could have; the two regimes and the transition; how often each verdict is given; coverage of the interaction share and
-of the penalty; whether as many seeds as asked for decide; slopes where hopeless trials are stopped early; and the time
-of all statistics together.
+could have; the two regimes and the transition, also where few rows lie beyond it; how often each verdict is given;
+coverage of the interaction share and of the penalty; whether as many seeds as asked for decide; slopes where hopeless
+trials are stopped early; and the time of all statistics together.
 """
 
 from __future__ import annotations
@@ -96,6 +96,23 @@ def regimes(count: int, seeds: int) -> None:
         "slope 1 held",
     )
     show(f"two regimes, {seeds} seeds, {count} simulations", header, rows)
+
+
+def short_branches(count: int, seeds: int) -> None:
+    """A ridge that turns near the end of the grid, so that few rows lie beyond."""
+    rows = []
+    for beyond in range(1, 7):
+        bend = known.DECADES[-1] - 0.5 * beyond + 0.2
+        for noise in known.NOISE:
+            rng, marks = np.random.default_rng(5), np.zeros(4)
+            for _ in range(count):
+                found = ridge(known.landscape(known.two_regimes(bend), noise, seeds, rng))
+                slopes = [regime.slope for regime in found.regimes]
+                held = [each.low <= true <= each.high for each, true in zip(slopes, (0, 1), strict=False)]
+                marks += [len(slopes) == 1, len(slopes) == 2, found.turning.any(), all(held)]
+            rows.append((str(beyond), f"{noise:g}", *(f"{mark / count:.1%}" for mark in marks)))
+    header = ("rows beyond", "noise", "one slope", "two slopes", "rows left out", "all slopes held")
+    show(f"slope 0, then 1 in the last rows, {seeds} seeds, {count} simulations", header, rows)
 
 
 SURFACES = {
@@ -308,6 +325,7 @@ def main() -> None:
     for seeds in (3, 5):
         slopes(count, seeds)
         regimes(count, seeds)
+        short_branches(count, seeds)
         verdicts(count, seeds)
         shares(max(count // 5, 1), seeds)
     power(max(count // 5, 1))

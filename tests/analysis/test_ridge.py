@@ -265,3 +265,17 @@ def test_rows_beyond_a_bend_that_are_too_few_for_a_slope_tell_none(
         assert ends[0] > 10**bend
     if bend > 4:
         assert ends[1] < 10**bend
+
+
+@pytest.mark.parametrize("beyond", [1, 2, 3, 5])
+def test_a_few_rows_beyond_a_bend_do_not_spoil_the_slope_before_it(beyond: int) -> None:
+    """A line through them too would have a slope that is nowhere the valley's: 0 before the bend and 1 after it."""
+    held, bend = 0, known.DECADES[-1] - 0.5 * beyond + 0.2
+    for simulation in range(20):
+        found = ridge(known.landscape(known.two_regimes(bend), 0.01, seeds=3, rng=simulation))
+        slopes = [regime.slope for regime in found.regimes]
+        held += all(each.low <= true <= each.high for each, true in zip(slopes, (0, 1), strict=False))
+        assert len(slopes) == (1 if beyond < 4 else 2)
+        assert found.turning.sum() in ((beyond, beyond + 1) if beyond < 4 else (0,))
+        assert not found.turning[: 20 - beyond].any()
+    assert held >= 17

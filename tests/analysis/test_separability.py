@@ -81,6 +81,21 @@ def test_verdicts_in_words() -> None:
         judge("x", known.landscape(known.valley(0.0)), target=-1)
 
 
+def test_a_verdict_says_of_which_values_it_speaks() -> None:
+    (whole,) = judge("adam", known.landscape(known.valley(0.0, 0.3, 0.01), 0.01))
+    assert "nothing is said" not in whole.sentence
+    (turns,) = judge("adam", known.landscape(known.two_regimes(4.2), 0.01))
+    assert turns.sentence.startswith("adam: decoupled (slope ")
+    assert turns.sentence.endswith(
+        "; nothing is said of eps above 10000, where the best alpha turns off, at too few values to tell how"
+    )
+    (steep,) = judge("adam", known.landscape(known.valley(1.0, 0.0), 0.01))
+    assert (
+        "; nothing is said of eps below 0.0001 and above 10000, where no best alpha lies inside the grid"
+        in steep.sentence
+    )
+
+
 def test_the_json_has_what_others_rely_on() -> None:
     (bent,) = judge("adam", known.landscape(known.two_regimes(-1.5), 0.01))
     found = json.loads(json.dumps(bent.to_json(), allow_nan=False))
