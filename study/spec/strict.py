@@ -41,8 +41,10 @@ class Strict(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """As study files are written: with the short form, and `settings` beside the other keys."""
+        """Of reading, as study files are written: with the short form, and `settings` beside the other keys."""
         table = handler.resolve_ref_schema(handler(core_schema))
+        if handler.mode == "serialization":
+            return table
         if table["properties"].pop("settings", None) is not None:
             table["additionalProperties"] = True
         if cls.short is None:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, with_config
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from typing_extensions import TypeAliasType, TypedDict
+
+from study.spec import StudySpec, TuningSpec
 
 State = Literal["queued", "running", "done", "failed", "stopped"]
+NestedNumbers = TypeAliasType("NestedNumbers", "list[NestedNumbers | float | None]")
+NestedCounts = TypeAliasType("NestedCounts", "list[NestedCounts | int]")
+NestedFlags = TypeAliasType("NestedFlags", "list[NestedFlags | bool]")
+
+
+@dataclass(frozen=True)
+class DumpOf:
+    """Describes JSON types that a model was dumped to as that model."""
+
+    model: type[BaseModel]
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(self.model.__pydantic_core_schema__)
 
 
 class AxisDocument(TypedDict):
@@ -65,19 +86,100 @@ class StudyList(TypedDict):
     studies: list[StudyDocument]
 
 
+class IntervalDocument(TypedDict):
+    """An axis on which trials are scattered."""
+
+    low: float
+    high: float
+    scale: str
+
+
+class ListedDocument(TypedDict):
+    """A grid axis whose scale does not follow from its values."""
+
+    values: list[float]
+    scale: str
+
+
+class OrderedDocument(TypedDict):
+    """An axis of words, in their order."""
+
+    ordered: list[str]
+
+
+class ImportedSpec(TypedDict):
+    """In place of a spec, what is known of trials that were imported."""
+
+    imported: bool
+    metric: str
+    space: dict[str, list[float] | IntervalDocument | ListedDocument | OrderedDocument]
+
+
+class MachineDocument(TypedDict):
+    """`cores` is null where the system does not tell."""
+
+    platform: str
+    processor: str
+    cores: int | None
+
+
+class ChoiceDocument(TypedDict):
+    """How an optimizer's trials are trained, with the measured seconds of a trial and a note on the choice."""
+
+    method: str
+    compile: bool
+    lanes: int
+    seconds: float | None
+    note: str
+
+
+@with_config(ConfigDict(extra="allow"))
+class ProvenanceDocument(TypedDict, total=False):
+    """What a launch ran with; times are ISO 8601. Of imports: `source`, how many `trials` it had and what was left out.
+
+    Those of earlier versions have further keys.
+    """
+
+    launch: int
+    declared: str
+    packages: dict[str, str]
+    python: str
+    machine: MachineDocument
+    device: str
+    seeds: list[int]
+    methods: dict[str, ChoiceDocument]
+    imported: str
+    source: str
+    trials: int
+    left_out: dict[str, int]
+
+
 class StudyDetails(StudyDocument):
     """A study with what it was asked for, as JSON and TOML, and what it was first run with."""
 
     axes: list[AxisDocument]
-    spec: dict[str, Any]
+    spec: Annotated[dict[str, Any], DumpOf(StudySpec)] | ImportedSpec
     toml: str
-    provenance: dict[str, Any]
+    provenance: ProvenanceDocument
+
+
+class TrialRow(TypedDict, extra_items=float | str | None):  # type: ignore[call-arg]  # mypy lacks PEP 728
+    """A trial: besides these, a value of each axis, the study's metric and further ones by their names.
+
+    `diverged_at` is the step, null for never. `seconds` are its training time's.
+    """
+
+    optimizer: str
+    number: int
+    seed: int
+    diverged_at: int | None
+    seconds: float | None
 
 
 class TrialPage(TypedDict):
     """Trials, one an object; `next` is the cursor of the page after them."""
 
-    trials: list[dict[str, Any]]
+    trials: list[TrialRow]
     next: str | None
 
 
@@ -94,7 +196,7 @@ class CurvePoint(TypedDict):
 
 class TrialDetails(TypedDict):
     study: str
-    trial: dict[str, Any]
+    trial: TrialRow
     curve: list[CurvePoint]
 
 
@@ -149,10 +251,10 @@ class OptimizerLandscape(TypedDict):
     trials: int
     expected: int
     complete: bool
-    mean: list[Any]
-    std: list[Any]
-    count: list[Any]
-    stopped: list[Any]
+    mean: NestedNumbers
+    std: NestedNumbers
+    count: NestedCounts
+    stopped: NestedFlags
     best: BestDocument | None
     problem: str | None
 
@@ -447,6 +549,7 @@ class SensitivityDocument(TypedDict):
     problems: list[OptimizerProblem]
 
 
+Plain = bool | int | float | str | None
 Kind = Literal["number", "whole", "flag", "text", "choice", "numbers"]
 
 
@@ -454,8 +557,8 @@ class ArgumentChoice(TypedDict):
     """An argument of a workload or an optimizer: its default, and what is allowed, null where that is not known."""
 
     kind: Kind
-    default: Any
-    choices: list[Any]
+    default: Plain | list[float]
+    choices: list[Plain]
     low: float | None
     high: float | None
     about: str
@@ -484,7 +587,7 @@ class ChoicesDocument(TypedDict):
     weight_decays: list[str]
     spaces: dict[str, SpaceChoice]
     tuners: dict[str, str]
-    tuning: dict[str, Any]
+    tuning: Annotated[dict[str, Any], DumpOf(TuningSpec)]
 
 
 class PlanDocument(TypedDict):

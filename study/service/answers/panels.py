@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from typing_extensions import TypedDict
@@ -20,12 +20,19 @@ from analysis.views import View, axes_of, axes_to_show, hold
 from analysis.views import shown as another_slice
 from storage.query import with_words
 from storage.store import Store
-from study.service.answers.documents import BestDocument, PanelAxis
+from study.service.answers.documents import (
+    BestDocument,
+    NestedCounts,
+    NestedFlags,
+    NestedNumbers,
+    PanelAxis,
+    TrialRow,
+)
 from study.service.answers.reads import (
     best_document,
     nested,
     number,
-    records,
+    trial_rows,
     trials_of,
     whole_landscape,
 )
@@ -69,19 +76,19 @@ class Panel(TypedDict):
     words: dict[str, list[str]]
     others: list[str]
     levels: dict[str, list[float]]
-    held: dict[str, list[Any]]
+    held: dict[str, NestedNumbers]
     fixed: dict[str, float]
     seeds: list[int]
     expected_seeds: int
     surrogate: bool
     trials: int
     expected: int
-    mean: list[Any]
-    count: list[Any]
-    dead: list[Any]
-    stopped: list[Any]
+    mean: NestedNumbers
+    count: NestedCounts
+    dead: NestedFlags
+    stopped: NestedFlags
     early: str | None
-    values: list[Any] | None
+    values: NestedNumbers | None
     best: BestDocument | None
     problem: str | None
 
@@ -119,7 +126,7 @@ class CellDocument(TypedDict):
     """Trials with the learning curves of the first of them; of scattered trials those `nearest` to the place."""
 
     nearest: bool
-    trials: list[dict[str, Any]]
+    trials: list[TrialRow]
     curves: list[list[list[float | None]]]
 
 
@@ -316,7 +323,7 @@ def cell(
     for which in frame["number"].head(MOST_CURVES):
         _, curve = store.trial(study, optimizer, int(which), metrics)
         curves.append([[step, number(value)] for step, value in curve])
-    return {"nearest": not space.is_grid, "trials": records(with_words(frame, space)), "curves": curves}
+    return {"nearest": not space.is_grid, "trials": trial_rows(with_words(frame, space)), "curves": curves}
 
 
 def nearest_trials(

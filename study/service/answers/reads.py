@@ -42,6 +42,7 @@ from study.service.answers.documents import (
     SuboptimalityDocument,
     TrialDetails,
     TrialPage,
+    TrialRow,
     TunerCurve,
 )
 from study.service.answers.shared import Shared
@@ -171,6 +172,10 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")
     ]
+
+
+def trial_rows(frame: pd.DataFrame) -> list[TrialRow]:
+    return cast("list[TrialRow]", records(frame))
 
 
 def axes_of(space: SearchSpace) -> list[AxisDocument]:
@@ -427,7 +432,7 @@ def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[st
     row, curve = store.trial(study, optimizer, which, metrics)
     return {
         "study": study,
-        "trial": records(with_words(row, store.space(study)))[0],
+        "trial": trial_rows(with_words(row, store.space(study)))[0],
         "curve": [{"step": step, "value": number(value)} for step, value in curve],
     }
 
@@ -484,7 +489,7 @@ def trials_json(
     store: Store, query: TrialQuery, metrics: list[str], limit: int, cursor: str | None
 ) -> Answer:
     frame, following = trial_page(store, query, metrics, limit, cursor)
-    page: TrialPage = {"trials": records(frame), "next": following}
+    page: TrialPage = {"trials": trial_rows(frame), "next": following}
     return Answer(encode(page), following=following)
 
 

@@ -66,7 +66,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 space=SPACE,
                 metric="error",
                 spec=SPEC | {"name": name},
-                provenance={"machine": "made up"},
+                provenance={"machine": {"platform": "made up", "processor": "none", "cores": 2}},
             )
             for optimizer in ("adam", "avagrad"):
                 store.append(name, optimizer, made_up(0))

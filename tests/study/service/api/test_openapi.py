@@ -2,12 +2,17 @@
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import schemathesis
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
+from jsonschema import ValidationError, validate
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -16,9 +21,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from storage.foreign import ForeignTrials, import_trials
+from storage.store import open_store
 from study.service.app import create_app
 from study.service.settings import Settings
-from study.spec import StudySpec
+from study.spec import StudySpec, parse_spec
 
 TOKEN = "a-token-for-the-tests"
 CHECKS = [
@@ -77,6 +84,82 @@ def test_a_study_is_described_as_it_is_read(url: str) -> None:
     assert schemas["StudySpec"] == whole
     named = set(re.findall(r'"\$ref": "(.*?)"', json.dumps(document)))
     assert named <= {f"#/components/schemas/{name}" for name in schemas}
+
+
+FREE = {
+    "OptimizerSpec": "settings of an optimizer, which foreign ones name, stand beside its keys",
+    "WorkloadSpec": "so do the arguments of a workload's factory",
+    "ProvenanceDocument": "what launches kept is never changed, and differs by version",
+    "MachineDocument": "as provenance, of which it is part",
+    "ChoiceDocument": "as provenance, of which it is part",
+}
+"""Schemas that say "and anything else", and why."""
+
+
+def untyped(schema: Any, place: str) -> Iterator[str]:
+    """Places within a schema where anything may stand; what it refers to is looked at by itself."""
+    if not isinstance(schema, dict) or not schema.keys() & {"$ref", "type", "anyOf", "oneOf", "enum"}:
+        yield place
+        return
+    if schema.get("type") == "object":
+        further = schema.get("additionalProperties", "properties" not in schema)
+        if further is True:
+            yield place
+        elif further:
+            yield from untyped(further, f"{place}.*")
+    elif schema.get("type") == "array":
+        yield from untyped(schema.get("items"), f"{place}[]")
+    for name, each in schema.get("properties", {}).items():
+        yield from untyped(each, f"{place}.{name}")
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from untyped(each, place)
+
+
+def test_nothing_that_is_answered_is_left_untyped(url: str) -> None:
+    document = create_app(Settings(url, token=TOKEN)).openapi()
+    found = [
+        place for name, schema in document["components"]["schemas"].items() for place in untyped(schema, name)
+    ]
+    assert sorted(set(found)) == sorted(FREE)
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                for media, content in response.get("content", {}).items():
+                    if media.endswith("json"):
+                        assert not [*untyped(content["schema"], media)], (method, path, status)
+
+
+def fits(document: dict[str, Any], name: str, answer: Any) -> None:
+    """Raises ValidationError when an answer is not as the schema of a name says."""
+    validate(answer, {"$ref": f"#/components/schemas/{name}", "components": document["components"]})
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_studies_of_earlier_versions_are_as_described(version: int, tmp_path: Path) -> None:
+    path = shutil.copy(Path(__file__).parents[3] / f"storage/data/version-{version}.db", tmp_path / "old.db")
+    open_store(f"sqlite:///{path}", create=True).close()  # migrates it
+    app = create_app(Settings(f"sqlite:///{path}", token=TOKEN))
+    with TestClient(app, "http://127.0.0.1:8000", headers=HEADERS) as client:
+        for study in client.get("/api/v1/studies").json()["studies"]:
+            details = client.get(f"/api/v1/studies/{study['name']}").json()
+            fits(app.openapi(), "StudyDetails", details)
+            assert parse_spec(details["spec"]).name == study["name"]
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+def test_an_imported_study_is_as_described(continuous: bool, url: str) -> None:
+    points = np.array([[0.1, 1e-8], [1.0, 1e-8], [0.1, 1.0], [1.0, 1.0]])
+    points = points * [[1], [1.5], [2], [3]] if continuous else points
+    trials = ForeignTrials("a.csv", ("alpha", "eps"), points, np.arange(4.0), "loss", left_out={"failed": 1})
+    with open_store(url, create=True) as store:
+        import_trials(store, trials, "theirs", "adam")
+    app = create_app(Settings(url, token=TOKEN))
+    with TestClient(app, "http://127.0.0.1:8000", headers=HEADERS) as client:
+        details = client.get("/api/v1/studies/theirs").json()
+    fits(app.openapi(), "StudyDetails", details)
+    assert details["spec"]["imported"] is True
+    with pytest.raises(ValidationError):
+        fits(app.openapi(), "StudyDetails", details | {"spec": {"metric": "loss"}})
 
 
 def test_every_route_is_described_and_on_the_page(url: str) -> None:
