@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from analysis.documents import VerdictDocument
     from analysis.sensitivity.stored import Sensitivities
     from analysis.separability import Verdict
     from analysis.tables import Asked
@@ -100,7 +101,7 @@ class Verdicts(tuple["Verdict", ...]):
         said = "".join(f"<li>{escape(verdict.sentence)}</li>" for verdict in self)
         return f"<ul>{said}</ul>{self.table().to_html(index=False)}"
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[VerdictDocument]:
         """As JSON types, as `tunability separability --format json` has them."""
         return [verdict.to_json() for verdict in self]
 

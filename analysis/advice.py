@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from analysis.documents import AdviceDocument
 from analysis.estimate import Estimate, FloatArray, half_interval, jackknife
 from analysis.landscape import axis_names
 from analysis.pairs import is_logarithmic, positions, whole_values
@@ -84,7 +84,7 @@ class Advice:
         """Whether the second axis does not matter any more."""
         return self.remainder.estimate <= ALONE and not self.remainder.high > ALONE
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AdviceDocument:
         """As JSON types; a median beyond the budget is null."""
         return {
             "coordinate": self.coordinate,

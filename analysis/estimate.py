@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from analysis.documents import EstimateDocument
 
 FloatArray = NDArray[np.float64]
 
@@ -20,6 +22,11 @@ MOST_SUBSETS = 30
 """Of half of the seeds, that a jackknife looks at."""
 
 
+def finite(value: float) -> float | None:
+    """A number as JSON has it: null for NaN and infinities."""
+    return float(value) if math.isfinite(value) else None
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A number with its 95% interval; NaN ends when there is none."""
@@ -28,9 +35,13 @@ class Estimate:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, float | None]:
+    def to_json(self) -> EstimateDocument:
         """As JSON types: what is not finite is null."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+        return {
+            "estimate": finite(self.estimate),
+            "low": finite(self.low),
+            "high": finite(self.high),
+        }
 
     def widened(self, error: float) -> Estimate:
         """With a further independent error in the half interval."""

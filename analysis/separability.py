@@ -10,13 +10,13 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from analysis.advice import Advice, advise
+from analysis.documents import VerdictDocument
 from analysis.errors import AnalysisError
 from analysis.estimate import CONFIDENCE, Estimate, over_draws
 from analysis.interaction import interaction_share, sobol_indices
@@ -112,7 +112,7 @@ class Verdict:
             return f"{said}; {FEWEST_SEEDS} seeds are needed to tell how many would decide it"
         return said
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> VerdictDocument:
         """As JSON types: null for NaN, and for what does not apply."""
         bend = self.ridge.transition
         return {

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.estimate import Estimate
+from analysis.documents import (
+    AcrossDocument,
+    HyperparameterSensitivity,
+    OptimizerSensitivity,
+    TunedDocument,
+    WidthDocument,
+)
+from analysis.estimate import Estimate, finite
 from analysis.sensitivity.defaults import Default
 from search_spaces import Axis
 
@@ -33,7 +39,7 @@ class Width:
         """Whether it reaches an end of the grid more likely than not."""
         return max(self.reached) > 0.5
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> WidthDocument:
         return {
             "within": self.within,
             "tuned": self.tuned.to_json(),
@@ -68,7 +74,7 @@ class AxisSensitivity:
         """The grid value nearest to the default; NaN where there is none."""
         return math.nan if self.default.index is None else self.axis.values[self.default.index]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> HyperparameterSensitivity:
         fanova, ped_anova = self.importance
         median, low, high = (each.tolist() for each in self.profile)
         return {
@@ -76,15 +82,15 @@ class AxisSensitivity:
             "unit": self.unit,
             "widths": [width.to_json() for width in self.widths],
             "default": {
-                "value": _number(self.default.value),
-                "cell": _number(self.cell),
-                "off": _number(self.default.off),
+                "value": finite(self.default.value),
+                "cell": finite(self.cell),
+                "off": finite(self.default.off),
                 "problem": self.default.problem,
             },
             "lost_at_default": self.lost.to_json(),
             "profile": {"values": list(self.axis.values), "estimate": median, "low": low, "high": high},
-            "fanova": _number(fanova),
-            "ped_anova": _number(ped_anova),
+            "fanova": finite(fanova),
+            "ped_anova": finite(ped_anova),
         }
 
 
@@ -104,7 +110,7 @@ class Tuned:
     likely: tuple[float, ...]
     which: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TunedDocument:
         return {
             "needed": self.needed.to_json(),
             "of": len(self.likely) - 1,
@@ -172,7 +178,7 @@ class Sensitivity:
             return [f"{each} {'point' if each == '1' else 'points'}" for each in points]
         return [f"{each.within:.3g}" for each in widths]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> OptimizerSensitivity:
         """As JSON types: null for NaN, and for what does not apply."""
         return {
             "study": self.study,
@@ -218,18 +224,16 @@ class AcrossWorkloads:
             f"{self.needed.text('.0f')} of {len(self.setting)} must be tuned for each to reach 95%"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AcrossDocument:
         """As JSON types."""
-        estimates = ("tuned", "shared", "sensitivity", "needed")
         return {
             "optimizer": self.optimizer,
             "studies": list(self.studies),
-            **{name: getattr(self, name).to_json() for name in estimates},
+            "tuned": self.tuned.to_json(),
+            "shared": self.shared.to_json(),
+            "sensitivity": self.sensitivity.to_json(),
+            "needed": self.needed.to_json(),
             "likely": list(self.likely),
             "setting": self.setting,
             "sentence": self.sentence,
         }
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

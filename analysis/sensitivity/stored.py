@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.cost.costs import why_unknown
+from analysis.documents import SensitivitiesDocument
 from analysis.errors import AnalysisError
 from analysis.estimate import Estimate, over_draws
 from analysis.metric_scale import is_rate
@@ -54,7 +54,7 @@ class Sensitivities:
     across: tuple[AcrossWorkloads, ...]
     left_out: Mapping[str, str]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SensitivitiesDocument:
         """As JSON types: null for NaN, and for what does not apply."""
         return {
             "landscapes": [each.to_json() for each in self.found],

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from analysis.estimate import finite
 from study.service.answers.documents import ArgumentChoice, ChoicesDocument, Kind
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def of_a_rule(argument: Hyperparameter | Option) -> ArgumentChoice:
             "default": str(argument) if argument.of else argument.default,
             "choices": [],
             "low": argument.low,
-            "high": argument.high if math.isfinite(argument.high) else None,
+            "high": finite(argument.high),
             "about": argument.source,
         }
     flag = set(argument.choices) == {False, True}

@@ -10,6 +10,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
+from analysis.estimate import finite
 from analysis.landscape import axis_names, dense, mean_of_known, stopped_early, tell_of_stopped
 from analysis.observations import Observations
 from analysis.pairs import projected
@@ -31,7 +32,6 @@ from study.service.answers.documents import (
 from study.service.answers.reads import (
     best_document,
     nested,
-    number,
     trial_rows,
     trials_of,
     whole_landscape,
@@ -322,7 +322,7 @@ def cell(
     curves = []
     for which in frame["number"].head(MOST_CURVES):
         _, curve = store.trial(study, optimizer, int(which), metrics)
-        curves.append([[step, number(value)] for step, value in curve])
+        curves.append([[step, finite(value)] for step, value in curve])
     return {"nearest": not space.is_grid, "trials": trial_rows(with_words(frame, space)), "curves": curves}
 
 

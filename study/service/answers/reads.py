@@ -13,7 +13,9 @@ import numpy as np
 import xarray as xr
 
 from analysis.cost.best import held_out_best
+from analysis.documents import ComparisonRow, CostRow
 from analysis.errors import AnalysisError
+from analysis.estimate import finite
 from analysis.landscape import axis_names, best_cell, coordinates_of, mean_of_known, stopped_early
 from analysis.observations import Observations
 from analysis.separability import Verdict, judge
@@ -30,14 +32,11 @@ from study.service.answers.cache import Answer, Cache
 from study.service.answers.documents import (
     AxisDocument,
     BestDocument,
-    ComparisonRow,
     CostDocument,
-    CostRow,
     FailureList,
     LandscapeDocument,
     OptimizerLandscape,
     OptimizerProblem,
-    OptimizerSensitivity,
     SensitivityDocument,
     SuboptimalityDocument,
     TrialDetails,
@@ -149,11 +148,6 @@ class Reads:
 def encode(document: Any) -> bytes:
     """Compact JSON."""
     return json.dumps(document, allow_nan=False, separators=(",", ":"), default=str).encode()
-
-
-def number(value: float) -> float | None:
-    """A number as JSON has it: null for NaN and infinities."""
-    return float(value) if math.isfinite(value) else None
 
 
 def nested(values: np.ndarray[Any, Any]) -> Any:
@@ -274,8 +268,8 @@ def best_document(values: xr.DataArray, whole: xr.DataArray | None = None) -> Be
     return {
         "coordinates": cell.coordinates,
         "mean": cell.mean,
-        "unseen": number(held_out_best(values if whole is None else whole)),
-        "standard_error": number(cell.standard_error),
+        "unseen": finite(held_out_best(values if whole is None else whole)),
+        "standard_error": finite(cell.standard_error),
         "seeds": cell.seeds,
     }
 
@@ -321,7 +315,7 @@ def sensitivity(
     )
     return {
         "study": study,
-        "optimizers": [cast(OptimizerSensitivity, each.to_json()) for each in found.found],
+        "optimizers": [each.to_json() for each in found.found],
         "problems": [
             {"optimizer": name.partition("/")[2], "detail": why} for name, why in found.left_out.items()
         ],
@@ -403,7 +397,7 @@ def suboptimality(
                     "high": nested(rows["high"].to_numpy()),
                     "observed": nested(rows["observed"].to_numpy(dtype=float)),
                     "targets": levels,
-                    "costs": [number(cost) for cost in costs],
+                    "costs": [finite(cost) for cost in costs],
                 }
             )
     except NothingTrainedError as error:
@@ -433,7 +427,7 @@ def trial(store: Store, study: str, optimizer: str, which: int, metrics: list[st
     return {
         "study": study,
         "trial": trial_rows(with_words(row, store.space(study)))[0],
-        "curve": [{"step": step, "value": number(value)} for step, value in curve],
+        "curve": [{"step": step, "value": finite(value)} for step, value in curve],
     }
 
 

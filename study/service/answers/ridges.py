@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
+from analysis.estimate import finite
 from analysis.pairs import own_unit, positions
 from analysis.separability import Verdict
 from analysis.views import WHOLE, View
 from storage.store import Store
-from study.service.answers.documents import DrawnDocument, SeparabilityDocument, VerdictDocument
+from study.service.answers.documents import DrawnDocument, DrawnVerdict, SeparabilityDocument
 from study.service.answers.panels import colours, panel_axis, words_of
-from study.service.answers.reads import judged, nested, number
+from study.service.answers.reads import judged, nested
 
 BAND_POINTS = 60
 
@@ -41,8 +42,8 @@ def separability(
     }
 
 
-def document_of(verdict: Verdict) -> VerdictDocument:
-    return cast(VerdictDocument, verdict.to_json() | {"drawn": drawn(verdict)})
+def document_of(verdict: Verdict) -> DrawnVerdict:
+    return {**verdict.to_json(), "drawn": drawn(verdict)}
 
 
 def drawn(verdict: Verdict) -> DrawnDocument:
@@ -52,12 +53,12 @@ def drawn(verdict: Verdict) -> DrawnDocument:
 
     def points(places: list[float], best: Any) -> list[list[float | None]]:
         return [
-            [number(own_unit(pair, second, place)), number(own_unit(pair, first, value))]
+            [finite(own_unit(pair, second, place)), finite(own_unit(pair, first, value))]
             for place, value in zip(places, best, strict=True)
         ]
 
     def first_unit(value: float) -> float | None:
-        return number(own_unit(pair, first, value))
+        return finite(own_unit(pair, first, value))
 
     dots = [
         [*point, first_unit(best - half), first_unit(best + half)]
@@ -70,7 +71,7 @@ def drawn(verdict: Verdict) -> DrawnDocument:
         along = np.unique(np.append(np.linspace(y[rows[0]], y[rows[-1]], BAND_POINTS), found.bend))
         for place, best, half in zip(along, found.at(along), found.half_width(along), strict=True):
             band.append(
-                [number(own_unit(pair, second, place)), first_unit(best - half), first_unit(best + half)]
+                [finite(own_unit(pair, second, place)), first_unit(best - half), first_unit(best + half)]
             )
         corners = [y[rows[0]], *([found.bend] if found.transition else []), y[rows[-1]]]
         lines = [points(list(part), found.at(np.array(part))) for part in itertools.pairwise(corners)]

@@ -10,13 +10,14 @@ from typing import Any
 
 import anyio.to_thread
 
+from analysis.estimate import finite
 from analysis.target import own_target
 from analysis.trained import nothing_trained
 from storage.failures import FailureCount
 from storage.store import Store, Summary, Version
 from study.service.answers.cache import Answer
 from study.service.answers.documents import OptimizerProgress, State, StudyDocument
-from study.service.answers.reads import Reads, Snapshot, axes_of, encode, number
+from study.service.answers.reads import Reads, Snapshot, axes_of, encode
 from study.service.answers.shared import Shared
 from study.service.jobs.job import FURTHER, RUNS
 from study.service.jobs.jobs import Jobs, Table
@@ -67,7 +68,7 @@ class Stored:
                 "trials": summary.trials,
                 "expected": self.each,
                 "diverged": summary.diverged,
-                "best": None if summary.best is None else number(summary.best),
+                "best": None if summary.best is None else finite(summary.best),
                 "problem": nothing_trained(summary.trials, summary.diverged),
             }
             for name, summary in self.summaries.items()

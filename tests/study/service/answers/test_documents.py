@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from analysis.separability import judge
-from study.service.answers.documents import VerdictDocument
+from study.service.answers.documents import DrawnVerdict
 from study.service.answers.ridges import document_of
 
 
@@ -26,14 +26,14 @@ def test_verdicts(surface: known.Surface) -> None:
     from jsonschema import validate
 
     (verdict,) = judge("adam", known.landscape(surface, 0.001))
-    validate(document_of(verdict), closed(TypeAdapter(VerdictDocument).json_schema()))
+    validate(document_of(verdict), closed(TypeAdapter(DrawnVerdict).json_schema()))
 
 
 def test_the_keys_are_looked_at() -> None:
     from jsonschema import ValidationError, validate
 
     (verdict,) = judge("adam", known.landscape(known.flat(), 0.001))
-    schema = closed(TypeAdapter(VerdictDocument).json_schema())
+    schema = closed(TypeAdapter(DrawnVerdict).json_schema())
     validate(document_of(verdict), schema)
     for wrong in ({"more": 1}, {"interaction": {}}, {"seeds": "3"}):
         with pytest.raises(ValidationError):
