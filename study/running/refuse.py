@@ -6,6 +6,7 @@ It is told again, and completely, when a study is resolved and planned.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,26 @@ def refuse_early(
     check_names(spec, source)
     if address:
         check_address(address)
-    needs_gpu = address is None and "GPU" in spec.amounts and not (local and spec.device == "cpu")
-    lacks_gpu = needs_gpu and sys.platform == "linux" and not any(Path(each).exists() for each in DEVICES)
-    try:
-        with open_store(storage, create=False) as store:
-            check_stored(spec, source, store)
-            lacks_gpu = lacks_gpu and not is_complete(spec, store)
-    except MissingDatabaseError:
-        pass
-    if lacks_gpu:
-        needs, words = "resources", "resources.gpu"
-        if spec.device == "cuda":
-            needs, words = "device", 'device = "cuda"'
-        detail = (
-            f"{words} asks for a GPU, and this machine has none: leave it out, or give a cluster by --address"
-        )
-        raise SpecError(f"{source}: {detail}", [{"location": needs, "detail": detail}])
+    with suppress(MissingDatabaseError), open_store(storage, create=False) as store:
+        check_stored(spec, source, store)
+    if address is None and not (local and spec.device == "cpu"):
+        refuse_without_gpu(spec, source, storage)
+
+
+def refuse_without_gpu(spec: StudySpec, source: str, storage: str) -> None:
+    """Raise SpecError when the study asks for a GPU, this machine has none, and there are trials left to train."""
+    if "GPU" not in spec.amounts or sys.platform != "linux" or any(Path(each).exists() for each in DEVICES):
+        return
+    with suppress(MissingDatabaseError), open_store(storage, create=False) as store:
+        if is_complete(spec, store):
+            return
+    needs, words = "resources", "resources.gpu"
+    if spec.device == "cuda":
+        needs, words = "device", 'device = "cuda"'
+    detail = (
+        f"{words} asks for a GPU, and this machine has none: leave it out, or give a cluster by --address"
+    )
+    raise SpecError(f"{source}: {detail}", [{"location": needs, "detail": detail}])
 
 
 def check_stored(spec: StudySpec, source: str, store: Store) -> None:

@@ -44,15 +44,18 @@ class Launcher:
         return self._jobs.cluster.slots() if self._jobs.own else None
 
     def parse(self, given: Mapping[str, Any], tell: Tell = silent) -> Study:
-        """A checked study, of import paths only where they are allowed; raises Problem or SpecError.
+        """A checked study, of import paths only where they are allowed; raises Problem or SpecError, also for no GPU.
 
         `tell` as for `study.spec.parse_spec`.
         """
         check_limits(given, self._settings)
         spec = parse_spec(given, tell=tell)
         check_trials(spec.trials, self._settings)
+        from study.running.refuse import refuse_without_gpu
         from study.training.resolve import resolve
 
+        if self._settings.address is None:
+            refuse_without_gpu(spec, "study", self._settings.storage)
         return resolve(spec, allow_imports=self._settings.allow_imports)
 
     def plan(self, given: Mapping[str, Any]) -> PlanDocument:

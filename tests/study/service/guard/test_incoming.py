@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from search_spaces import SearchSpace
 from storage.store import open_store
+from study.running import refuse
 from study.service.app import create_app
 from study.service.settings import Settings
 from study.spec import to_toml
@@ -62,6 +63,14 @@ def test_what_is_wrong_and_where(
     assert detail in problem["detail"]
     assert problem["errors"][0]["location"] == location
     assert detail in problem["errors"][0]["detail"]
+
+
+def test_a_missing_gpu(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refuse, "DEVICES", ())
+    for path in ("/api/v1/plan", "/api/v1/studies"):
+        answer = client.post(path, json=SPEC | {"device": "cuda"})
+        assert (answer.status_code, answer.json()["errors"][0]["location"]) == (422, "device")
+        assert "this machine has none" in answer.json()["detail"]
 
 
 @dataclass(frozen=True)

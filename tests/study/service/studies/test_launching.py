@@ -21,13 +21,14 @@ from made_up_trials import store_all
 from sqlalchemy import create_engine, make_url, text
 
 from storage.store import open_store
+from study.running import refuse
 from study.service.answers.reads import Reads
 from study.service.guard.problems import Problem
 from study.service.jobs.cluster import SLOT
 from study.service.server import NICER
 from study.service.settings import Settings
 from study.service.studies.launching import Launcher
-from study.spec import parse_spec
+from study.spec import SpecError, parse_spec
 from study.training.resolve import resolve
 
 COMMAND = Path(sys.executable).with_name("tunability")
@@ -185,6 +186,25 @@ def test_without_trials_another_spec_is_another_study(url: str) -> None:
         3,
         True,
     )
+
+
+def test_a_gpu_that_there_is_not_is_refused_unless_others_train(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refuse, "DEVICES", ())
+    cluster, given = NoCluster(), SPEC | {"device": "cuda"}
+    launcher = Launcher(Settings(url, token=TOKEN), Reads(url), cluster)  # type: ignore[arg-type]
+    for ask in (launcher.plan, lambda spec: launcher.create(spec, False)):
+        with pytest.raises(
+            SpecError, match=r'device = "cuda" asks for a GPU, and this machine has none'
+        ) as told:
+            ask(given)
+        assert [each["location"] for each in told.value.errors] == ["device"]
+    assert cluster.submitted == []
+    store_all(resolve(parse_spec(SPEC)), url)
+    assert launcher.parse(given).spec.device == "cuda"  # nothing is left to train
+    other = Settings(url, token=TOKEN, address="http://there:8265")
+    assert Launcher(other, Reads(url), cluster).parse(given | {"name": "new"}).name == "new"  # type: ignore[arg-type]
 
 
 def test_what_is_to_be_decided_is_told_to_the_job(url: str) -> None:
