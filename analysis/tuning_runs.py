@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -129,100 +130,123 @@ def stored_curves(
     if not about.space.is_grid:
         return _no_runs(store, study, named, choice, tell)
     read = {name: _asked_landscape(store, study, name) for name in named}
-    landscapes = {name: each for name, each in read.items() if each is not None}
+    left_out = _untrained({name: each for name, each in read.items() if each is not None}, tell)
+    tables = {name: _table(store, study, each) for name, each in read.items() if name not in left_out}
+    runs = _comparable(study, _of_extent(store, study, tables, choice, tell), choice)
+    incomplete = _incomplete(tables)
+    if incomplete:
+        tell(f"note: suboptimality of {incomplete} known")
+    optimizers, tuners = list(tables), list(dict.fromkeys(tuner for _, tuner in runs))
+    some = next(iter(runs.values()))
+    budget = min(run.budget for each in runs.values() for run in each)
+    budget = min(budget, choice.trials or budget)
+    curves = np.empty((len(optimizers), len(tuners), len(some), budget))
+    spent = np.empty(curves.shape[:3])
+    for (name, tuner), each in runs.items():
+        table = tables[name]
+        for place, run in enumerate(each):
+            seen = seen_losses(table, seeds_seen(run.noise, len(table), run.replicate, run.seeds))
+            at = optimizers.index(name), tuners.index(tuner), place
+            curves[at] = incumbent_suboptimality(run.cells, seen, table.mean(axis=1), budget)
+            spent[at] = min(len(run.cells), budget)
+    return _as_array(
+        curves,
+        spent,
+        {"optimizer": optimizers, "tuner": tuners, "replicate": [run.replicate for run in some]},
+        study=study,
+        metric=about.metric,
+        noise=some[0].noise,
+        repeats=some[0].repeats,
+        incomplete=incomplete,
+        **{UNTRAINED: left_out},
+    )
+
+
+def _untrained(landscapes: Mapping[str, xr.DataArray], tell: Tell) -> dict[str, str | None]:
+    """Why optimizers have no cost, of those that trained nothing. Raises NothingTrainedError when that is all."""
     for name, each in landscapes.items():
         if early := tell_of_stopped(each):
             tell(f"note: {name}: {early}: they count as what they were then")
     with_cost = trained(landscapes, tell)
-    left_out = {name: untrained(each) for name, each in landscapes.items() if name not in with_cost}
-    optimizers = [name for name in named if name not in left_out]
-    tables = {name: _table(store, study, read[name]) for name in optimizers}
-    every = {name: _matching(store.runs(study, name), choice) for name in optimizers}
-    lacking = [name for name, runs in every.items() if not runs]
-    if lacking:
-        raise AnalysisError(
-            f"{study}/{lacking[0]} has no tuning runs{_described(choice)}: run tunability tune"
-        )
-    space = about.space
-    current = {
-        name: [run for run in runs if (run.seeds, run.space) == (tables[name].shape[1], space)]
-        for name, runs in every.items()
-    }
-    for name, runs in current.items():
-        if len(runs) < len(every[name]):
-            tell(
-                f"{len(every[name]) - len(runs):,} tuning runs of {study}/{name} are of another extent: left out"
-            )
+    return {name: untrained(each) for name, each in landscapes.items() if name not in with_cost}
+
+
+def _of_extent(
+    store: Store, study: str, tables: Mapping[str, FloatArray], choice: Choice, tell: Tell
+) -> dict[str, list[TuningRun]]:
+    """The stored runs of a choice on the cells and seeds that the study has now, by optimizer.
+
+    Raises AnalysisError where there are none.
+    """
+    space = store.space(study)
+    every = {name: _matching(store.runs(study, name), choice) for name in tables}
+    for name, runs in every.items():
         if not runs:
-            old = every[name][0]
+            raise AnalysisError(f"{study}/{name} has no tuning runs{_described(choice)}: run tunability tune")
+    current = {}
+    for name, runs in every.items():
+        seeds = tables[name].shape[1]
+        current[name] = [run for run in runs if (run.seeds, run.space) == (seeds, space)]
+        if others := len(runs) - len(current[name]):
+            tell(f"{others:,} tuning runs of {study}/{name} are of another extent: left out")
+        if not current[name]:
             raise AnalysisError(
-                f"the tuning runs of {study}/{name} are for {old.seeds} seeds of {old.space.size:,} cells, and the "
-                f"study has {tables[name].shape[1]} of {space.size:,}: run tunability tune"
+                f"the tuning runs of {study}/{name} are for {runs[0].seeds} seeds of {runs[0].space.size:,} cells, and "
+                f"the study has {seeds} of {space.size:,}: run tunability tune"
             )
-    noise, repeats = min(
+    return current
+
+
+def _comparable(
+    study: str, current: Mapping[str, Sequence[TuningRun]], choice: Choice
+) -> dict[tuple[str, str], list[TuningRun]]:
+    """Runs of one kind, of every tuner and optimizer the same replicates, in order; by optimizer and tuner.
+
+    Raises AnalysisError where a tuner has no runs on every optimizer, or no replicate has runs of all.
+    """
+    kind = min(
         set.intersection(*({(run.noise, run.repeats) for run in runs} for runs in current.values())),
         key=lambda kind: (NOISES.index(kind[0]), REPEATS.index(kind[1])),
     )
-    groups: dict[tuple[str, str], list[TuningRun]] = {}
+    groups: dict[tuple[str, str], dict[int, TuningRun]] = {}
     for name, runs in current.items():
         for run in runs:
-            if (run.noise, run.repeats) == (noise, repeats):
-                groups.setdefault((name, run.tuner), []).append(run)
-    tuners = [
-        tuner for tuner in choice.tuners or TUNERS if all((name, tuner) in groups for name in optimizers)
-    ]
+            if (run.noise, run.repeats) == kind:
+                groups.setdefault((name, run.tuner), {})[run.replicate] = run
+    tuners = [tuner for tuner in choice.tuners or TUNERS if all((name, tuner) in groups for name in current)]
     absent = [tuner for tuner in choice.tuners or () if tuner not in tuners]
     if absent or not tuners:
         raise AnalysisError(
             f"{study} has no runs of {absent[0] if absent else 'one tuner'} on every optimizer"
         )
-    chosen = {key: runs for key, runs in groups.items() if key[1] in tuners}
-    common = sorted(set.intersection(*({run.replicate for run in runs} for runs in chosen.values())))
-    common = common[: choice.replicates]
+    chosen = {(name, tuner): groups[name, tuner] for name in current for tuner in tuners}
+    common = sorted(set.intersection(*map(set, chosen.values())))[: choice.replicates]
     if not common:
         raise AnalysisError(f"the tuning runs of {study} are not finished: run tunability tune again")
-    kept = {key: [run for run in runs if run.replicate in common] for key, runs in chosen.items()}
-    budget = min(run.budget for runs in kept.values() for run in runs)
-    budget = min(budget, choice.trials or budget)
-    curves = np.empty((len(optimizers), len(tuners), len(common), budget))
-    spent = np.empty(curves.shape[:3])
-    for (name, tuner), runs in kept.items():
-        table = tables[name]
-        for run in runs:
-            drawn = seeds_seen(noise, len(table), run.replicate, run.seeds)
-            place = optimizers.index(name), tuners.index(tuner), common.index(run.replicate)
-            curves[place] = incumbent_suboptimality(
-                run.cells, seen_losses(table, drawn), table.mean(axis=1), budget
-            )
-            spent[place] = min(len(run.cells), budget)
+    return {key: [runs[replicate] for replicate in common] for key, runs in chosen.items()}
+
+
+def _incomplete(tables: Mapping[str, FloatArray]) -> str:
+    """Of which optimizers cells lack trials, in words; nothing where there are none."""
     known = {name: int((~np.isnan(table).any(axis=1)).sum()) for name, table in tables.items()}
-    notes = [
+    return "; ".join(
         f"{name}: relative to the best of {known[name]:,} of {len(table):,} cells"
         for name, table in tables.items()
         if known[name] < len(table)
-    ]
-    if notes:
-        tell(f"note: suboptimality of {'; '.join(notes)} known")
-    dimensions = ("optimizer", "tuner", "replicate", "trial")
+    )
+
+
+def _as_array(
+    curves: FloatArray, spent: FloatArray, coordinates: Mapping[str, Any], **attrs: Any
+) -> xr.DataArray:
+    """Curves (optimizers, tuners, replicates, trials) and the trials of each run, as `stored_curves` gives them."""
+    trials = np.arange(1, curves.shape[-1] + 1)
     return xr.DataArray(
         curves,
-        {
-            "optimizer": optimizers,
-            "tuner": tuners,
-            "replicate": common,
-            "trial": np.arange(1, budget + 1),
-            "spent": (dimensions[:3], spent),
-        },
-        dimensions,
+        {**coordinates, "trial": trials, "spent": (tuple(coordinates), spent)},
+        (*coordinates, "trial"),
         name="suboptimality",
-        attrs={
-            "metric": about.metric,
-            "noise": noise,
-            "repeats": repeats,
-            "study": study,
-            "incomplete": "; ".join(notes),
-            UNTRAINED: left_out,
-        },
+        attrs=attrs,
     )
 
 
@@ -250,28 +274,17 @@ def _no_runs(store: Store, study: str, named: Sequence[str], choice: Choice, tel
                 f"there is no tuner {tuner!r}{nearest_name(tuner, TUNERS)}: there are {known}"
             )
     optimizers = [name for name in named if name not in left_out]
-    budget = choice.trials or SCATTERED_BUDGET
-    dimensions = ("optimizer", "tuner", "replicate", "trial")
-    curves = np.empty((len(optimizers), len(tuners), 0, budget))
-    return xr.DataArray(
+    curves = np.empty((len(optimizers), len(tuners), 0, choice.trials or SCATTERED_BUDGET))
+    return _as_array(
         curves,
-        {
-            "optimizer": optimizers,
-            "tuner": tuners,
-            "replicate": np.empty(0, dtype=np.int64),
-            "trial": np.arange(1, budget + 1),
-            "spent": (dimensions[:3], curves[..., 0]),
-        },
-        dimensions,
-        name="suboptimality",
-        attrs={
-            "metric": about.metric,
-            "noise": "seed",
-            "repeats": choice.repeats or REPEATS[0],
-            "study": study,
-            "incomplete": "",
-            UNTRAINED: left_out,
-        },
+        curves[..., 0],
+        {"optimizer": optimizers, "tuner": tuners, "replicate": np.empty(0, dtype=np.int64)},
+        study=study,
+        metric=about.metric,
+        noise="seed",
+        repeats=choice.repeats or REPEATS[0],
+        incomplete="",
+        **{UNTRAINED: left_out},
     )
 
 
