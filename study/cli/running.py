@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -24,7 +24,16 @@ from study.shown.console import DEFAULT_STORAGE, note, progress_bar, show_next
 from study.shown.runs import show_cost_decision, show_decision, show_plan, show_report, show_troubles
 
 if TYPE_CHECKING:
+    from study.running.drive import Report
     from study.training.resolve import Study
+
+
+class How(TypedDict):
+    """Where it is trained, and how long a database is waited for."""
+
+    address: str | None
+    local: bool
+    patience: float
 
 
 def run(
@@ -92,10 +101,7 @@ def run(
         show_report(study, store, report, storage)
         if until_decided and report.done == study.spec.trials:
             show_decision(study, store, report, most)
-    if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if report.failures:
-        raise typer.Exit(FAILED)
+    end_unless_done(report)
 
 
 def tune(
@@ -138,7 +144,8 @@ def tune(
     What a study file's landscapes lack is trained; those of a STUDY must be complete. Runs are stored, and not made
     again. Of scattered trials they are replayed on draws of a surrogate, and not stored.
     """
-    from study.spec import parse_tuning
+    from storage.store import open_store
+    from study.spec import load_spec, parse_tuning
 
     del data_dir  # it has been set
     refuse_both(address, local)
@@ -151,95 +158,88 @@ def tune(
     }
     given = {key: value for key, value in options.items() if value is not None}
     parse_tuning(given)  # refused before what takes seconds to import
-    from study.spec import load_spec
-
     written = load_spec(Path(study), note) if study.endswith(".toml") or Path(study).is_file() else None
     tuning = parse_tuning((written.tuning.model_dump() if written else {}) | given)
     name = written.name if written else study
     if extra_budget is not None and not until_decided:
         raise typer.BadParameter("--budget is the number of trials that --until-decided may add: give both")
-    if until_decided and written is None:
-        raise typer.BadParameter("--until-decided trains further seeds: give the study file")
-    from storage.store import open_store
-
+    resolved: Study | None = None
     if written is None:
-        with open_store(storage, create=False) as store:
-            store.optimizers(name)  # raises when there is no such study
+        if until_decided:
+            raise typer.BadParameter("--until-decided trains further seeds: give the study file")
+        if is_scattered(name, storage):
+            if replicates is not None:
+                raise typer.BadParameter(
+                    "--replicates: runs on draws of a surrogate have a number of their own"
+                )
+            from analysis.tuning_runs import Choice
+
+            choice = Choice(noise, None, split_tuners(tuners), trials)
+            with open_store(storage, create=False) as store:
+                show_cost(store, name, choice, tuning.target)
+            return
     else:
         from study.running.refuse import refuse_early
-
-        refuse_early(written, study, storage, address, local=local)
-    given_study: Study | None = None
-    if written is None:
-        from analysis.tuning_runs import Choice
-
-        with open_store(storage, create=False) as store:
-            if not store.about(name).space.is_grid:
-                if replicates is not None:
-                    raise typer.BadParameter(
-                        "--replicates: runs on draws of a surrogate have a number of their own"
-                    )
-                show_cost(store, name, Choice(noise, None, split_tuners(tuners), trials), tuning.target)
-                return
-    else:
         from study.training.resolve import resolve
 
-        given_study = resolve(written.model_copy(update={"tuning": tuning}), study)
+        refuse_early(written, study, storage, address, local=local)
+        resolved = resolve(written.model_copy(update={"tuning": tuning}), study)
     from study.running.tuning import tune as run_tuners
 
-    most = 0
-    further = None
-    if until_decided and given_study is not None:
-        from study.running.decide import until_cost_decided
-
-        most = given_study.spec.trials if extra_budget is None else extra_budget
-        further = until_cost_decided(given_study, most)
+    how: How = {"address": address, "local": local, "patience": patience}
     with progress_bar(f"tuning {name}") as on_progress:
-        report = run_tuners(
-            name,
-            storage,
-            tuning,
-            given_study,
-            address,
-            local=local,
-            patience=patience,
-            on_progress=on_progress,
-        )
+        report = run_tuners(name, storage, tuning, resolved, **how, on_progress=on_progress)
     show_troubles(report)
     trained = f", {report.trained:,} trials trained for them" if report.trained else ""
     print(f"\n{name}: {report.new:,} tuning runs made{trained}")
     if report.interrupted:
         print("stopped: the same command goes on")
-        raise typer.Exit(INTERRUPTED)
-    if report.failures:
-        raise typer.Exit(FAILED)
-    if given_study is not None and further is not None:
-        from study.running.run import run as run_study
-
-        with progress_bar(f"deciding {name}") as on_progress:
-            added = run_study(
-                given_study,
-                storage,
-                address,
-                further=further,
-                local=local,
-                patience=patience,
-                on_progress=on_progress,
-            )
-        show_troubles(added)
-        if added.interrupted or added.failures:
-            print("stopped: the same command goes on")
-            raise typer.Exit(INTERRUPTED if added.interrupted else FAILED)
+    end_unless_done(report)
+    added, most = None, 0
+    if until_decided and resolved is not None:
+        most = resolved.spec.trials if extra_budget is None else extra_budget
+        added = decide_cost(resolved, storage, most, how)
     with open_store(storage, create=False) as store:
         show_cost(store, name, choice_of(tuning), tuning.target)
-        if given_study is not None and further is not None:
-            show_cost_decision(given_study, store, added, most)
+        if resolved is not None and added is not None:
+            show_cost_decision(resolved, store, added, most)
         show_next(
             storage,
             store,
             f"plot suboptimality {name} -o suboptimality.png",
             f"plot cost {name} -o cost.png",
         )
+
+
+def is_scattered(study: str, storage: str) -> bool:
+    """Whether a stored study's trials lie on no grid. Raises StoreError when there is no such study."""
+    from storage.store import open_store
+
+    with open_store(storage, create=False) as store:
+        return not store.about(study).space.is_grid
+
+
+def decide_cost(study: Study, storage: str, most: int, how: How) -> Report:
+    """Add at most so many trials of further seeds, until it is decided which optimizer is cheaper to tune."""
+    from study.running.decide import until_cost_decided
+    from study.running.run import run as run_study
+
+    further = until_cost_decided(study, most)
+    with progress_bar(f"deciding {study.name}") as on_progress:
+        report = run_study(study, storage, further=further, **how, on_progress=on_progress)
+    show_troubles(report)
+    if report.interrupted or report.failures:
+        print("stopped: the same command goes on")
+    end_unless_done(report)
+    return report
+
+
+def end_unless_done(report: Report) -> None:
+    """Raise Exit with the code of a run that was interrupted, or in which trials failed for good."""
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if report.failures:
+        raise typer.Exit(FAILED)
 
 
 def refuse_both(address: str | None, local: bool) -> None:
