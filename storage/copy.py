@@ -6,7 +6,7 @@ are read again on both sides and compared by their number and a checksum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,14 +150,8 @@ def _transfer(
         for name in given.recipes:
             study_id = source.study_id(connection, study, name)
             ours[name] = read_counts(connection, source.database.tables, study_id)
-    common: dict[str, tuple[Fingerprint, Fingerprint]] = {}
-    for name, counts in ours.items():
-        common[name] = Fingerprint(), Fingerprint()
-        if there and name in there.recipes:
-            common[name] = (
-                fingerprint(source, study, name, stored_in(target, study, name), counts.last_trial),
-                fingerprint(target, study, name, stored_in(source, study, name, counts.last_trial)),
-            )
+    upto = {name: counts.last_trial for name, counts in ours.items()}
+    common = _in_common(source, target, study, there, upto)
     kept = tuple(name for name, (here, other) in common.items() if here != other)
     if kept and not keep:
         raise OtherStudyError(
@@ -165,25 +159,61 @@ def _transfer(
             f"{source.database.name}: `tunability rename` one of them, or `tunability merge` and keep those there"
         )
     launches, runs = _declare(source, target, study, there, wanted)
-    tables = target.database.tables
     done, total, new = 0, sum(each.trials for each in ours.values()), 0
     on_progress(done, total)
     for name in given.recipes:
-        with source.database.reading() as connection:
-            study_id = source.study_id(connection, study, name)
-        for page in read_pages(source.database, study_id, name):
-            with target.database.writing() as connection:
-                here = target.locked(connection, study, name)
-                space = SearchSpace.from_table(attribute(connection, tables, here, SPACE))
-                for trials in page:
-                    launch = None if trials.launch is None else launches.get(trials.launch)
-                    new += insert_trials(connection, tables, here, _reaching(space, trials), trials, launch)
-            done += sum(map(len, page))
+        for page, added in _send(source, target, study, name, launches):
+            done, new = done + page, new + added
             on_progress(done, total)
+    found = _arrived(source, target, study, upto, common)
+    before = sum(here.trials for here, _ in common.values())
+    return Copied(found, new, runs, foreign_trials(source, study), before, kept)
+
+
+Pair = tuple[Fingerprint, Fingerprint]
+
+
+def _in_common(
+    source: Store, target: Store, study: str, there: About | None, upto: Mapping[str, int]
+) -> dict[str, Pair]:
+    """Of the cells and seeds that both have: the source's trials and the target's, by optimizer."""
+    common = {}
+    for name, last in upto.items():
+        common[name] = Fingerprint(), Fingerprint()
+        if there and name in there.recipes:
+            common[name] = (
+                fingerprint(source, study, name, stored_in(target, study, name), last),
+                fingerprint(target, study, name, stored_in(source, study, name, last)),
+            )
+    return common
+
+
+def _send(
+    source: Store, target: Store, study: str, optimizer: str, launches: Mapping[int, int]
+) -> Iterator[tuple[int, int]]:
+    """Add an optimizer's trials page by page; the trials of each page, and how many of them were new."""
+    tables = target.database.tables
+    with source.database.reading() as connection:
+        study_id = source.study_id(connection, study, optimizer)
+    for page in read_pages(source.database, study_id, optimizer):
+        new = 0
+        with target.database.writing() as connection:
+            here = target.locked(connection, study, optimizer)
+            space = SearchSpace.from_table(attribute(connection, tables, here, SPACE))
+            for trials in page:
+                launch = None if trials.launch is None else launches.get(trials.launch)
+                new += insert_trials(connection, tables, here, _reaching(space, trials), trials, launch)
+        yield sum(map(len, page)), new
+
+
+def _arrived(
+    source: Store, target: Store, study: str, upto: Mapping[str, int], common: Mapping[str, Pair]
+) -> Fingerprint:
+    """What the source has, read again. Raises StoreError where the target's trials are not what they are to be."""
     found = Fingerprint()
-    for name, counts in ours.items():
-        sent = fingerprint(source, study, name, upto=counts.last_trial)
-        arrived = fingerprint(target, study, name, stored_in(source, study, name, counts.last_trial))
+    for name, last in upto.items():
+        sent = fingerprint(source, study, name, upto=last)
+        arrived = fingerprint(target, study, name, stored_in(source, study, name, last))
         expected = sent - common[name][0] + common[name][1]
         if arrived != expected:
             raise StoreError(
@@ -191,8 +221,35 @@ def _transfer(
                 f"{arrived} there, {expected} in {source.database.name}; delete the copy and make another"
             )
         found += sent
-    before = sum(here.trials for here, _ in common.values())
-    return Copied(found, new, runs, foreign_trials(source, study), before, kept)
+    return found
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What an optimizer has beside its trials: tuning runs, failures, launches, and the attributes that are copied."""
+
+    runs: list[TuningRun]
+    failures: list[Failure]
+    launches: list[dict[str, Any]]
+    attributes: dict[str, Any]
+
+
+NOTHING = _Beside([], [], [], {})
+
+
+def _beside(source: Store, study: str) -> dict[str, _Beside]:
+    """By optimizer."""
+    tables = source.database.tables
+    with source.database.reading() as connection:
+        return {
+            name: _Beside(
+                read_runs(connection, tables, study_id),
+                read_failures(connection, tables, study_id),
+                attribute(connection, tables, study_id, PROVENANCE),
+                {key: attribute(connection, tables, study_id, key) for key in (SPACE, METRIC)},
+            )
+            for name, study_id in declared_studies(connection, tables)[study].items()
+        }
 
 
 def _declare(
@@ -202,17 +259,7 @@ def _declare(
 
     Returns the target's number of each launch of the source, and how many tuning runs were new.
     """
-    runs: dict[str, list[TuningRun]] = {}
-    failures: dict[str, list[Failure]] = {}
-    made: dict[str, list[dict[str, Any]]] = {}
-    copied: dict[str, dict[str, Any]] = {}
-    with source.database.reading() as connection:
-        tables = source.database.tables
-        for name, study_id in declared_studies(connection, tables)[study].items():
-            runs[name] = read_runs(connection, tables, study_id)
-            failures[name] = read_failures(connection, tables, study_id)
-            made[name] = attribute(connection, tables, study_id, PROVENANCE)
-            copied[name] = {key: attribute(connection, tables, study_id, key) for key in (SPACE, METRIC)}
+    given = _beside(source, study)
     database, tables = target.database, target.database.tables
     names = {name: f"{study}/{name}" for name in wanted.recipes if there is None or name not in there.recipes}
     with database.reading() as connection:
@@ -236,23 +283,24 @@ def _declare(
         }
         launches = _numbers(
             _by_number(each for some in stored.values() for each in some),
-            _by_number(each for some in made.values() for each in some),
+            _by_number(each for beside in given.values() for each in beside.launches),
         )
         new = 0
         for name in wanted.recipes:
+            beside = given.get(name, NOTHING)
             values = {SPEC: wanted.spec, OPTIMIZERS: list(wanted.optimizers), RECIPE: wanted.recipes[name]}
             if name in names:
-                values |= copied[name]
+                values |= beside.attributes
             if name in wanted.optimizers:
                 values[SPACE] = wanted.space.to_table()
-            added = [{**each, "launch": launches[each["launch"]]} for each in made.get(name, [])]
+            added = [{**each, "launch": launches[each["launch"]]} for each in beside.launches]
             union = [*stored[name], *(each for each in added if each not in stored[name])]
             union.sort(key=lambda each: int(each["launch"]))
             set_declared(connection, tables, ids[name], values, {PROVENANCE: union})
-            new += replace_runs(connection, tables, ids[name], runs.get(name, []))
+            new += replace_runs(connection, tables, ids[name], beside.runs)
             failed = [
                 each if each.launch is None else replace(each, launch=launches.get(each.launch))
-                for each in failures.get(name, [])
+                for each in beside.failures
             ]
             replace_failures(connection, tables, ids[name], failed)
     return launches, new

@@ -101,86 +101,102 @@ def drive(
     What another driver is training is left to it, waited for when nothing else is to be done, and told by
     `on_others(block)` once it is stored; what that driver does not finish is trained here.
     """
-    in_flight = 0
-    elsewhere: list[Block] = []
-    looked = time.monotonic()
-    splitter, claims = Splitter(), Claims(store, study.name)
-    stopping, checkpoints = stopping_of(study, store), checkpoints_of(study, store)
+    driver = _Driver(study, store, report, ask, on_stored, on_others)
+    with driver.claims:
+        place(local).train_blocks(
+            driver.blocks(),
+            workers,
+            study.spec.device,
+            study.spec.amounts,
+            on_outcome=driver.keep,
+            on_failure=driver.give_up,
+            hopeless=driver.stopping.hopeless if driver.stopping else None,
+            checkpoints=driver.checkpoints,
+        )
 
-    def claimed(block: Block) -> Iterator[Block]:
-        """What is to be trained of a block here and now."""
-        nonlocal in_flight
-        for part in splitter.fitting(block):
-            found = claims.take(part)
-            if found.stored:
-                on_others(found.stored)
-            if found.others:
-                elsewhere.append(found.others)
-            if found.ours:
-                in_flight += 1
-                yield found.ours
-            yield from splitter.waiting()
 
-    def blocks() -> Iterator[Block | None]:
-        nonlocal looked
+class _Driver:
+    """What `drive` is given, and which blocks are in training, here and elsewhere."""
+
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        report: Report,
+        ask: Callable[[int], Sequence[Block]],
+        on_stored: Callable[[Block, Trials, int], None],
+        on_others: Callable[[Block], None],
+    ) -> None:
+        self.study, self.store, self.report = study, store, report
+        self.ask, self.on_stored, self.on_others = ask, on_stored, on_others
+        self.claims, self.splitter = Claims(store, study.name), Splitter()
+        self.stopping, self.checkpoints = stopping_of(study, store), checkpoints_of(study, store)
+        self.in_flight = 0
+        self.elsewhere: list[Block] = []
+        self.looked = time.monotonic()
+
+    def blocks(self) -> Iterator[Block | None]:
+        """What to train next, None to wait for an outcome, until there is nothing more."""
         while True:
-            wanted = ask(in_flight + len(elsewhere))
+            wanted = self.ask(self.in_flight + len(self.elsewhere))
             for block in wanted:
-                yield from claimed(block)
-            yield from splitter.waiting()
+                yield from self.claimed(block)
+            yield from self.splitter.waiting()
             if wanted:
                 continue
-            if elsewhere and time.monotonic() - looked >= SECONDS_BETWEEN_LOOKS:
-                again = elsewhere.copy()
-                elsewhere.clear()
+            if self.elsewhere and time.monotonic() - self.looked >= SECONDS_BETWEEN_LOOKS:
+                again, self.elsewhere = self.elsewhere, []
                 for block in again:
-                    yield from claimed(block)
-                looked = time.monotonic()
-            elif in_flight:
-                yield None  # wait for an outcome
-            elif elsewhere:
+                    yield from self.claimed(block)
+                self.looked = time.monotonic()
+            elif self.in_flight:
+                yield None
+            elif self.elsewhere:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             else:
                 return
 
-    def keep(block: Block, outcome: Outcome) -> None:
-        nonlocal in_flight
-        in_flight -= 1
-        splitter.trained(block)
-        if stopping:
-            stopping.ended(block, outcome)
-        trials = trials_of(study, block, outcome)
-        new = store.append(study.name, block.optimizer, trials)
+    def claimed(self, block: Block) -> Iterator[Block]:
+        """What is to be trained of a block here and now."""
+        for part in self.splitter.fitting(block):
+            found = self.claims.take(part)
+            if found.stored:
+                self.on_others(found.stored)
+            if found.others:
+                self.elsewhere.append(found.others)
+            if found.ours:
+                self.in_flight += 1
+                yield found.ours
+            yield from self.splitter.waiting()
+
+    def keep(self, block: Block, outcome: Outcome) -> None:
+        """Store what a block gave."""
+        self.in_flight -= 1
+        self.splitter.trained(block)
+        if self.stopping:
+            self.stopping.ended(block, outcome)
+        trials = trials_of(self.study, block, outcome)
+        new = self.store.append(self.study.name, block.optimizer, trials)
         if outcome.stopped:
-            shutil.rmtree(checkpoints[block.optimizer] / name_of(block), ignore_errors=True)
+            shutil.rmtree(self.checkpoints[block.optimizer] / name_of(block), ignore_errors=True)
         if outcome.warning:
-            report.warnings.add(outcome.warning)
-        on_stored(block, trials, new)
+            self.report.warnings.add(outcome.warning)
+        self.on_stored(block, trials, new)
 
-    def give_up(block: Block, error: TrialError) -> None:
-        nonlocal in_flight
-        in_flight -= 1
-        parts = splitter.split(block, error)
-        report.warnings.update(splitter.said)
+    def give_up(self, block: Block, error: TrialError) -> None:
+        """Have the parts of a block that failed tried by themselves, or store that its trials failed."""
+        self.in_flight -= 1
+        parts = self.splitter.split(block, error)
+        self.report.warnings.update(self.splitter.said)
         if parts:
-            in_flight += parts
+            self.in_flight += parts
             return
-        if stopping:
-            stopping.ended(block, None)
-        report.failures.append(failure_text(study, block, error))
+        if self.stopping:
+            self.stopping.ended(block, None)
+        self.report.failures.append(failure_text(self.study, block, error))
         cells = cell_keys(block.cells)
-        store.append_failures(study.name, block.optimizer, cells, block.seed, error.headline, error.lines)
-
-    with claims:
-        place(local).train_blocks(
-            blocks(),
-            workers,
-            study.spec.device,
-            study.spec.amounts,
-            on_outcome=keep,
-            on_failure=give_up,
-            hopeless=stopping.hopeless if stopping else None,
-            checkpoints=checkpoints,
+        self.store.append_failures(
+            self.study.name, block.optimizer, cells, block.seed, error.headline, error.lines
         )
 
 

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ from study.errors import is_ours
 
 if TYPE_CHECKING:
     from study.running.drive import Report
-    from study.running.run import Further
 
 TRIALS, RUNS, FURTHER = "trials stored", "tuning runs made", "further trials stored"
 """What a job may be doing."""
@@ -70,54 +69,18 @@ class Job:
         return code
 
     def _run(self) -> tuple[int, str]:
-        with open_store(self.storage, create=True) as store:
-            launch = store.launches().get(self.study, {})
-            if self._is_over(launch):
-                return 130, "stopped before its turn, or run by another job"
-            about = store.about(self.study)
-            before = sum(store.summary(self.study, each, about.seeds).trials for each in about.optimizers)
-            store.set_launch(self.study, {"started": time.time(), "before": before})
-        from study.running.decide import DECISIONS
-        from study.running.run import run
-        from study.running.tuning import tune
-        from study.spec import parse_spec
-        from study.training.resolve import resolve
-
-        study = resolve(parse_spec(launch["spec"], self.study), self.study)
-        address = os.environ["RAY_ADDRESS"]
+        launch = self._begun()
+        if launch is None:
+            return 130, "stopped before its turn, or run by another job"
         self.say(f"{self.study}: starting")
-        decide = launch.get("decide")
-        further = DECISIONS[decide["of"]](study, decide["budget"]) if decide else None
-        asked = partial(self.trained, study.spec.trials)
-
-        def train(further: Further | None = None) -> Report:
-            return run(study, self.storage, address, further=further, on_progress=asked)
-
-        def tune_it() -> Report:
-            return tune(
-                self.study,
-                self.storage,
-                study.spec.tuning,
-                study,
-                address,
-                on_progress=partial(self.progressed, RUNS),
-                on_share=self.shared,
-            )
-
-        costs = decide is not None and decide["of"] == "cost"
-        steps: list[Callable[[], Report]] = [partial(train, None if costs else further)]
-        if launch.get("tune") or costs:
-            steps.append(tune_it)
-        if costs:
-            steps.append(partial(train, further))
         reports: list[Report] = []
-        for step in steps:
+        for step in self._steps(launch):
             reports.append(step())
             if reports[-1].interrupted or reports[-1].failures:
                 break
-        failures = [failure for report in reports for failure in report.failures]
         for warning in sorted({warning for report in reports for warning in report.warnings}):
             self.say(f"warning: {warning}")
+        failures = [failure for report in reports for failure in report.failures]
         for failure in failures:
             self.say(f"failed: {failure}")
         if reports[-1].interrupted:
@@ -126,6 +89,50 @@ class Job:
             others = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
             return 1, f"failed in part: {failures[0]}{others}"
         return 0, "done"
+
+    def _begun(self) -> dict[str, Any] | None:
+        """What is launched, noted as started; None where it is no longer this job's to run."""
+        with open_store(self.storage, create=True) as store:
+            launch = store.launches().get(self.study, {})
+            if self._is_over(launch):
+                return None
+            about = store.about(self.study)
+            before = sum(store.summary(self.study, each, about.seeds).trials for each in about.optimizers)
+            store.set_launch(self.study, {"started": time.time(), "before": before})
+        return launch
+
+    def _steps(self, launch: Mapping[str, Any]) -> list[Callable[[], Report]]:
+        """Training, tuning, and training of further seeds, as far as they were asked for."""
+        from study.running.decide import DECISIONS
+        from study.running.run import run
+        from study.running.tuning import tune
+        from study.spec import parse_spec
+        from study.training.resolve import resolve
+
+        study, address = (
+            resolve(parse_spec(launch["spec"], self.study), self.study),
+            os.environ["RAY_ADDRESS"],
+        )
+        decide = launch.get("decide")
+        further = DECISIONS[decide["of"]](study, decide["budget"]) if decide else None
+        costs = decide is not None and decide["of"] == "cost"
+        train = partial(
+            run, study, self.storage, address, on_progress=partial(self.trained, study.spec.trials)
+        )
+        tune_it = partial(
+            tune,
+            self.study,
+            self.storage,
+            study.spec.tuning,
+            study,
+            address,
+            on_progress=partial(self.progressed, RUNS),
+            on_share=self.shared,
+        )
+        if costs:
+            return [train, tune_it, partial(train, further=further)]
+        train = partial(train, further=further)
+        return [train, tune_it] if launch.get("tune") else [train]
 
     def _is_over(self, launch: dict[str, object]) -> bool:
         """Whether the study was stopped, or is another job's by now."""
