@@ -134,7 +134,7 @@ def _one_scale(panels: Sequence[xr.DataArray]) -> MetricScale:
 
 
 def _drawable(name: str, landscape: xr.DataArray) -> xr.DataArray:
-    """Return the landscape without its single-valued axes; of one cell, with the first axis."""
+    """The landscape without its single-valued axes; of one cell, with the first axis."""
     names = axis_names(landscape)
     if "metric" not in landscape.attrs or any("scale" not in landscape[axis].attrs for axis in names):
         raise AnalysisError(

@@ -119,7 +119,7 @@ def _bar(
 
 
 def cell_edges(values: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """Return the n + 1 edges of n >= 2 ascending values: midpoints, geometric on a ``"log"`` scale.
+    """The n + 1 edges of n >= 2 ascending values: midpoints, geometric on a ``"log"`` scale.
 
     The outer edges are as far outside the end values as the next ones are inside.
     """

@@ -19,12 +19,12 @@ MEANINGS = {"alpha": "learning rate", "eta": "learning rate", "gamma": "weight d
 
 
 def symbol(axis: str) -> str:
-    """Return the papers' symbol of an axis, ``"α"`` for ``alpha``; the name itself if it has none."""
+    """The papers' symbol of an axis, ``"α"`` for ``alpha``; the name itself if it has none."""
     return SYMBOLS.get(axis, axis)
 
 
 def axis_label(axis: str) -> str:
-    """Return ``"α (learning rate)"`` for ``alpha``, the symbol alone where the papers give no other name."""
+    """``"α (learning rate)"`` for ``alpha``, the symbol alone where the papers give no other name."""
     return f"{symbol(axis)} ({MEANINGS[axis]})" if axis in MEANINGS else symbol(axis)
 
 
@@ -35,7 +35,7 @@ def tick_words(axis: MatplotlibAxis, values: Iterable[float], words: Sequence[st
 
 
 def averaged_metric(landscapes: Iterable[xr.DataArray], scale: MetricScale) -> str:
-    """Return ``"validation error (mean of 3 seeds)"``; differing numbers of seeds are all named."""
+    """``"validation error (mean of 3 seeds)"``; differing numbers of seeds are all named."""
     landscapes = list(landscapes)
     if any(surrogate_of(landscape.attrs) for landscape in landscapes):
         return f"{scale.metric} (surrogate)"
@@ -56,8 +56,7 @@ def untrained_handles(said: Mapping[str, str]) -> list[Line2D]:
 
 
 def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
-    """Return ``"best 2.1% (2.6% on unseen seeds), 3 seeds"``, then where axes are that are not shown, and how many
-    trials are missing.
+    """``"best 2.1% (2.6% on unseen seeds), 3 seeds"``, then where axes are that are not shown, and what is missing.
 
     Instead of the best it says that nothing trained, or that no cell is complete.
     """

@@ -49,7 +49,7 @@ STOPPED = "stopped"
 
 
 def landscape(trials: pd.DataFrame, axes: SearchSpace | Sequence[str], metric: str) -> xr.DataArray:
-    """Return the landscape of one optimizer's trials.
+    """The landscape of one optimizer's trials.
 
     `trials` has a row a trial, in any order, and the columns ``seed``, `metric`, one for each axis and, if it is known,
     ``diverged_at``. With a search space for `axes` the coordinates are its whole grid, with axis names the values that
@@ -135,7 +135,7 @@ def text_at(landscape: xr.DataArray, axis: str, value: float) -> str:
 
 
 def axis_names(landscape: xr.DataArray) -> tuple[str, ...]:
-    """Return the landscape's dimensions but ``seed``.
+    """The landscape's dimensions but ``seed``.
 
     Raises:
         AnalysisError: it has no dimension ``seed``.
@@ -149,7 +149,7 @@ def axis_names(landscape: xr.DataArray) -> tuple[str, ...]:
 
 
 def mean_over_seeds(landscape: xr.DataArray) -> xr.DataArray:
-    """Return the mean over all seeds, dimensions (*axes): NaN for a cell that lacks the trial of any seed.
+    """The mean over all seeds, dimensions (*axes): NaN for a cell that lacks the trial of any seed.
 
     Means over different seeds are not compared; `missing_trials` names what is lacking.
     """
@@ -178,7 +178,7 @@ def check_pair(landscape: xr.DataArray, first: str, second: str) -> None:
 
 
 def missing_trials(landscape: xr.DataArray) -> pd.DataFrame:
-    """Return the trials that are NaN in the landscape, a row each: the columns ``seed`` and the axes."""
+    """The trials that are NaN in the landscape, a row each: the columns ``seed`` and the axes."""
     columns = ("seed", *axis_names(landscape))
     places = np.nonzero(np.isnan(landscape.transpose(*columns).values))
     return pd.DataFrame(
@@ -187,7 +187,7 @@ def missing_trials(landscape: xr.DataArray) -> pd.DataFrame:
 
 
 def best_cell(landscape: xr.DataArray) -> BestCell:
-    """Return the cell with the lowest mean over all seeds.
+    """The cell with the lowest mean over all seeds.
 
     Of tied cells (equal to a relative 1e-12) it is the one nearest, in grid indices, to the middle of the box
     around them all; of two as near, the lower.
@@ -254,7 +254,7 @@ def _refuse_duplicates(observations: Observations, places: tuple[NDArray[np.int6
 
 
 def _middle_of_ties(values: NDArray[np.float64]) -> tuple[int, ...]:
-    """Return the index of the lowest value; of tied ones, the nearest to the middle of the box around all."""
+    """The index of the lowest value; of tied ones, the nearest to the middle of the box around all."""
     tied = np.argwhere(np.isclose(values, np.nanmin(values), rtol=TIE, atol=0.0))
     middle = (tied.min(axis=0) + tied.max(axis=0)) / 2
     nearest = ((tied - middle) ** 2).sum(axis=1).argmin()

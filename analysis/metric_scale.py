@@ -51,16 +51,16 @@ class MetricScale:
         self.formatter = FuncFormatter(lambda value, _: self.text(value))
 
     def locator(self) -> Locator:
-        """Return a new tick locator: 1, 2 and 5 times powers of ten on a log scale."""
+        """A new tick locator: 1, 2 and 5 times powers of ten on a log scale."""
         return LogLocator(subs=(1.0, 2.0, 5.0)) if self.is_log else MaxNLocator(6)
 
     def ticks(self) -> list[float]:
-        """Return the ticks of a colour bar: both ends, and those of `locator` with room between them."""
+        """The ticks of a colour bar: both ends, and those of `locator` with room between them."""
         between = np.array(self.locator().tick_values(self.lowest, self.highest))
         places = np.array(self.norm(between))
         with_room = between[(places > NEAR_END) & (places < 1 - NEAR_END)]
         return sorted({self.lowest, *with_room.tolist(), self.highest})
 
     def text(self, value: float) -> str:
-        """Return `value` with three digits, as a percentage if the metric is an error."""
+        """`value` with three digits, as a percentage if the metric is an error."""
         return f"{100 * value:.3g}%" if self.percent else f"{value:.3g}"

@@ -90,14 +90,14 @@ class Axis:
         return self.is_grid and all(value.is_integer() and abs(value) < 2**53 for value in self.values)
 
     def text(self, value: float) -> str:
-        """Return a value for people: the word of an ordered axis, else the number in six digits.
+        """A value for people: the word of an ordered axis, else the number in six digits.
 
         Also of a place that an ordered axis does not have any more.
         """
         return self.words[int(value)] if value < len(self.words) else f"{value:g}"
 
     def value_to_index(self, values: ArrayLike) -> IntArray:
-        """Return each value's place on the grid, counted from 0.
+        """Each value's place on the grid, counted from 0.
 
         A value is recognised within a relative 1e-12.
 
@@ -115,7 +115,7 @@ class Axis:
         return np.asarray(indices, dtype=np.int64)
 
     def checked_index(self, indices: ArrayLike) -> IntArray:
-        """Return `indices` as int64.
+        """`indices` as int64.
 
         Raises:
             SpaceError: an index is no integer or outside 0..n-1, or the axis is continuous.
@@ -129,7 +129,7 @@ class Axis:
         return given.astype(np.int64)
 
     def index_to_value(self, indices: ArrayLike) -> FloatArray:
-        """Return the value at each place on the grid.
+        """The value at each place on the grid.
 
         Raises:
             SpaceError: as for `checked_index`.
@@ -137,7 +137,7 @@ class Axis:
         return self._grid()[self.checked_index(indices)]
 
     def index_to_unit(self, indices: ArrayLike) -> FloatArray:
-        """Return (i + 0.5) / n for each index i of n: the middle of its bin in [0, 1].
+        """(i + 0.5) / n for each index i of n: the middle of its bin in [0, 1].
 
         Raises:
             SpaceError: as for `checked_index`.
@@ -145,7 +145,7 @@ class Axis:
         return (self.checked_index(indices) + 0.5) / len(self.values)
 
     def unit_to_index(self, units: ArrayLike) -> IntArray:
-        """Return floor(u * n) for each u in [0, 1], and the last index for u = 1.
+        """floor(u * n) for each u in [0, 1], and the last index for u = 1.
 
         Raises:
             SpaceError: a u is outside [0, 1] or NaN, or the axis is continuous.
@@ -154,7 +154,7 @@ class Axis:
         return np.minimum((self._checked_unit(units) * count).astype(np.int64), count - 1)
 
     def value_to_unit(self, values: ArrayLike) -> FloatArray:
-        """Return each value's place in [0, 1]: the middle of its bin on a grid, else interpolated.
+        """Each value's place in [0, 1]: the middle of its bin on a grid, else interpolated.
 
         Raises:
             SpaceError: a value is not on the axis.
@@ -172,7 +172,7 @@ class Axis:
         return np.clip((position - low) / (high - low), 0.0, 1.0)
 
     def unit_to_value(self, units: ArrayLike) -> FloatArray:
-        """Return the value at each u in [0, 1]: snapped to the grid, else interpolated with exact ends.
+        """The value at each u in [0, 1]: snapped to the grid, else interpolated with exact ends.
 
         Raises:
             SpaceError: a u is outside [0, 1] or NaN.
@@ -203,7 +203,7 @@ class Axis:
 
 
 def default_scale(low: float, high: float) -> Scale:
-    """Return ``"log"`` for a positive range over at least a factor of 10, else ``"linear"``."""
+    """``"log"`` for a positive range over at least a factor of 10, else ``"linear"``."""
     return "log" if low > 0 and high >= 10 * low else "linear"
 
 

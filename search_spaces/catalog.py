@@ -96,7 +96,7 @@ CATALOG: dict[str, PublishedSpace] = {
 
 
 def get_space(name: str) -> SearchSpace:
-    """Return the published space called `name`.
+    """The published space called `name`.
 
     Raises:
         SpaceError: `CATALOG` has no such name; the message names the nearest and all of them.

@@ -9,7 +9,7 @@ class SpaceError(ValueError):
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean 'adam'?)"`` for the known name closest to `name`, ``""`` if none is close.
+    """``" (did you mean 'adam'?)"`` for the known name closest to `name`, ``""`` if none is close.
 
     The leading blank lets it follow the offending name in a message.
     """

@@ -60,7 +60,7 @@ class SearchSpace:
         return cls(axis_from_entry(name, entry) for name, entry in table.items())
 
     def to_table(self) -> dict[str, Any]:
-        """Return lists and tables, fit for TOML and JSON, from which `from_table` makes an equal space."""
+        """Lists and tables, fit for TOML and JSON, from which `from_table` makes an equal space."""
         return {axis.name: axis_to_entry(axis) for axis in self.axes}
 
     @property
@@ -99,7 +99,7 @@ class SearchSpace:
         return math.prod(self.shape)
 
     def cells(self) -> FloatArray:
-        """Return the values of every cell, (size, d), the last axis running fastest (C order).
+        """The values of every cell, (size, d), the last axis running fastest (C order).
 
         Raises:
             SpaceError: an axis is continuous.
@@ -107,7 +107,7 @@ class SearchSpace:
         return self.index_to_value(np.indices(self.shape).reshape(len(self.axes), -1).T)
 
     def flat_index(self, indices: ArrayLike) -> IntArray:
-        """Return the row of `cells` at which each point lies, (m,), from its grid indices (m, d).
+        """The row of `cells` at which each point lies, (m,), from its grid indices (m, d).
 
         Raises:
             SpaceError: as for `Axis.checked_index`.
@@ -117,27 +117,27 @@ class SearchSpace:
         return rows
 
     def value_to_index(self, values: ArrayLike) -> IntArray:
-        """Return grid indices (m, d) of values (m, d); see `Axis.value_to_index`."""
+        """Grid indices (m, d) of values (m, d); see `Axis.value_to_index`."""
         return self._by_axis(values, np.int64, Axis.value_to_index)
 
     def index_to_value(self, indices: ArrayLike) -> FloatArray:
-        """Return values (m, d) of grid indices (m, d); see `Axis.index_to_value`."""
+        """Values (m, d) of grid indices (m, d); see `Axis.index_to_value`."""
         return self._by_axis(indices, np.float64, Axis.index_to_value)
 
     def index_to_unit(self, indices: ArrayLike) -> FloatArray:
-        """Return units (m, d) of grid indices (m, d); see `Axis.index_to_unit`."""
+        """Units (m, d) of grid indices (m, d); see `Axis.index_to_unit`."""
         return self._by_axis(indices, np.float64, Axis.index_to_unit)
 
     def unit_to_index(self, units: ArrayLike) -> IntArray:
-        """Return grid indices (m, d) of units (m, d); see `Axis.unit_to_index`."""
+        """Grid indices (m, d) of units (m, d); see `Axis.unit_to_index`."""
         return self._by_axis(units, np.int64, Axis.unit_to_index)
 
     def value_to_unit(self, values: ArrayLike) -> FloatArray:
-        """Return units (m, d) of values (m, d); see `Axis.value_to_unit`."""
+        """Units (m, d) of values (m, d); see `Axis.value_to_unit`."""
         return self._by_axis(values, np.float64, Axis.value_to_unit)
 
     def unit_to_value(self, units: ArrayLike) -> FloatArray:
-        """Return values (m, d) of units (m, d), snapped on grid axes; see `Axis.unit_to_value`."""
+        """Values (m, d) of units (m, d), snapped on grid axes; see `Axis.unit_to_value`."""
         return self._by_axis(units, np.float64, Axis.unit_to_value)
 
     def _by_axis(

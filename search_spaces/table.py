@@ -13,8 +13,9 @@ ENTRY_KEYS = ("values", "low", "high", "num", "scale", "ordered")
 
 
 def axis_from_entry(name: str, entry: Any) -> Axis:
-    """Return the axis of one entry: a list of numbers, or a table of `values`, of `low`, `high` and `num`, or of
-    `ordered` words.
+    """The axis of one entry.
+
+    That is a list of numbers, or a table of `values`, of `low`, `high` and `num`, or of `ordered` words.
 
     Raises:
         SpaceError: the entry is neither, a key is unknown or missing, or `Axis` refuses the numbers.
@@ -38,7 +39,7 @@ def axis_from_entry(name: str, entry: Any) -> Axis:
 
 
 def axis_to_entry(axis: Axis) -> list[float] | dict[str, Any]:
-    """Return the shortest entry from which `axis_from_entry` makes an equal axis."""
+    """The shortest entry from which `axis_from_entry` makes an equal axis."""
     if not axis.is_grid:
         return {"low": axis.low, "high": axis.high, "scale": axis.scale}
     if axis.words:
@@ -79,7 +80,7 @@ def _ranged_axis(name: str, entry: Mapping[str, Any]) -> Axis:
 
 
 def _spaced(ends: Axis, num: int) -> list[float]:
-    """Return `num` values evenly spaced on the scale from low to high, as decimals a person would write."""
+    """`num` values evenly spaced on the scale from low to high, as decimals a person would write."""
     if ends.scale == "log":
         low, high = math.log10(ends.low), math.log10(ends.high)
         inner = [10 ** (low + (high - low) * i / (num - 1)) for i in range(1, num - 1)]

@@ -45,7 +45,7 @@ class About:
 
 
 def read_about(connection: Connection, tables: Mapping[str, Table], study: str) -> About | None:
-    """Return what a study is, from one statement, or None where it is not stored."""
+    """What a study is, from one statement, or None where it is not stored."""
     studies, attributes = tables["studies"], tables["study_user_attributes"]
     rows = connection.execute(
         select(studies.c.study_name, attributes.c.key, attributes.c.value_json)
@@ -76,7 +76,7 @@ def read_about(connection: Connection, tables: Mapping[str, Table], study: str) 
 
 
 def declared_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, int]]:
-    """Return the Optuna study id of each study and optimizer, in the order of their declaration."""
+    """The Optuna study id of each study and optimizer, in the order of their declaration."""
     studies, attributes = tables["studies"], tables["study_user_attributes"]
     declared: dict[str, dict[str, int]] = {}
     rows = connection.execute(
@@ -101,7 +101,7 @@ def any_declared(connection: Connection, tables: Mapping[str, Table]) -> bool:
 def declared_id(
     connection: Connection, tables: Mapping[str, Table], study: str, optimizer: str
 ) -> int | None:
-    """Return the Optuna study id of a study's optimizer, or None where it is not declared."""
+    """The Optuna study id of a study's optimizer, or None where it is not declared."""
     studies, attributes = tables["studies"], tables["study_user_attributes"]
     found: int | None = connection.scalar(
         select(studies.c.study_id)
@@ -112,7 +112,7 @@ def declared_id(
 
 
 def shown_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, int]]:
-    """Return the Optuna study id of each study and optimizer that its file names, in its order.
+    """The Optuna study id of each study and optimizer that its file names, in its order.
 
     Trials of optimizers that were in an earlier file only are still stored.
     """
@@ -127,7 +127,7 @@ def shown_studies(connection: Connection, tables: Mapping[str, Table]) -> dict[s
 
 
 def attribute(connection: Connection, tables: Mapping[str, Table], study_id: int, key: str) -> Any:
-    """Return one of the attributes above of a declared study."""
+    """One of the attributes above of a declared study."""
     value = find_attribute(connection, tables, study_id, key)
     if value is None:
         raise StoreError(
@@ -137,7 +137,7 @@ def attribute(connection: Connection, tables: Mapping[str, Table], study_id: int
 
 
 def find_attribute(connection: Connection, tables: Mapping[str, Table], study_id: int, key: str) -> Any:
-    """Return an attribute of an Optuna study, None where it is not set."""
+    """An attribute of an Optuna study, None where it is not set."""
     attributes = tables["study_user_attributes"]
     found = select(attributes.c.value_json).where(attributes.c.study_id == study_id, attributes.c.key == key)
     text = connection.scalar(found)

@@ -164,7 +164,7 @@ def _shown(url: URL) -> str:
 
 
 def _hidden(url: str) -> str:
-    """Return a URL that cannot be taken apart without anything that might be a password."""
+    """A URL that cannot be taken apart without anything that might be a password."""
     return re.sub(r":.*@", ":***@", url, flags=re.DOTALL)
 
 

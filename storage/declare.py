@@ -192,7 +192,7 @@ class _Change:
 def _change(
     connection: Connection, database: Database, declaration: Declaration, *, lock: bool = False
 ) -> _Change:
-    """Return what a declaration changes; raise StoreError if what is stored does not allow it.
+    """What a declaration changes; raises StoreError if what is stored does not allow it.
 
     With `lock`, nobody stores trials of the study until the transaction ends.
     """
@@ -350,7 +350,7 @@ def _as_json(value: Any) -> Any:
 
 
 def differences(stored: Any, given: Any, key: str = "", unknown: Collection[str] = ()) -> Iterator[str]:
-    """Yield ``key = stored there, given here`` for each key, dotted, in which two JSON values differ.
+    """``key = stored there, given here`` for each key, dotted, in which two JSON values differ.
 
     Of the keys `unknown`, and of what is in them, only what is stored is compared.
     """

@@ -118,7 +118,7 @@ def replace_failures(
 
 
 def read_failures(connection: Connection, tables: Mapping[str, Table], study_id: int) -> list[Failure]:
-    """Return the failures of an optimizer."""
+    """The failures of an optimizer."""
     table = tables[FAILURES_TABLE]
     rows = connection.execute(select(table).where(table.c.study_id == study_id))
     return [
@@ -157,7 +157,7 @@ def failures_frame(
     axes: Sequence[str],
     limit: int | None,
 ) -> DataFrame:
-    """Return failures as a table, see `Store.failures`."""
+    """Failures as a table, see `Store.failures`."""
     import pandas as pd
 
     table, names = tables[FAILURES_TABLE], {study_id: optimizer for optimizer, study_id in ids.items()}

@@ -83,7 +83,7 @@ def insert_trials(
 
 
 def _new_lanes(connection: Connection, own: Table, study_id: int, trials: Trials) -> dict[str, int]:
-    """Return the place in the batch of each cell that is not stored yet, the first of equal ones."""
+    """The place in the batch of each cell that is not stored yet, the first of equal ones."""
     lane_of: dict[str, int] = {}
     for lane, cell in enumerate(trials.cells()):
         lane_of.setdefault(cell, lane)

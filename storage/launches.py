@@ -10,7 +10,7 @@ from storage.attributes import LAUNCH
 
 
 def read_launches(connection: Connection, tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
-    """Return what is kept, by study."""
+    """What is kept, by study."""
     studies, attributes = tables["studies"], tables["study_user_attributes"]
     rows = connection.execute(
         select(studies.c.study_name, attributes.c.value_json)

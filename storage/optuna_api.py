@@ -55,12 +55,12 @@ def set_metric_name(connection: Connection, study_ids: Sequence[int], metric: st
 
 
 def curve_value(value: float, kind: str) -> float:
-    """Return a value of a learning curve from its two columns."""
+    """A value of a learning curve from its two columns."""
     return NOT_FINITE.get(kind, value)
 
 
 def distribution_json(axis: Axis) -> str:
-    """Return Optuna's text for the range of an axis."""
+    """Optuna's text for the range of an axis."""
     from optuna.distributions import FloatDistribution, distribution_to_json
 
     return distribution_to_json(FloatDistribution(axis.low, axis.high, log=axis.scale == "log"))

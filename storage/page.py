@@ -70,7 +70,7 @@ class PageRequest:
 def read_page(
     connection: Connection, tables: Mapping[str, Table], request: PageRequest
 ) -> tuple["DataFrame", str | None]:
-    """Return the trials of a page, columns as `storage.query.read_trials` has them, and the next page's cursor.
+    """The trials of a page, columns as `storage.query.read_trials` has them, and the next page's cursor.
 
     Trials that arrive meanwhile never make one come twice or be left out.
 
@@ -93,7 +93,7 @@ def read_page(
 
 
 def read_count(connection: Connection, tables: Mapping[str, Table], request: PageRequest) -> int:
-    """Return how many trials a filter finds, on all pages. Raises storage.where.WhereError as `read_page`."""
+    """How many trials a filter finds, on all pages. Raises storage.where.WhereError as `read_page`."""
     own = tables[OWN_TABLE]
     condition = _condition(tables, request, _columns(tables, request)[0])
     query = select(func.count()).select_from(own_trials(tables))
@@ -106,7 +106,7 @@ def read_count(connection: Connection, tables: Mapping[str, Table], request: Pag
 def read_one(
     connection: Connection, tables: Mapping[str, Table], request: PageRequest, number: int
 ) -> tuple["DataFrame", int | None]:
-    """Return the trial with a number of the request's only optimizer, and its trial id; None if there is none."""
+    """The trial with a number of the request's only optimizer, and its trial id; None if there is none."""
     trials = tables["trials"]
     (study_id,) = request.study_ids.values()
     of_study = select(trials.c.trial_id, trials.c.number).where(trials.c.study_id == study_id)
@@ -120,7 +120,7 @@ def read_one(
 
 
 def read_curve(connection: Connection, tables: Mapping[str, Table], trial_id: int) -> list[tuple[int, float]]:
-    """Return a trial's learning curve: steps and the metric there, which may be NaN or infinite."""
+    """A trial's learning curve: steps and the metric there, which may be NaN or infinite."""
     curves = tables["trial_intermediate_values"]
     rows = connection.execute(
         select(curves.c.step, curves.c.intermediate_value, curves.c.intermediate_value_type)

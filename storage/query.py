@@ -56,7 +56,7 @@ class Selection:
 
 
 def read_trials(connection: Connection, tables: Mapping[str, Table], selection: Selection) -> "DataFrame":
-    """Return the selected trials, one a row, ordered by optimizer and number.
+    """The selected trials, one a row, ordered by optimizer and number.
 
     The columns are optimizer, number, seed, the axes, the metric, the further metrics, diverged_at (a
     nullable integer) and seconds. A trial without a further metric has NaN there. A filter compares further
@@ -74,7 +74,7 @@ def read_trials(connection: Connection, tables: Mapping[str, Table], selection: 
 def read_times(
     connection: Connection, tables: Mapping[str, Table], study: str, study_ids: Sequence[int]
 ) -> "DataFrame":
-    """Return when each trial of these started and finished, in the machine's local time, and in which launch.
+    """When each trial of these started and finished, in the machine's local time, and in which launch.
 
     Columns: optimizer, number, launch, started, finished.
     """
@@ -93,7 +93,7 @@ def read_times(
 
 
 def trial_pages(database: Database, selection: Selection) -> Iterator["DataFrame"]:
-    """Yield the selected trials, as `read_trials` has them, at most `ROWS_AT_ONCE` at a time; at least one table.
+    """The selected trials, as `read_trials` has them, at most `ROWS_AT_ONCE` at a time; at least one table.
 
     Optimizers come in the order of `selection.study_ids`. Each table is read in a transaction of its own, so that who
     writes does not wait; trials that are stored meanwhile may come too. Raises as `read_trials`.
@@ -157,7 +157,7 @@ def _wide(
 def read_values(
     connection: Connection, tables: Mapping[str, Table], study_id: int, axes: Sequence[str], metric: str
 ) -> "DataFrame":
-    """Return all that a landscape needs of an optimizer's trials, read fast.
+    """All that a landscape needs of an optimizer's trials, read fast.
 
     That is seed, axes, metric, diverged_at, and, if some were stopped early, stopped_at.
     """
@@ -201,7 +201,7 @@ def read_values(
 def further_metrics(
     connection: Connection, tables: Mapping[str, Table], study_ids: Sequence[int]
 ) -> list[str]:
-    """Return the names of the metrics beside the study's own, in order."""
+    """The names of the metrics beside the study's own, in order."""
     return sorted({name for each in study_ids for name in read_counts(connection, tables, each).metrics})
 
 

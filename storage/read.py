@@ -24,7 +24,7 @@ Curve = tuple[tuple[int, ...], list[float]]
 def read_pages(
     database: Database, study_id: int, optimizer: str, upto: int | None = None
 ) -> Iterator[list[Trials]]:
-    """Yield the trials of an optimizer in the order in which they were stored, at most `AT_ONCE` at a time.
+    """The trials of an optimizer in the order in which they were stored, at most `AT_ONCE` at a time.
 
     With `upto`, those with a trial id up to it.
 

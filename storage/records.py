@@ -23,7 +23,7 @@ LARGEST_STEP = 2**31 - 1
 
 
 def cell_key(hyperparameters: Mapping[str, float]) -> str:
-    """Return the canonical text of a cell: names in order, values as the shortest text that reads back.
+    """The canonical text of a cell: names in order, values as the shortest text that reads back.
 
     >>> cell_key({"eps": 1e-8, "alpha": 0.1})
     'alpha=0.1,eps=1e-08'
@@ -33,7 +33,7 @@ def cell_key(hyperparameters: Mapping[str, float]) -> str:
 
 
 def cell_keys(hyperparameters: Mapping[str, FloatArray]) -> list[str]:
-    """Return the `cell_key` of each of B cells, whose values are given by name, (B,) each."""
+    """The `cell_key` of each of B cells, whose values are given by name, (B,) each."""
     texts = (
         [f"{name}={value!r}" for value in (values + 0.0).tolist()]
         for name, values in sorted(hyperparameters.items())
@@ -42,7 +42,7 @@ def cell_keys(hyperparameters: Mapping[str, FloatArray]) -> list[str]:
 
 
 def cell_of(key: str) -> dict[str, float]:
-    """Return the cell that `cell_key` has written, its numbers exactly.
+    """The cell that `cell_key` has written, its numbers exactly.
 
     >>> cell_of("alpha=0.1,eps=1e-08")
     {'alpha': 0.1, 'eps': 1e-08}
@@ -52,7 +52,7 @@ def cell_of(key: str) -> dict[str, float]:
 
 
 def split_name(study: str) -> tuple[str, str | None]:
-    """Return the study and the optimizer that STUDY or STUDY/OPTIMIZER names.
+    """The study and the optimizer that STUDY or STUDY/OPTIMIZER names.
 
     >>> split_name("digits/adam"), split_name("digits")
     (('digits', 'adam'), ('digits', None))
@@ -131,7 +131,7 @@ class Trials:
         return int(self.value.size)
 
     def cells(self) -> list[str]:
-        """Return the `cell_key` of each trial, B texts."""
+        """The `cell_key` of each trial, B texts."""
         return cell_keys(self.hyperparameters)
 
 

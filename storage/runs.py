@@ -66,7 +66,7 @@ def check_same(stored: TuningRun, again: TuningRun) -> None:
 def read_runs(
     connection: Connection, tables: Mapping[str, Table], study_id: int, tuners: Sequence[str] | None = None
 ) -> list[TuningRun]:
-    """Return a study's runs, or those of some tuners."""
+    """A study's runs, or those of some tuners."""
     table = tables[RUNS_TABLE]
     query = select(table).where(table.c.study_id == study_id)
     if tuners is not None:
@@ -86,7 +86,7 @@ def read_runs(
 def read_extents(
     connection: Connection, tables: Mapping[str, Table], study_id: int
 ) -> list[tuple[SearchSpace, int]]:
-    """Return the spaces and numbers of seeds that an optimizer's runs were made on."""
+    """The spaces and numbers of seeds that an optimizer's runs were made on."""
     table = tables[RUNS_TABLE]
     rows = connection.execute(
         select(table.c.space, table.c.seeds).where(table.c.study_id == study_id).distinct()

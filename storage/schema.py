@@ -73,7 +73,7 @@ def check_schema(connection: Connection, name: str) -> None:
 
 
 def reflect_tables(connection: Connection) -> Mapping[str, Table]:
-    """Return Optuna's tables as the database has them and our own as it should be, by name."""
+    """Optuna's tables as the database has them and our own as it should be, by name."""
     metadata = MetaData()
     metadata.reflect(connection, only=OPTUNA_TABLES)
     # The key makes a trial be stored once. Optuna leaves SQLite's foreign keys off, so there the rows of a

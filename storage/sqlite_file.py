@@ -22,7 +22,7 @@ WRITES = "tunability_writes"
 
 
 def open_file(url: URL, name: str, *, create: bool) -> Engine:
-    """Return an engine for the file a URL names, made if it is missing and `create` says so.
+    """An engine for the file a URL names, made if it is missing and `create` says so.
 
     Raises:
         StoreError: the file is missing or of another kind, or cannot be read or (with `create`) written.
@@ -101,7 +101,7 @@ def _file_engine(url: URL) -> Engine:
 
 
 def _read_only_file_engine(url: URL, path: Path) -> Engine:
-    """Return an engine that leaves no journal beside a file it may not write.
+    """An engine that leaves no journal beside a file it may not write.
 
     Without a journal nobody has the file open, so it can be read as it is; with one SQLite must follow it.
     """

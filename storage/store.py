@@ -129,7 +129,7 @@ class Store:
             check_recipes(connection, self.database, study, recipes)
 
     def about(self, study: str) -> About:
-        """Return what a study is: optimizers, space, metric, spec and recipes, all of one moment."""
+        """What a study is: optimizers, space, metric, spec and recipes, all of one moment."""
         with self.database.reading() as connection:
             found = read_about(connection, self.database.tables, study)
             if found is None:
@@ -138,7 +138,7 @@ class Store:
             return found
 
     def recipes(self, study: str) -> dict[str, Mapping[str, Any]]:
-        """Return the recipe of every optimizer that the study has trials of or names; none where it is not stored."""
+        """The recipe of every optimizer that the study has trials of or names; none where it is not stored."""
         with self.database.reading() as connection:
             found = read_about(connection, self.database.tables, study)
             return dict(found.recipes) if found else {}
@@ -236,7 +236,7 @@ class Store:
         self.database.write(replace_them)
 
     def failures(self, study: str, optimizer: str | None = None, limit: int | None = None) -> "DataFrame":
-        """Return the trials that failed and are not stored, the last first, at most `limit`.
+        """The trials that failed and are not stored, the last first, at most `limit`.
 
         The columns are optimizer, the axes, seed, failed_at (UTC), launch (a nullable integer), reason and lines.
         """
@@ -251,7 +251,7 @@ class Store:
             return failures_frame(connection, tables, ids, axes, limit)
 
     def failure_counts(self) -> dict[str, FailureCount]:
-        """Return how many trials of each study failed. Cheap, however many trials there are."""
+        """How many trials of each study failed. Cheap, however many trials there are."""
         tables = self.database.tables
         with self.database.reading() as connection:
             shown = shown_studies(connection, tables)
@@ -262,7 +262,7 @@ class Store:
             }
 
     def stored(self, study: str, optimizer: str) -> set[tuple[str, int]]:
-        """Return the cells, as `cell_key` writes them, and seeds that are stored."""
+        """The cells, as `cell_key` writes them, and seeds that are stored."""
         own = self.database.tables[OWN_TABLE]
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer, hidden=True)
@@ -271,7 +271,7 @@ class Store:
             return {(cell, seed) for cell, seed in rows}
 
     def read(self, study: str, optimizer: str | None = None, upto: int | None = None) -> Iterator[Trials]:
-        """Yield the stored trials of a study, or of one optimizer, as they went in, a bounded number at a time.
+        """The stored trials of a study, or of one optimizer, as they went in, a bounded number at a time.
 
         With `upto`, those with a trial id up to it.
 
@@ -285,7 +285,7 @@ class Store:
                 yield from page
 
     def trials(self, study: str, optimizer: str | None = None, where: str | None = None) -> "DataFrame":
-        """Return the stored trials of a study, or of one optimizer, that a filter selects.
+        """The stored trials of a study, or of one optimizer, that a filter selects.
 
         Trials that somebody else added through Optuna have no seed and are left out.
         See `storage.query.read_trials` for the columns and `storage.where` for the filter.
@@ -298,7 +298,7 @@ class Store:
             return read_trials(connection, self.database.tables, selection)
 
     def times(self, study: str, optimizer: str | None = None) -> "DataFrame":
-        """Return when each trial started and finished, and in which launch: see `storage.query.read_times`."""
+        """When each trial started and finished, and in which launch: see `storage.query.read_times`."""
         with self.database.reading() as connection:
             chosen = self._selection(connection, study, optimizer, None)
             return read_times(connection, self.database.tables, study, chosen.study_ids)
@@ -306,7 +306,7 @@ class Store:
     def trial_pages(
         self, study: str, optimizer: str | None = None, where: str | None = None
     ) -> Iterator["DataFrame"]:
-        """Yield what `trials` returns as tables of a bounded size, at least one, which has no rows if there are none.
+        """What `trials` returns as tables of a bounded size, at least one, which has no rows if there are none.
 
         Raises:
             storage.where.WhereError: the filter cannot be read.
@@ -342,7 +342,7 @@ class Store:
         return self.database.write(insert)
 
     def runs(self, study: str, optimizer: str) -> list[TuningRun]:
-        """Return the stored tuning runs of an optimizer, ordered by tuner and replicate."""
+        """The stored tuning runs of an optimizer, ordered by tuner and replicate."""
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
             return read_runs(connection, self.database.tables, study_id)
@@ -359,7 +359,7 @@ class Store:
         cursor: str | None = None,
         metrics: Sequence[str] | None = None,
     ) -> tuple["DataFrame", str | None]:
-        """Return at most `limit` trials, and the cursor of the page after them or None after the last.
+        """At most `limit` trials, and the cursor of the page after them or None after the last.
 
         Columns as `trials` has them, ordered by optimizer and number or by the column `sort`, missing values last.
         `metrics` are the further metrics, which are looked up in every trial when they are not given.
@@ -376,13 +376,13 @@ class Store:
             return read_page(connection, self.database.tables, asked)
 
     def count(self, study: str, optimizer: str | None = None, where: str | None = None) -> int:
-        """Return how many trials `page` gives in all. Raises as `page`."""
+        """How many trials `page` gives in all. Raises as `page`."""
         with self.database.reading() as connection:
             request = self._request(connection, study, optimizer, None)
             return read_count(connection, self.database.tables, replace(request, where=where))
 
     def metrics(self, study: str) -> list[str]:
-        """Return the further metrics of a study's trials."""
+        """The further metrics of a study's trials."""
         with self.database.reading() as connection:
             ids = list(self._optimizers(connection, study).values())
             return further_metrics(connection, self.database.tables, ids)
@@ -390,7 +390,7 @@ class Store:
     def trial(
         self, study: str, optimizer: str, number: int, metrics: Sequence[str] | None = None
     ) -> tuple["DataFrame", list[tuple[int, float]]]:
-        """Return a trial, as a table of one row, and its learning curve.
+        """A trial, as a table of one row, and its learning curve.
 
         The curve is steps and the metric there, which may be NaN or infinite. `metrics` as for `page`.
 
@@ -405,7 +405,7 @@ class Store:
             return frame, read_curve(connection, self.database.tables, trial_id)
 
     def values(self, study: str, optimizer: str) -> "DataFrame":
-        """Return all that a landscape needs of an optimizer's trials, as `storage.query.read_values`."""
+        """All that a landscape needs of an optimizer's trials, as `storage.query.read_values`."""
         tables = self.database.tables
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
@@ -414,7 +414,7 @@ class Store:
             return read_values(connection, tables, study_id, axes, metric)
 
     def versions(self) -> dict[str, Version]:
-        """Return the version of each study. Cheap, however many trials there are."""
+        """The version of each study. Cheap, however many trials there are."""
         with self.database.reading() as connection:
             return read_versions(connection, self.database.tables)
 
@@ -447,7 +447,7 @@ class Store:
             rename_study(connection, self.database, study, new)
 
     def launches(self) -> dict[str, dict[str, Any]]:
-        """Return what `set_launch` last kept of each study, for those where it was called."""
+        """What `set_launch` last kept of each study, for those where it was called."""
         with self.database.reading() as connection:
             return read_launches(connection, self.database.tables)
 
@@ -462,7 +462,7 @@ class Store:
             return change_launch(connection, self.database.tables, first, changes)
 
     def studies(self) -> "DataFrame":
-        """Return one row for each study and optimizer, ordered by both.
+        """One row for each study and optimizer, ordered by both.
 
         The columns are study, optimizer, metric, trials, diverged and failed (counts), best (the least metric of those
         that did not diverge, NaN where there are none) and last_finished (UTC).
@@ -473,7 +473,7 @@ class Store:
     def summary(
         self, study: str, optimizer: str, seeds: int | None = None, after: int = 0, upto: int | None = None
     ) -> Summary:
-        """Return what there is of an optimizer's trials in the cells that the study has now.
+        """What there is of an optimizer's trials in the cells that the study has now.
 
         Of seeds below `seeds`, with trial ids in (after, upto].
         """
@@ -484,30 +484,30 @@ class Store:
             return summarize(connection, self.database.tables, study_id, seeds, after, upto, grid)
 
     def optimizers(self, study: str) -> list[str]:
-        """Return the optimizers that a study's file names, in its order."""
+        """The optimizers that a study's file names, in its order."""
         with self.database.reading() as connection:
             return list(self._optimizers(connection, study))
 
     def spec(self, study: str) -> dict[str, Any]:
-        """Return the spec that the study was last declared with."""
+        """The spec that the study was last declared with."""
         return dict(self.about(study).spec)
 
     def space(self, study: str) -> SearchSpace:
-        """Return the search space of a study."""
+        """The search space of a study."""
         return self.about(study).space
 
     def metric(self, study: str) -> str:
-        """Return the name of the metric that a study minimizes."""
+        """The name of the metric that a study minimizes."""
         return self.about(study).metric
 
     def provenance(self, study: str, optimizer: str) -> dict[str, Any]:
-        """Return what an optimizer of a study was first launched with: versions, machine, data."""
+        """What an optimizer of a study was first launched with: versions, machine, data."""
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer, hidden=True)
             return dict(attribute(connection, self.database.tables, study_id, PROVENANCE)[0])
 
     def provenances(self, study: str, optimizer: str) -> list[dict[str, Any]]:
-        """Return what each launch of an optimizer ran with, its number as ``launch``, and its ``trials``."""
+        """What each launch of an optimizer ran with, its number as ``launch``, and its ``trials``."""
         own = self.database.tables[OWN_TABLE]
         with self.database.reading() as connection:
             study_id = self._study_id(connection, study, optimizer)
@@ -518,7 +518,7 @@ class Store:
             return [{**each, "trials": counts.get(each["launch"], 0)} for each in made]
 
     def _optimizers(self, connection: Connection, study: str) -> dict[str, int]:
-        """Return the Optuna study id of each optimizer that a study's file names."""
+        """The Optuna study id of each optimizer that a study's file names."""
         declared = shown_studies(connection, self.database.tables)
         if study not in declared:
             known = f"stored are {', '.join(sorted(declared))}" if declared else "run a study first"
@@ -548,7 +548,7 @@ class Store:
         return study_id
 
     def locked(self, connection: Connection, study: str, optimizer: str) -> int:
-        """Return the Optuna study id of an optimizer, to which nobody else adds anything until the commit."""
+        """The Optuna study id of an optimizer, to which nobody else adds anything until the commit."""
         studies = self.database.tables["studies"]
         study_id = self._study_id(connection, study, optimizer, hidden=True)
         row = select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
@@ -557,7 +557,7 @@ class Store:
         return study_id
 
     def study_id(self, connection: Connection, study: str, optimizer: str) -> int:
-        """Return the Optuna study id of an optimizer, also of one that the study's file does not name any longer."""
+        """The Optuna study id of an optimizer, also of one that the study's file does not name any longer."""
         return self._study_id(connection, study, optimizer, hidden=True)
 
     def _study_id(self, connection: Connection, study: str, optimizer: str, *, hidden: bool = False) -> int:

@@ -65,7 +65,7 @@ class Summary:
 
 
 def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[str, Version]:
-    """Return the version of each study, from one statement, in the order of their declaration."""
+    """The version of each study, from one statement, in the order of their declaration."""
     if not any_declared(connection, tables):
         return {}
     names = ("studies", "study_user_attributes", RUNS_TABLE, COUNTS_TABLE)
@@ -123,7 +123,7 @@ def summarize(
     upto: int | None = None,
     grid: SearchSpace | None = None,
 ) -> Summary:
-    """Return what there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto].
+    """What there is of an optimizer's trials: of seeds below `seeds`, with trial ids in (after, upto].
 
     With `grid`, of its cells: a study may once have had others.
     """
@@ -159,7 +159,7 @@ def summarize(
 
 
 def read_studies(connection: Connection, tables: Mapping[str, Table]) -> DataFrame:
-    """Return a row for each study and optimizer, see `Store.studies`."""
+    """A row for each study and optimizer, see `Store.studies`."""
     import pandas as pd
 
     studies, attributes, counts = tables["studies"], tables["study_user_attributes"], tables[COUNTS_TABLE]

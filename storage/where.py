@@ -82,7 +82,7 @@ def parse_where(
     words: Mapping[str, Sequence[str]],
     grids: Mapping[str, Sequence[float]] = NO_GRIDS,
 ) -> Condition:
-    """Return the SQL condition that a filter describes.
+    """The SQL condition that a filter describes.
 
     Args:
         text: the filter. Comparisons = == != <> < <= > >=, ``[not] in (…)``, ``[not] between a and b``,
@@ -137,7 +137,7 @@ def _depth(tree: Tree[Token]) -> int:
 
 
 def _marked(text: str, place: int) -> str:
-    """Return the place in words, with its surroundings: ``column 9 (alpha < >>>and seed = 0)``."""
+    """The place in words, with its surroundings: ``column 9 (alpha < >>>and seed = 0)``."""
     start, stop = max(0, place - 40), place + 40
     before = ("…" if start else "") + text[start:place]
     after = text[place:stop] + ("…" if stop < len(text) else "")
@@ -251,7 +251,7 @@ class _ToSql(Transformer[Token, Condition]):
 
 
 def _bare(token: Token) -> str:
-    """Return a name or a text without its quotes."""
+    """A name or a text without its quotes."""
     if token.type == "STRING":
         return token[1:-1].replace("''", "'")
     return token[1:-1] if token.type == "QUOTED" else str(token)

@@ -1,5 +1,6 @@
 """The documents say what the program does."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -32,6 +33,16 @@ def study_files(name: str) -> list[dict[str, Any]]:
 def commands(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     inner = getattr(command, "commands", {})
     return [found for name, child in inner.items() for found in commands(child, (*path, name))] or [path]
+
+
+def test_docstrings_say_what_is_given_not_that_it_is_returned() -> None:
+    """The rest of the dialect is ruff's to check."""
+    for part in ("analysis", "search_spaces", "storage", "study", "tuners", "tunability.py"):
+        for path in (ROOT / part).rglob("*.py") if part.isidentifier() else [ROOT / part]:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+                    first = (ast.get_docstring(node) or "").split("\n")[0]
+                    assert not re.match(r"(Returns?|Yields?|Gets?) (?!when)", first), (path, first)
 
 
 def test_every_command_is_shown() -> None:

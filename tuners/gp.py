@@ -1,4 +1,5 @@
 """Bayesian optimisation with a Gaussian process (Snoek, Larochelle & Adams, 2012), as scikit-optimize has it.
+
 https://arxiv.org/abs/1206.2944
 
 scikit-optimize's process (Matérn 5/2, a length scale an axis, Gaussian noise) in the unit cube, and expected

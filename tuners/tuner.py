@@ -31,7 +31,7 @@ class Tuner(ABC):
         self._open: FloatArray | None = None
 
     def ask(self, n: int = 1) -> FloatArray:
-        """Return m points (m, d) in [0, 1], 1 <= m <= n as suits the tuner; none (0, d) when it has finished.
+        """Points (m, d) in [0, 1], 1 <= m <= n as suits the tuner; none (0, d) when it has finished.
 
         Raises:
             TunerError: n is below 1, or the losses of the points asked before were not told.

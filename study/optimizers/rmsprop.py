@@ -1,4 +1,5 @@
 """RMSProp (Tieleman & Hinton, 2012), lecture 6.5 of "Neural Networks for Machine Learning".
+
 https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf
 
     v = alpha v + (1 - alpha) g^2;   b = momentum · b + g / (sqrt(v) + eps);   w -= lr · b

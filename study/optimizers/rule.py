@@ -48,7 +48,7 @@ class Hyperparameter:
     of: str | None = None
 
     def check(self, name: str, value: object) -> float:
-        """Return `value` as a float; raise ValueError when it is no number in the range."""
+        """`value` as a float; raises ValueError when it is no number in the range."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if (
             not number
@@ -73,7 +73,7 @@ class Option:
     choices: tuple[bool | str, ...] = ()
 
     def check(self, name: str, value: object) -> bool | int | str:
-        """Return `value`; raise ValueError when it is not allowed."""
+        """`value`; raises ValueError when it is not allowed."""
         if self.choices:
             fits = any(
                 value is choice or (isinstance(value, str) and value == choice) for choice in self.choices

@@ -72,10 +72,10 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def to_toml(table: Mapping[str, Any]) -> str:
-    """TOML with a line a key, tables inline; None is left out. Reads back as the same mapping.
+    r"""TOML with a line a key, tables inline; None is left out. Reads back as the same mapping.
 
     >>> to_toml({"name": "small", "space": {"alpha": [0.1, 1.0]}})
-    'name = "small"\\nspace = { alpha = [0.1, 1.0] }\\n'
+    'name = "small"\nspace = { alpha = [0.1, 1.0] }\n'
     """
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items() if value is not None)
 

@@ -1,5 +1,6 @@
-"""Texts as words: Python's own help topics, or files with a sentence a line from a folder, such as One Billion Words
-(Chelba et al., 2013), https://arxiv.org/abs/1312.3005
+"""Texts as words: Python's own help topics, or files with a sentence a line from a folder.
+
+Such as One Billion Words (Chelba et al., 2013), https://arxiv.org/abs/1312.3005
 
 Words are numbered from the most frequent one of the training text, as an adaptive softmax wants them; each sentence is
 closed by `</S>`. Of the topics, a word is a run of letters, digits and underscores, or any other sign.

@@ -1,5 +1,6 @@
-"""Beam search for a Transformer's translations, with the length penalty of Wu et al. (2016), equation 14,
-https://arxiv.org/abs/1609.08144
+"""Beam search for a Transformer's translations.
+
+With the length penalty of Wu et al. (2016), equation 14, https://arxiv.org/abs/1609.08144
 """
 
 from __future__ import annotations
