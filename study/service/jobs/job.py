@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 TRIALS, RUNS, FURTHER = "trials stored", "tuning runs made", "further trials stored"
 """What a job may be doing."""
-SECONDS_BETWEEN_LINES = 1.0
+SECONDS_BETWEEN_LINES, SHARE_BETWEEN_LINES = 1.0, 0.01
+"""Between lines on how far it is: a second, and later so much of the time so far: some hundreds in a week."""
 SECONDS_BETWEEN_LOOKS = 5.0
 LINES_KEPT, CHARACTERS_KEPT = 30, 500
 
@@ -150,7 +151,7 @@ class Job:
         self._doing["share"] = share
 
     def progressed(self, what: str, done: int, total: int) -> None:
-        """Say how far it is, at most once a second and at the end; look whether to go on, and keep how far it is."""
+        """Say how far it is, now and then and at the end; look whether to go on, and keep how far it is."""
         now = time.monotonic()
         begins = what != self._doing["what"]
         if begins:
@@ -161,7 +162,8 @@ class Job:
         self._doing |= {"done": done, "total": total}
         if now >= self._next_line or done == total:
             self.say(f"{done:,} of {total:,} {what}")
-            self._next_line = now + SECONDS_BETWEEN_LINES
+            so_far = time.time() - self._doing["since"]
+            self._next_line = now + max(SECONDS_BETWEEN_LINES, SHARE_BETWEEN_LINES * so_far)
         if now >= self._next_look or begins or lands:
             self._next_look = now + SECONDS_BETWEEN_LOOKS
             with contextlib.suppress(StoreError), open_store(self.storage, create=True) as store:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from storage.store import open_store
-from study.running.launch import fitting
+from study.running.launch.cluster import fitting
 from study.spec import to_toml
 
 Start = Callable[..., subprocess.Popen[str]]
