@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,14 +160,7 @@ def tune(
         try:
             if live and study is not None:
                 train_and_tune(study, store, landscapes, live, tuning, workers, keep, report, local)
-            jobs = [
-                Job(each, tuner, chosen)
-                for each, keys in todo.items()
-                if each not in live
-                for tuner, chosen in chunks(keys, workers)
-            ]
-            # slow ones first, so that none of them is left alone at the end
-            jobs.sort(key=lambda job: ([*SLOW_TUNERS, job.tuner]).index(job.tuner))
+            jobs = replays({each: keys for each, keys in todo.items() if each not in live}, workers)
             shared = Landscapes(space, {job.optimizer: landscapes[job.optimizer] for job in jobs}, tuning)
             for job, runs in where.map_jobs(replay, shared, jobs, workers):
                 keep(job.optimizer, runs)
@@ -224,13 +217,16 @@ def missing_runs(
     return missing
 
 
-def chunks(keys: Sequence[tuple[str, int]], workers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The runs of each tuner in a few jobs a worker."""
-    for tuner in dict.fromkeys(tuner for tuner, _ in keys):
-        replicates = [replicate for name, replicate in keys if name == tuner]
-        size = math.ceil(len(replicates) / (workers * JOBS_PER_WORKER))
-        for start in range(0, len(replicates), size):
-            yield tuner, tuple(replicates[start : start + size])
+def replays(todo: Mapping[str, Sequence[tuple[str, int]]], workers: int) -> list[Job]:
+    """The runs of each optimizer and tuner in a few jobs a worker; slow ones first, or one is left alone at the end."""
+    jobs = []
+    for optimizer, keys in todo.items():
+        for tuner in dict.fromkeys(tuner for tuner, _ in keys):
+            replicates = [replicate for name, replicate in keys if name == tuner]
+            size = math.ceil(len(replicates) / (workers * JOBS_PER_WORKER))
+            starts = range(0, len(replicates), size)
+            jobs += [Job(optimizer, tuner, tuple(replicates[start : start + size])) for start in starts]
+    return sorted(jobs, key=lambda job: [*SLOW_TUNERS, job.tuner].index(job.tuner))
 
 
 def train_and_tune(
