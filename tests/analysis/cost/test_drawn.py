@@ -79,6 +79,17 @@ def test_the_interval_holds_the_cost_on_the_true_landscape(store: Store) -> None
     ]
 
 
+def test_pruned_trials_are_not_among_those_of_the_surrogate(store: Store) -> None:
+    points, values = scattered()
+    pruned = np.where(np.arange(len(values)) < 30, 1.0, np.nan)
+    trials = ForeignTrials("here", ("alpha", "eps"), points, values, "error", stopped_at=pruned)
+    import_trials(store, trials, "pruned", "adam")
+    notes: list[str] = []
+    curves = stored_curves(store, "pruned", choice=Choice(tuners=("random",), trials=5))
+    cost_table(store, curves, TARGET, notes.append)
+    assert notes[0].startswith("note: adam: replayed on draws of a surrogate of 120 scattered trials")
+
+
 def test_tables_and_figures(store: Store) -> None:
     choice = Choice(tuners=("random", "grid"), trials=30)
     curves = stored_curves(store, "s", choice=choice)
