@@ -128,8 +128,9 @@ def _scattered_costs(store: Store, question: Question, tell: Tell) -> StudyCosts
     for name, each in seen.items():
         check_surrogate(each, f"{question.study}/{name}")
         require_drawable(each)
+        count = int((~each.stopped).sum())
         tell(
-            f"note: {name}: replayed on draws of a surrogate of {int((~each.stopped).sum()):,} scattered trials; no runs are stored"
+            f"note: {name}: replayed on draws of a surrogate of {count:,} scattered trials; no runs are stored"
         )
     made = curves_on_draws(seen, runs_asked(question, about.space), question.target)
     costs = {key: cost_of(trials_to(each, question.target), each.shape[-1]) for key, each in made.items()}
