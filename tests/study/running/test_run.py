@@ -475,6 +475,7 @@ def test_a_device_the_cluster_lacks_is_refused_before_anything_is_written(
     assert not (tmp_path / "t.db").exists()
 
 
+@pytest.mark.slow
 def test_two_compiled_runs_give_the_same_bits(
     tmp_path: Path, write_study: WriteStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

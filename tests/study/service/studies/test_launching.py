@@ -343,6 +343,7 @@ def other_cluster() -> Iterator[Callable[[], None]]:
         process.communicate("\n")
 
 
+@pytest.mark.slow
 def test_a_databases_password_is_never_shown(
     other_cluster: Callable[[], None],
     server: str,
@@ -415,6 +416,7 @@ def test_what_a_killed_cluster_left_is_removed_by_the_next(tmp_path: Path) -> No
     remove_left(tmp_path)  # nothing to do
 
 
+@pytest.mark.slow
 def test_how_a_study_failed_is_known_when_the_cluster_is_gone(
     tmp_path: Path, state: Path, serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
