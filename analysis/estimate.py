@@ -20,6 +20,8 @@ FEWEST_FOR_INTERVAL = 3
 """Seeds from which the spread of a loss or a share over them is known well enough for an interval."""
 MOST_SUBSETS = 30
 """Of half of the seeds, that a jackknife looks at."""
+LISTED_SUBSETS = 10_000
+"""Of fewer than these, all are listed to choose among; 30 seeds have a hundred million."""
 
 
 def finite(value: float) -> float | None:
@@ -90,6 +92,17 @@ def half_interval(values: FloatArray, correlation: float = 0.0) -> FloatArray:
     return np.asarray(quantile(seeds - 1) * values.std(axis=0, ddof=1) * factor)
 
 
+def _subsets(seeds: int, size: int) -> list[tuple[int, ...]]:
+    """All subsets of so many seeds, or `MOST_SUBSETS` of them: of many seeds there are too many to list."""
+    rng = np.random.default_rng(seeds)
+    if math.comb(seeds, size) > LISTED_SUBSETS:
+        return [tuple(rng.permutation(seeds)[:size].tolist()) for _ in range(MOST_SUBSETS)]
+    every = list(itertools.combinations(range(seeds), size))
+    if len(every) <= MOST_SUBSETS:
+        return every
+    return [every[place] for place in rng.choice(len(every), MOST_SUBSETS, replace=False)]
+
+
 def jackknife(
     values: FloatArray, statistic: Callable[[FloatArray], float], *, unbiased: bool = False
 ) -> Estimate:
@@ -105,11 +118,7 @@ def jackknife(
         return Estimate(whole, math.nan, math.nan)
     left = max(seeds - seeds // 2, fewest)
     gone = seeds - left
-    halves = list(itertools.combinations(range(seeds), gone))
-    if len(halves) > MOST_SUBSETS:
-        chosen = np.random.default_rng(seeds).choice(len(halves), MOST_SUBSETS, replace=False)
-        halves = [halves[place] for place in chosen]
-    parts = np.array([statistic(np.delete(values, half, axis=0)) for half in halves])
+    parts = np.array([statistic(np.delete(values, half, axis=0)) for half in _subsets(seeds, gone)])
     estimate = whole if unbiased else (seeds * whole - left * float(parts.mean())) / gone
     spread = float(parts.std()) if seeds >= FEWEST_FOR_INTERVAL else math.nan
     half_width = quantile(seeds - 1) * math.sqrt(left / gone) * spread
