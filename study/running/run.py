@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from storage import PATIENCE
@@ -64,13 +65,12 @@ def run(
         return Report(study.spec.trials)
     here = study.is_black_box or local or (address is None and study.spec.device == "cpu")
     study = with_stored(study, storage)
-    if here:
-        study = with_timed(study)  # first, for it may refuse
     where = place(local)
-    with (
-        where.cluster(address, study.spec.amounts) as workers,
-        open_store(storage, create=True, patience=patience) as store,
-    ):
+    with ThreadPoolExecutor(1) as beside, contextlib.ExitStack() as open_ones:
+        timing = beside.submit(with_timed, study) if here else None  # a cluster takes seconds to start
+        workers = open_ones.enter_context(where.cluster(address, study.spec.amounts))
+        study = timing.result() if timing else study  # before the store is made, for it may refuse
+        store = open_ones.enter_context(open_store(storage, create=True, patience=patience))
         if not here and not are_settled(study):
             timed = where.map_jobs(time_there, study.spec, [dict(study.choices)], 1, study.spec.amounts)
             ((_, choices),) = timed
