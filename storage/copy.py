@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +201,13 @@ def _send(
         with target.database.writing() as connection:
             here = target.locked(connection, study, optimizer)
             space = SearchSpace.from_table(attribute(connection, tables, here, SPACE))
-            for trials in page:
-                launch = None if trials.launch is None else launches.get(trials.launch)
-                new += insert_trials(connection, tables, here, _reaching(space, trials), trials, launch)
+            reaching = [_reaching(space, trials) for trials in page]
+            for (number, its), group in groupby(
+                zip(page, reaching, strict=True), lambda each: (each[0].launch, each[1])
+            ):
+                launch = None if number is None else launches.get(number)
+                batches = [trials for trials, _ in group]
+                new += insert_trials(connection, tables, here, its, batches, launch)
         yield sum(map(len, page)), new
 
 

@@ -22,7 +22,7 @@ def learning_curves(store: Store, study: str, chosen: "DataFrame") -> "DataFrame
     space, metric = store.space(study), store.metric(study)
     keys = ["optimizer", "seed", *space.names]
     parts = [
-        points.merge(chosen[["number", *keys]], on=keys)
+        points
         for name in chosen["optimizer"].unique()
         for batch in store.read(study, name)
         if len(points := points_of(batch, name, space.names, metric))
@@ -30,7 +30,8 @@ def learning_curves(store: Store, study: str, chosen: "DataFrame") -> "DataFrame
     columns = ["optimizer", "number", *keys[1:], "step", metric]
     if not parts:
         return chosen[["optimizer", "number", *keys[1:]]].head(0).assign(step=[], **{metric: []})
-    return pd.concat(parts)[columns].sort_values([*columns[:2], "step"], ignore_index=True)
+    points = pd.concat(parts).merge(chosen[["number", *keys]], on=keys)
+    return points[columns].sort_values([*columns[:2], "step"], ignore_index=True)
 
 
 def points_of(batch: Trials, optimizer: str, axes: tuple[str, ...], metric: str) -> "DataFrame":

@@ -47,6 +47,8 @@ class ForeignTrials:
         ranges: what the points were drawn from, by axis, where that is known.
         curves: steps and values of every trial's learning curve, or nothing for all.
         seconds: what each trial took, (N,); 0 by default.
+        started, finished: when each trial did, N with a time zone; None where nobody knows, and nothing for all: one
+            of them then counts as both, and with neither it is the time of the import.
         stopped_at: the step at which a trial was pruned, (N,), NaN where it ended; its value is that of this step. None
             where none was.
         failed: trials that ended without a metric.
@@ -63,6 +65,8 @@ class ForeignTrials:
     ranges: Mapping[str, Axis] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
     seconds: FloatArray | None = None
+    started: Sequence[datetime | None] = ()
+    finished: Sequence[datetime | None] = ()
     stopped_at: FloatArray | None = None
     failed: Sequence[ForeignFailure] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -225,7 +229,7 @@ def _is_in(space: SearchSpace, point: Sequence[float]) -> bool:
 
 
 def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
-    """The trials of one seed whose curves have the same steps, together."""
+    """The trials in their order; those that follow each other with one seed, time and steps of the curve, together."""
     sign = -1.0 if trials.maximize else 1.0
     values = sign * trials.values
     finite = np.isfinite(values)
@@ -236,12 +240,15 @@ def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
     seconds = np.zeros(len(values)) if trials.seconds is None else trials.seconds
     stopped = trials.stopped_at
     now = datetime.now(UTC)
+    unknown = [None] * len(values)
+    started, finished = trials.started or unknown, trials.finished or unknown
 
-    def kind(row: int) -> tuple[int, tuple[int, ...]]:
-        return int(seeds[row]), tuple(curves[row][0].tolist())
+    def kind(row: int) -> tuple[int, tuple[int, ...], datetime, datetime]:
+        begun, ended = started[row] or finished[row] or now, finished[row] or started[row] or now
+        return int(seeds[row]), tuple(curves[row][0].tolist()), begun, ended
 
     found = []
-    for (seed, steps), group in groupby(sorted(range(len(values)), key=kind), key=kind):
+    for (seed, steps, begun, ended), group in groupby(range(len(values)), key=kind):
         rows = list(group)
         found.append(
             Trials(
@@ -251,10 +258,10 @@ def _batches(trials: ForeignTrials, seeds: IntArray) -> Sequence[Trials]:
                 metrics={} if stopped is None else {STOPPED_AT: stopped[rows]},
                 curve_steps=np.array(steps, dtype=np.int64),
                 curve=sign * np.array([curves[row][1] for row in rows]).reshape(len(rows), len(steps)),
-                diverged_at=np.where(finite, -1, 0)[rows],
+                diverged_at=np.where(finite[rows], -1, 0),
                 seconds=seconds[rows],
-                started=now,
-                finished=now,
+                started=begun,
+                finished=ended,
             )
         )
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,9 +34,10 @@ def read_optuna(
     """Read the trials of a study, the only one if none is named; return its name and them.
 
     Axes are its parameters with their distributions' ranges and scales, or those of them that are named. A trial's
-    intermediate values are its learning curve. Pruned ones that reported a value were stopped at that step; failed ones
-    are kept as failures. Those without a value of an axis are counted and left out. `metric` only gives the value a
-    name, ``value`` if Optuna has none. `seed` is a parameter or a user attribute that holds whole numbers.
+    intermediate values are its learning curve. Its times have no zone: they are taken to be local, as Optuna writes
+    them. Pruned ones that reported a value were stopped at that step; failed ones are kept as failures. Those without a
+    value of an axis are counted and left out. `metric` only gives the value a name, ``value`` if Optuna has none.
+    `seed` is a parameter or a user attribute that holds whole numbers.
 
     Raises:
         StoreError: the database cannot be read, there is no such study, it has several objectives, or an axis is
@@ -105,6 +107,8 @@ def _read(
         ranges={name: found for name, found in ranges.items() if found},
         curves=[_curve(trial) for trial in kept],
         seconds=np.array(times),
+        started=[_moment(trial.datetime_start) for trial in kept],
+        finished=[_moment(trial.datetime_complete) for trial in kept],
         stopped_at=np.array(
             [trial.last_step if _is_pruned(trial) else np.nan for trial in kept], dtype=np.float64
         ),
@@ -135,6 +139,11 @@ def _is_pruned(trial: FrozenTrial) -> bool:
 
 def _last(trial: FrozenTrial) -> float:
     return trial.intermediate_values[max(trial.intermediate_values)]
+
+
+def _moment(local: datetime | None) -> datetime | None:
+    """A time without a zone."""
+    return local and local.astimezone(UTC)
 
 
 def _range(name: str, trials: Sequence[FrozenTrial], source: str) -> Axis | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def read_ray(
     """Read the finished trials of an experiment's folder: the last report of each, and all of them as its curve.
 
     Axes are the config's numbers that differ between trials, ``a/b`` for a nested one, or those that are named. `seed`
-    is one of the config's as well. Trials with an ``error.txt`` failed, for the reason in its last line. Those that did
-    not end are counted and left out. One that a scheduler stopped early has ended, and its last report counts.
+    is one of the config's as well. A trial ended with its last report, and began as long before as it took. Trials with
+    an ``error.txt`` failed, for the reason in its last line. Those that did not end are counted and left out. One that
+    a scheduler stopped early has ended, and its last report counts.
 
     Raises:
         StoreError: the folder has no such trials, a file cannot be read, or an axis, the seed or the metric is missing
@@ -67,6 +69,8 @@ def read_ray(
     seeds = [_number(config, seed, path) for path, config, _ in rows] if seed else []
     if any(each != int(each) or each < 0 for each in seeds):
         raise StoreError(f"{folder}: {seed} has to hold whole numbers from 0 on")
+    seconds = [float(lines[-1].get("time_total_s", 0.0)) for lines in reports]
+    finished = [_moment(lines[-1]) for lines in reports]
     failed = [found for path in errors if (found := _failure(path, chosen, seed)) is not None]
     return ForeignTrials(
         str(folder),
@@ -77,10 +81,18 @@ def read_ray(
         maximize,
         np.array(seeds, dtype=np.int64) if seed else None,
         curves=[_curve(lines, metric) for lines in reports],
-        seconds=np.array([float(lines[-1].get("time_total_s", 0.0)) for lines in reports]),
+        seconds=np.array(seconds),
+        started=[at and at - timedelta(seconds=took) for at, took in zip(finished, seconds, strict=True)],
+        finished=finished,
         failed=failed,
         left_out={"failed": len(errors) - len(failed), "unfinished": unfinished},
     )
+
+
+def _moment(report: Mapping[str, Any]) -> datetime | None:
+    """When it was made, in seconds of Unix time."""
+    at = report.get("timestamp")
+    return datetime.fromtimestamp(at, UTC) if isinstance(at, int | float) else None
 
 
 def _failure(path: Path, axes: Sequence[str], seed: str | None) -> ForeignFailure | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ import numpy as np
 from search_spaces import nearest_name
 from storage.errors import StoreError
 from storage.foreign import ForeignFailure, ForeignTrials
-from storage.records import IntArray
+from storage.records import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 STATE, FINISHED, FAILED = "State", "finished", ("crashed", "failed")
 """W&B's column of a run's state, and those that matter; others are killed, running."""
+CREATED, RUNTIME = "Created", "Runtime"
+"""W&B's columns of when a run started, ISO 8601 in UTC, and what it took in seconds."""
 
 
 def read_table(
@@ -26,7 +29,7 @@ def read_table(
     """Read the columns that name hyperparameters, the metric and, if it is there, the seed.
 
     Of W&B's export, which has a column ``State``, runs that crashed or failed are failures, others that did not finish
-    are left out.
+    are left out; ``Created`` and ``Runtime`` tell when a run started and finished. Of other tables nobody knows.
 
     Raises:
         StoreError: the file cannot be read, a column is missing or holds something else than numbers, or seeds are no
@@ -48,6 +51,7 @@ def read_table(
             )
     numbers = {column: _numbers(frame, column, path) for column in columns}
     failed, left_out = _failures(others, axes, seed)
+    started, seconds = _times(frame)
     return ForeignTrials(
         str(path),
         tuple(axes),
@@ -56,6 +60,9 @@ def read_table(
         metric,
         maximize,
         _whole(numbers[seed], seed, path) if seed else None,
+        seconds=seconds,
+        started=started,
+        finished=[at and at + timedelta(seconds=took) for at, took in zip(started, seconds, strict=True)],
         failed=failed,
         left_out=left_out,
     )
@@ -83,6 +90,17 @@ def _finished(frame: DataFrame) -> tuple[DataFrame, DataFrame]:
         return frame, frame.head(0)
     ended = frame[STATE] == FINISHED
     return frame[ended], frame[~ended]
+
+
+def _times(frame: DataFrame) -> tuple[list[datetime | None], FloatArray]:
+    """When each row started, where W&B's columns tell that, and what it took, else 0 s."""
+    import pandas as pd
+
+    absent = pd.Series(index=frame.index, dtype=object)
+    created = pd.to_datetime(frame.get(CREATED, absent), utc=True, errors="coerce", format="ISO8601")
+    runtime = pd.to_numeric(frame.get(RUNTIME, absent), errors="coerce").fillna(0.0).clip(lower=0.0)
+    started: list[datetime | None] = [None if pd.isna(at) else at.to_pydatetime() for at in created]
+    return started, runtime.to_numpy(dtype=np.float64)
 
 
 def _failures(

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import compress
-from typing import Any
+from itertools import chain, compress
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Table, bindparam, delete, func, select
@@ -26,41 +26,106 @@ def insert_trials(
     tables: Mapping[str, Table],
     study_id: int,
     space: SearchSpace,
-    trials: Trials,
+    batches: Sequence[Trials],
     launch: int | None,
 ) -> int:
     """Insert those of the trials that are not stored yet, and forget that they failed before; return how many.
 
-    The caller holds the study's lock and commits, so that nobody else numbers trials meanwhile.
+    They are numbered in their order, and as fast in many small batches as in a few large ones. The caller holds the
+    study's lock and commits, so that nobody else numbers trials meanwhile.
     """
-    lane_of = _new_lanes(connection, tables[OWN_TABLE], study_id, trials)
-    if not lane_of:
+    news = _news(connection, tables[OWN_TABLE], study_id, batches)
+    count = sum(len(new.lanes) for new in news)
+    if not count:
         return 0
-    lanes = list(lane_of.values())
     counts = read_counts(connection, tables, study_id)
-    ids = new_ids(connection, tables["trials"], "trial_id", len(lanes))
+    ids = new_ids(connection, tables["trials"], "trial_id", count)
     first = _next_number(connection, tables["trials"], study_id, counts.last_trial)
-    started, finished = as_stored(trials.started), as_stored(trials.finished)
+    distributions = [distribution_json(axis) for axis in space.axes]
+    parts: dict[str, list[Columns]] = {}
+    place = 0
+    for new in news:
+        its = ids[place : place + len(new.lanes)]
+        for name, columns in _columns(new, its, space, distributions).items():
+            parts.setdefault(name, []).append(columns)
+        counts += _counts(its, new)
+        place += len(its)
+    whole = {name: _joined(columns) for name, columns in parts.items()}
+    whole["trials"] |= {"number": range(first, first + count), "study_id": [study_id] * count}
+    whole[OWN_TABLE] |= {"study_id": [study_id] * count, LAUNCH_COLUMN: [launch] * count}
+    for name, columns in whole.items():
+        insert_rows(connection, tables[name], columns)
+    write_counts(connection, tables, study_id, counts)
+    failures = tables[FAILURES_TABLE]
+    failed = select(failures.c.cell, failures.c.seed).where(failures.c.study_id == study_id)
+    stored = {(cell, new.trials.seed) for new in news for cell in new.cells}
+    # Asked first, for there are seldom any, and naming all cells takes longer.
+    for cell, seed in connection.execute(failed).all():
+        if (cell, seed) in stored:
+            it = (failures.c.study_id == study_id) & (failures.c.seed == seed) & (failures.c.cell == cell)
+            connection.execute(delete(failures).where(it))
+    return count
+
+
+class _New(NamedTuple):
+    """Those trials of a batch that are not stored yet: their places in it, and cells."""
+
+    trials: Trials
+    lanes: list[int]
+    cells: list[str]
+
+
+def _news(connection: Connection, own: Table, study_id: int, batches: Sequence[Trials]) -> list[_New]:
+    """Of each batch the trials that are not stored yet, the first of equal ones, if it has any."""
+    cells_of = [trials.cells() for trials in batches]
+    known: dict[int, set[str]] = {}
+    for trials, cells in zip(batches, cells_of, strict=True):
+        known.setdefault(trials.seed, set()).update(cells)
+    already = select(own.c.cell).where(
+        own.c.study_id == study_id,
+        own.c.seed == bindparam("seed"),
+        own.c.cell.in_(bindparam("cells", expanding=True)),
+    )
+    for seed, wanted in known.items():
+        asked = list(wanted)
+        wanted.clear()
+        for start in range(0, len(asked), CELLS_PER_QUERY):
+            some = {"seed": seed, "cells": asked[start : start + CELLS_PER_QUERY]}
+            wanted.update(connection.scalars(already, some))
+    news = []
+    for trials, cells in zip(batches, cells_of, strict=True):
+        lane_of: dict[str, int] = {}
+        for lane, cell in enumerate(cells):
+            if cell not in known[trials.seed]:
+                lane_of.setdefault(cell, lane)
+        known[trials.seed].update(lane_of)
+        if lane_of:
+            news.append(_New(trials, list(lane_of.values()), list(lane_of)))
+    return news
+
+
+def _columns(
+    new: _New, ids: Sequence[int], space: SearchSpace, distributions: Sequence[str]
+) -> dict[str, dict[str, Sequence[Any]]]:
+    """The rows of a batch, as columns of each table, without what all batches share."""
+    trials, lanes, count = new.trials, new.lanes, len(ids)
     stopped = np.isfinite(trials.metrics.get(STOPPED_AT, np.full(len(trials), np.nan)))
-    states = np.where(stopped, "PRUNED", "COMPLETE")[lanes].tolist()
-    count = len(ids)
-    columns_of: dict[str, Columns] = {
+    return {
         "trials": {
             "trial_id": ids,
-            "number": range(first, first + count),
-            "study_id": [study_id] * count,
-            "state": states,
-            "datetime_start": [started] * count,
-            "datetime_complete": [finished] * count,
+            "state": np.where(stopped, "PRUNED", "COMPLETE")[lanes].tolist(),
+            "datetime_start": [as_stored(trials.started)] * count,
+            "datetime_complete": [as_stored(trials.finished)] * count,
         },
-        OWN_TABLE: {
-            "study_id": [study_id] * count,
-            "cell": list(lane_of),
-            "seed": [trials.seed] * count,
-            "trial_id": ids,
-            LAUNCH_COLUMN: [launch] * count,
+        OWN_TABLE: {"cell": new.cells, "seed": [trials.seed] * count, "trial_id": ids},
+        "trial_params": {
+            "trial_id": [*ids] * len(space.axes),
+            "param_name": _each(count, space.names),
+            "param_value": [
+                value for name in space.names for value in trials.hyperparameters[name][lanes].tolist()
+            ],
+            "distribution_json": _each(count, distributions),
         },
-        "trial_params": _param_columns(ids, lanes, space, trials),
         "trial_values": {
             "trial_id": ids,
             "objective": [0] * count,
@@ -70,33 +135,13 @@ def insert_trials(
         "trial_intermediate_values": _curve_columns(ids, lanes, trials),
         "trial_user_attributes": _attribute_columns(ids, lanes, trials),
     }
-    for name, columns in columns_of.items():
-        insert_rows(connection, tables[name], columns)
-    write_counts(connection, tables, study_id, counts + _counts(ids, lanes, trials, finished))
-    failures = tables[FAILURES_TABLE]
-    of_seed = (failures.c.study_id == study_id) & (failures.c.seed == trials.seed)
-    # Asked first, for there are seldom any, and naming all cells takes longer.
-    for cell in connection.scalars(select(failures.c.cell).where(of_seed)).all():
-        if cell in lane_of:
-            connection.execute(delete(failures).where(of_seed, failures.c.cell == cell))
-    return len(ids)
 
 
-def _new_lanes(connection: Connection, own: Table, study_id: int, trials: Trials) -> dict[str, int]:
-    """The place in the batch of each cell that is not stored yet, the first of equal ones."""
-    lane_of: dict[str, int] = {}
-    for lane, cell in enumerate(trials.cells()):
-        lane_of.setdefault(cell, lane)
-    cells = list(lane_of)
-    already = select(own.c.cell).where(
-        own.c.study_id == study_id,
-        own.c.seed == trials.seed,
-        own.c.cell.in_(bindparam("cells", expanding=True)),
-    )
-    for start in range(0, len(cells), CELLS_PER_QUERY):
-        for cell in connection.scalars(already, {"cells": cells[start : start + CELLS_PER_QUERY]}).all():
-            del lane_of[cell]
-    return lane_of
+def _joined(parts: Sequence[Columns]) -> dict[str, Sequence[Any]]:
+    """Columns of one part after another."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: list(chain.from_iterable(part[name] for part in parts)) for name in parts[0]}
 
 
 def _next_number(connection: Connection, table: Table, study_id: int, last_trial: int) -> int:
@@ -114,8 +159,9 @@ def _next_number(connection: Connection, table: Table, study_id: int, last_trial
     return connection.scalar(since) or 0
 
 
-def _counts(ids: Sequence[int], lanes: Sequence[int], trials: Trials, finished: datetime) -> Counts:
+def _counts(ids: Sequence[int], new: _New) -> Counts:
     """What these trials add to what is kept of their optimizer."""
+    trials, lanes = new.trials, new.lanes
     diverged = trials.diverged_at[lanes] >= 0
     best = trials.value[lanes][~diverged].min(initial=math.inf)
     metrics = (name for name, column in trials.metrics.items() if np.isfinite(column[lanes]).any())
@@ -123,28 +169,18 @@ def _counts(ids: Sequence[int], lanes: Sequence[int], trials: Trials, finished: 
         len(ids),
         int(diverged.sum()),
         None if math.isinf(best) else float(best),
-        finished,
+        as_stored(trials.finished),
         ids[-1],
         tuple(sorted(metrics)),
     )
 
 
 def as_stored(moment: datetime) -> datetime:
-    """A time as Optuna stores it: UTC, without a zone."""
+    """A time as ours are stored: UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _param_columns(ids: Sequence[int], lanes: Sequence[int], space: SearchSpace, trials: Trials) -> Columns:
-    values = [trials.hyperparameters[axis.name][lanes] for axis in space.axes]
-    return {
-        "trial_id": [*ids] * len(space.axes),
-        "param_name": _each(len(ids), [axis.name for axis in space.axes]),
-        "param_value": np.concatenate(values).tolist(),
-        "distribution_json": _each(len(ids), [distribution_json(axis) for axis in space.axes]),
-    }
-
-
-def _curve_columns(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> Columns:
+def _curve_columns(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> dict[str, Sequence[Any]]:
     values: list[float] = trials.curve[lanes].ravel().tolist()
     kinds = ["FINITE" if math.isfinite(value) else _kind(value) for value in values]
     return {
@@ -160,7 +196,7 @@ def _kind(value: float) -> str:
     return "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"
 
 
-def _attribute_columns(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> Columns:
+def _attribute_columns(ids: Sequence[int], lanes: Sequence[int], trials: Trials) -> dict[str, Sequence[Any]]:
     columns: dict[str, list[float]] = {
         "seed": [trials.seed] * len(ids),
         "seconds": trials.seconds[lanes].tolist(),

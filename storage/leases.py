@@ -8,7 +8,7 @@ import contextlib
 import functools
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +19,6 @@ from sqlalchemy import (
     Connection,
     Double,
     Table,
-    and_,
     cast,
     delete,
     extract,
@@ -29,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from storage.insert import CELLS_PER_QUERY
 from storage.schema import LEASES_TABLE, OWN_TABLE, own_trials
 
 SECONDS = 60.0
@@ -134,12 +134,13 @@ def release(connection: Connection, tables: Mapping[str, Table], holder: str) ->
 
 
 def end_leases(
-    connection: Connection, tables: Mapping[str, Table], study_id: int, seed: int, cells: Collection[str]
+    connection: Connection, tables: Mapping[str, Table], study_id: int, seed: int, cells: Sequence[str]
 ) -> None:
     """End the leases of cells that were trained, or failed."""
     leases = tables[LEASES_TABLE]
-    which = and_(leases.c.study_id == study_id, leases.c.seed == seed, leases.c.cell.in_(cells))
-    connection.execute(delete(leases).where(which))
+    of_seed = delete(leases).where(leases.c.study_id == study_id, leases.c.seed == seed)
+    for start in range(0, len(cells), CELLS_PER_QUERY):
+        connection.execute(of_seed.where(leases.c.cell.in_(cells[start : start + CELLS_PER_QUERY])))
 
 
 def clock(connection: Connection) -> ColumnElement[float]:

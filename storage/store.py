@@ -37,7 +37,7 @@ from storage.leases import Leased, end_leases, lease, release, renew
 from storage.page import PageRequest, read_count, read_curve, read_one, read_page
 from storage.query import Selection, further_metrics, read_times, read_trials, read_values, trial_pages
 from storage.read import read_pages
-from storage.records import Trials, TuningRun, cell_keys
+from storage.records import Trials, TuningRun
 from storage.rename import rename_study
 from storage.runs import read_runs, replace_runs
 from storage.schema import OWN_TABLE, lock_all, own_trials
@@ -173,11 +173,12 @@ class Store:
                 metric = attribute(connection, tables, study_id, METRIC)
             for trials in batches:
                 _check_trials(trials, space, metric)
+            cells: dict[int, list[str]] = {}
             for trials in batches:
-                end_leases(connection, tables, study_id, trials.seed, cell_keys(trials.hyperparameters))
-            return sum(
-                insert_trials(connection, tables, study_id, space, trials, launch) for trials in batches
-            )
+                cells.setdefault(trials.seed, []).extend(trials.cells())
+            for seed, its in cells.items():
+                end_leases(connection, tables, study_id, seed, its)
+            return insert_trials(connection, tables, study_id, space, batches, launch)
 
         return self.database.write(insert)
 

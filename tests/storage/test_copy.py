@@ -156,11 +156,17 @@ def test_a_wrong_copy_is_noticed(
     insert = storage.copy.insert_trials
 
     def wrong(
-        connection: object, tables: object, study_id: object, space: object, trials: Trials, *rest: object
+        connection: object,
+        tables: object,
+        study_id: object,
+        space: object,
+        batches: list[Trials],
+        *rest: object,
     ) -> int:
-        if trials.seed == 7:
-            trials.curve[1, 2] += 1e-16
-        return insert(connection, tables, study_id, space, trials, *rest)  # type: ignore[arg-type]
+        for trials in batches:
+            if trials.seed == 7:
+                trials.curve[1, 2] += 1e-16
+        return insert(connection, tables, study_id, space, batches, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(storage.copy, "insert_trials", wrong)
     with pytest.raises(

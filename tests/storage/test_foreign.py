@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
 import pytest
 
-import storage.store
+import storage.insert
 from search_spaces import Axis, SearchSpace
 from storage.errors import StoreError
 from storage.foreign import ForeignFailure, ForeignTrials, import_trials, seeds_of, space_of
@@ -119,25 +120,46 @@ def test_what_is_refused_leaves_nothing(empty: Store, changes: dict[str, object]
     assert empty.studies().empty
 
 
+def test_trials_keep_their_times_and_their_order(empty: Store) -> None:
+    noon = datetime(2026, 1, 2, 12, tzinfo=timezone(timedelta(hours=2)))
+    started = [None if row in (1, 2) else noon + timedelta(hours=row) for row in range(50)]
+    finished = [None if row in (2, 3) else noon + timedelta(hours=row, minutes=9) for row in range(50)]
+    seeds = RNG.permutation(np.arange(50) % 3)
+    curves = [(np.arange(1, 2 + row % 3), RNG.random(1 + row % 3)) for row in range(50)]
+    trials = replace(SCATTERED, seeds=seeds, curves=curves, started=started, finished=finished)
+    before = datetime.now(UTC)
+    import_trials(empty, trials, "theirs", "lion")
+    frame = empty.trials("theirs", "lion")
+    assert frame["number"].tolist() == list(range(50))
+    np.testing.assert_array_equal(frame[["lr", "wd"]], trials.points)
+    stored = [batch for batch in empty.read("theirs") for _ in range(len(batch))]
+    for row in (0, *range(4, 50)):
+        assert (stored[row].started, stored[row].finished) == (started[row], finished[row])
+    assert stored[1].started == stored[1].finished == finished[1]
+    assert before <= stored[2].started == stored[2].finished <= datetime.now(UTC)
+    assert stored[3].started == stored[3].finished == started[3]
+    assert empty.studies()["last_finished"].tolist() == [stored[2].finished]
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_an_import_that_breaks_off_leaves_no_trial(
     empty: Store, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    insert, calls = storage.store.insert_trials, []
+    insert, calls = storage.insert.insert_rows, []
 
-    def broken(*given: Any) -> int:
+    def broken(*given: Any) -> None:
         calls.append(given)
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise StoreError("the disk is full")
-        return insert(*given)
+        insert(*given)
 
     if there:
         import_trials(empty, GRID, "theirs", "adam")
     before = empty.studies()
-    monkeypatch.setattr("storage.store.insert_trials", broken)
+    monkeypatch.setattr("storage.insert.insert_rows", broken)
     with pytest.raises(StoreError, match="full"):
         import_trials(empty, GRID, "theirs", "lion")
-    assert len(calls) == 2  # the first had been written
+    assert len(calls) == 3  # two tables had been written
     after = empty.studies()
     assert after[after["trials"] > 0].equals(before)
     assert set(after["optimizer"]) == ({"adam", "lion"} if there else set())

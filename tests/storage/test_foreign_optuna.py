@@ -64,6 +64,14 @@ def test_finished_trials_are_read_and_the_others_counted(theirs: str, tmp_path: 
     assert all(steps.tolist() == [1, 10] for steps, _ in trials.curves)
     with open_store(f"sqlite:///{tmp_path}/ours.db", create=True) as store:
         assert import_trials(store, trials, "theirs", "adam") == 18
+        plainly = [
+            each for each in optuna.load_study(study_name="tpe/1", storage=theirs).trials if each.last_step
+        ]
+        kept = [each for each in plainly if each.state.name != "FAIL"]
+        times = store.times("theirs")  # in local time, as Optuna's
+        assert times["started"].tolist() == [each.datetime_start for each in kept]
+        assert times["finished"].tolist() == [each.datetime_complete for each in kept]
+        assert store.trials("theirs")["lr"].tolist() == [each.params["lr"] for each in kept]
         assert import_trials(store, trials, "theirs", "adam") == 0
         pruned = store.trials("theirs", where="stopped_at = 10")
         assert set(pruned["lr"]) == set(lr[~np.isnan(trials.stopped_at)])

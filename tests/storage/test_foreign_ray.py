@@ -23,6 +23,7 @@ def write_trial(
             "loss": number + 1 / step,
             "training_iteration": step,
             "time_total_s": 0.5 * step,
+            "timestamp": 1_700_000_000 + 10 * number + step,
             "done": done and step == 3,
         }
         for step in (1, 2, 3)
@@ -58,6 +59,8 @@ def test_finished_trials_with_what_varies(experiment: Path) -> None:
     steps, values = trials.curves[2]
     assert (steps.tolist(), values.tolist()) == ([1, 2, 3], [3.0, 2.5, 2 + 1 / 3])
     assert trials.seconds.tolist() == [1.5] * 4
+    assert [at.timestamp() - 1_700_000_000 for at in trials.finished] == [3, 13, 23, 33]
+    assert [at.timestamp() - 1_700_000_000 for at in trials.started] == [1.5, 11.5, 21.5, 31.5]
     assert trials.failed == [ForeignFailure((0.2, 8.0), "RuntimeError: out of memory", 1)]
     assert trials.left_out == {"failed": 1, "unfinished": 1}  # of the former nobody knows which it was
     assert read_ray(experiment, "loss", ["wd"]).axes == ("wd",)

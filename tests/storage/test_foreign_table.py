@@ -1,5 +1,6 @@
 """Tables of trials: CSV, Parquet, Weights & Biases' export."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_runs_of_wandb_that_did_not_finish_are_left_out(tmp_path: Path) -> None:
     assert [each.reason for each in trials.failed] == ["crashed", "crashed", "failed"]
     assert trials.failed[0].point == tuple(frame.loc[8, ["lr", "wd"]])
     assert trials.left_out == {"running": 1}
+
+
+def test_wandb_tells_when_runs_started_and_what_they_took(tmp_path: Path) -> None:
+    created = ["2026-03-01T10:00:00.000Z", "2026-03-01T12:00:00Z", "", *["2026-03-02T10:00:00.500Z"] * 9]
+    table(Created=created, Runtime=[60, None, *[5.5] * 10]).to_csv(path := tmp_path / "a.csv", index=False)
+    trials = read_table(path, ["lr", "wd"], "acc")
+    first, second, third, fourth = trials.started[:4]
+    assert first == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert trials.finished[0] == first + timedelta(minutes=1)
+    assert (second, third) == (trials.finished[1], None)
+    assert trials.finished[3] == fourth + timedelta(seconds=5.5)
+    assert trials.seconds.tolist() == [60, 0, *[5.5] * 10]
 
 
 @pytest.mark.parametrize(
