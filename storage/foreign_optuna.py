@@ -6,11 +6,11 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search_spaces import Axis, nearest_name
+from search_spaces import Axis, Scale, nearest_name
 from storage.database import open_database
 from storage.errors import StoreError, one_line_errors
 from storage.foreign import Curve, ForeignFailure, ForeignTrials
@@ -41,7 +41,7 @@ def read_optuna(
 
     Raises:
         StoreError: the database cannot be read, there is no such study, it has several objectives, or an axis is
-            categorical, or missing in a trial.
+            categorical with other choices than numbers, or missing in a trial.
     """
     import optuna
 
@@ -148,21 +148,33 @@ def _moment(local: datetime | None) -> datetime | None:
 
 def _range(name: str, trials: Sequence[FrozenTrial], source: str) -> Axis | None:
     """The axis's range over all trials; None if that is a single value."""
-    from optuna.distributions import FloatDistribution, IntDistribution
-
-    numeric = []
+    found = []
     for trial in trials:
         if name not in trial.distributions:
             raise StoreError(
                 f"{source}: trial {trial.number} has no {name}: name the axes that every trial has with --axes"
             )
-        each = trial.distributions[name]
-        if not isinstance(each, FloatDistribution | IntDistribution):
-            raise StoreError(f"{source}: {name} is categorical: name the axes that are numbers with --axes")
-        numeric.append(each)
-    low, high = min(each.low for each in numeric), max(each.high for each in numeric)
-    logarithmic = any(each.log for each in numeric)
-    return Axis(name, low=low, high=high, scale="log" if logarithmic else "linear") if low < high else None
+        each: Any = trial.distributions[name]
+        ends = _ends(each)
+        if ends is None:
+            numeric = [other for other, its in trial.distributions.items() if _ends(its) is not None]
+            raise StoreError(
+                f"{source}: {name} is one of {', '.join(map(str, each.choices))}, and axes are of numbers: "
+                + (f"leave it out, as in --axes {','.join(numeric)}" if numeric else "it has none")
+            )
+        found.append((*ends, getattr(each, "log", None)))
+    lows, highs, logs = zip(*found, strict=True)
+    known = [log for log in logs if log is not None]
+    scale: Scale | None = None if not known else "log" if any(known) else "linear"
+    return Axis(name, low=min(lows), high=max(highs), scale=scale) if min(lows) < max(highs) else None
+
+
+def _ends(distribution: Any) -> tuple[float, float] | None:
+    """The least and the largest number that it gives; None if it is categorical and gives others than numbers."""
+    choices = getattr(distribution, "choices", None)
+    if choices is None:
+        return distribution.low, distribution.high
+    return (min(choices), max(choices)) if all(map(_is_number, choices)) else None
 
 
 def _seeds(trials: Sequence[FrozenTrial], seed: str, source: str) -> IntArray:

@@ -136,9 +136,38 @@ def test_what_is_refused(plain: Plain, tmp_path: Path) -> None:
 
     study.optimize(sometimes, n_trials=20)
     for axes, message in (
-        (None, "kind is categorical: name the axes that are numbers with --axes"),
+        (None, "kind is one of a, b, and axes are of numbers: leave it out, as in --axes lr$"),
         (["lr"], "has no lr: name the axes that every trial has"),
         (["momentum"], "has no parameter 'momentum'"),
     ):
         with pytest.raises(StoreError, match=message):
             read_optuna(url, "mixed", axes)
+
+
+def test_numeric_choices_are_the_values_of_an_axis(plain: Plain, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/choices.db"
+    lrs, widths = [1.0, 0.01, 0.1], [64, 16, 32, 48]
+
+    def grid(trial: optuna.Trial) -> float:
+        trial.suggest_categorical("nesterov", [True, False])
+        return trial.suggest_categorical("lr", lrs) + trial.suggest_categorical("width", widths)
+
+    sampler = optuna.samplers.GridSampler({"lr": lrs, "width": widths, "nesterov": [True]}, seed=0)
+    optuna.create_study(storage=plain(url), study_name="grid", sampler=sampler).optimize(grid)
+    with pytest.raises(StoreError, match=r"nesterov is one of True, False, .* as in --axes lr,width$"):
+        read_optuna(url)
+    _, trials = read_optuna(url, axes=["lr", "width"])
+    assert space_of(trials) == SearchSpace.from_table(
+        {"lr": sorted(lrs), "width": {"values": sorted(widths), "scale": "linear"}}
+    )
+
+    def scattered(trial: optuna.Trial) -> float:
+        return trial.suggest_categorical("lr", lrs) + trial.suggest_float("wd", 1e-6, 1e-2, log=True)
+
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    optuna.create_study(storage=plain(url), study_name="random", sampler=sampler).optimize(
+        scattered, n_trials=9
+    )
+    assert space_of(read_optuna(url, "random")[1]) == SearchSpace(
+        [Axis("lr", low=0.01, high=1.0, scale="log"), Axis("wd", low=1e-6, high=1e-2, scale="log")]
+    )
