@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,15 @@ class ForeignTrials:
             + (f" and {len(self.failed):,} failed ones" if self.failed else "")
             + (f" ({left}: left out)" if left else "")
         )
+
+
+def axis_name(name: str) -> str:
+    """What an axis is called whose source has a name that is no identifier.
+
+    >>> axis_name("optimizer/lr"), axis_name("weight decay"), axis_name("1d")
+    ('optimizer_lr', 'weight_decay', '_1d')
+    """
+    return re.sub(r"\W|^(?=\d)", "_", name)
 
 
 def space_of(trials: ForeignTrials) -> SearchSpace:

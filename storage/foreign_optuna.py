@@ -13,7 +13,7 @@ import numpy as np
 from search_spaces import Axis, Scale, nearest_name
 from storage.database import open_database
 from storage.errors import StoreError, one_line_errors
-from storage.foreign import Curve, ForeignFailure, ForeignTrials
+from storage.foreign import Curve, ForeignFailure, ForeignTrials, axis_name
 from storage.optuna_api import opened
 from storage.records import IntArray
 from storage.sqlite_file import BUSY_TIMEOUT
@@ -98,13 +98,13 @@ def _read(
     seeds = _seeds([*kept, *failed], seed, source) if seed else np.zeros(len(there), dtype=np.int64)
     return ForeignTrials(
         source,
-        tuple(chosen),
+        tuple(map(axis_name, chosen)),
         np.array([[float(trial.params[name]) for name in chosen] for trial in kept]),
         np.array([_last(trial) if _is_pruned(trial) else trial.value for trial in kept], dtype=np.float64),
         metric or (metric_names[0] if metric_names else "value"),
         study.direction.name == "MAXIMIZE",
         seeds[: len(kept)] if seed else None,
-        ranges={name: found for name, found in ranges.items() if found},
+        ranges={found.name: found for found in ranges.values() if found},
         curves=[_curve(trial) for trial in kept],
         seconds=np.array(times),
         started=[_moment(trial.datetime_start) for trial in kept],
@@ -166,7 +166,9 @@ def _range(name: str, trials: Sequence[FrozenTrial], source: str) -> Axis | None
     lows, highs, logs = zip(*found, strict=True)
     known = [log for log in logs if log is not None]
     scale: Scale | None = None if not known else "log" if any(known) else "linear"
-    return Axis(name, low=min(lows), high=max(highs), scale=scale) if min(lows) < max(highs) else None
+    return (
+        Axis(axis_name(name), low=min(lows), high=max(highs), scale=scale) if min(lows) < max(highs) else None
+    )
 
 
 def _ends(distribution: Any) -> tuple[float, float] | None:

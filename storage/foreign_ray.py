@@ -16,7 +16,7 @@ import numpy as np
 
 from search_spaces import nearest_name
 from storage.errors import StoreError
-from storage.foreign import Curve, ForeignFailure, ForeignTrials
+from storage.foreign import Curve, ForeignFailure, ForeignTrials, axis_name
 
 STEP = "training_iteration"
 
@@ -74,7 +74,7 @@ def read_ray(
     failed = [found for path in errors if (found := _failure(path, chosen, seed)) is not None]
     return ForeignTrials(
         str(folder),
-        tuple(chosen),
+        tuple(map(axis_name, chosen)),
         np.array([[_number(config, name, path) for name in chosen] for path, config, _ in rows]),
         np.array([_number(lines[-1], metric, path) for path, _, lines in rows]),
         metric,

@@ -11,11 +11,11 @@ import numpy as np
 
 from search_spaces import nearest_name
 from storage.errors import StoreError
-from storage.foreign import ForeignFailure, ForeignTrials
+from storage.foreign import ForeignFailure, ForeignTrials, axis_name
 from storage.records import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 STATE, FINISHED, FAILED = "State", "finished", ("crashed", "failed")
 """W&B's column of a run's state, and those that matter; others are killed, running."""
@@ -23,38 +23,49 @@ CREATED, RUNTIME = "Created", "Runtime"
 """W&B's columns of when a run started, ISO 8601 in UTC, and what it took in seconds."""
 
 
+NO_AXES = (CREATED, RUNTIME, "seed")
+
+
 def read_table(
-    path: Path, axes: Sequence[str], metric: str, *, seed: str | None = None, maximize: bool = False
+    path: Path, axes: Sequence[str] | None, metric: str, *, seed: str | None = None, maximize: bool = False
 ) -> ForeignTrials:
     """Read the columns that name hyperparameters, the metric and, if it is there, the seed.
+
+    Axes that are not named are the columns of finite numbers that differ between rows, but not the metric, the seed,
+    what counts rows, nor W&B's own.
 
     Of W&B's export, which has a column ``State``, runs that crashed or failed are failures, others that did not finish
     are left out; ``Created`` and ``Runtime`` tell when a run started and finished. Of other tables nobody knows.
 
     Raises:
-        StoreError: the file cannot be read, a column is missing or holds something else than numbers, or seeds are no
-            whole numbers from 0 on.
+        StoreError: the file cannot be read, no column is an axis, a column is missing or holds something else than
+            numbers, or seeds are no whole numbers from 0 on.
     """
+    whole = _read(path)
+    frame, others = _finished(whole)
+    known = [str(name) for name in frame.columns]
+    if axes is None:
+        axes = [name for name in known if name not in (metric, seed, *NO_AXES) and _varies(frame[name])]
     columns = [*axes, metric, *([seed] if seed else [])]
     for column in columns:
         if columns.count(column) > 1:
             raise StoreError(
                 f"the column {column!r} is named twice: axes, metric and seed are different columns"
             )
-    whole = _read(path)
-    frame, others = _finished(whole)
-    for column in columns:
-        if column not in frame.columns:
-            known = [str(name) for name in frame.columns]
+        if column not in known:
             raise StoreError(
                 f"{path} has no column {column!r}{nearest_name(column, known)}: it has {', '.join(known)}"
             )
+    if not axes:
+        raise StoreError(
+            f"{path}: no column of numbers differs between rows: name the axes with --axes; it has {', '.join(known)}"
+        )
     numbers = {column: _numbers(frame, column, path) for column in columns}
     failed, left_out = _failures(others, axes, seed)
     started, seconds = _times(frame)
     return ForeignTrials(
         str(path),
-        tuple(axes),
+        tuple(map(axis_name, axes)),
         np.column_stack([numbers[axis] for axis in axes]),
         numbers[metric],
         metric,
@@ -90,6 +101,23 @@ def _finished(frame: DataFrame) -> tuple[DataFrame, DataFrame]:
         return frame, frame.head(0)
     ended = frame[STATE] == FINISHED
     return frame[ended], frame[~ended]
+
+
+def _varies(column: Series) -> bool:
+    """Whether it may be an axis: numbers that differ, and neither W&B's, as ``_step``, nor an index of the rows."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if (
+        str(column.name).startswith(("_", "Unnamed:"))
+        or is_bool_dtype(column)
+        or not is_numeric_dtype(column)
+    ):
+        return False
+    values = column.to_numpy(dtype=np.float64)
+    counts = (
+        len(values) > 2 and (np.abs(np.diff(values)) == 1).all() and len(np.unique(values)) == len(values)
+    )
+    return bool(np.isfinite(values).all() and len(np.unique(values)) > 1 and not counts)
 
 
 def _times(frame: DataFrame) -> tuple[list[datetime | None], FloatArray]:

@@ -42,7 +42,10 @@ def import_trials(
     ] = "imported",
     axes: Annotated[
         str | None,
-        typer.Option(metavar="COLUMNS", help="Hyperparameters, e.g. alpha,eps; a table needs them named."),
+        typer.Option(
+            metavar="COLUMNS",
+            help="Hyperparameters, e.g. alpha,eps; by default all numbers that differ between trials.",
+        ),
     ] = None,
     metric: Annotated[
         str | None,
@@ -74,13 +77,14 @@ def import_trials(
     else:
         from storage.foreign_table import read_table
 
-        named = needed(columns, "--axes"), needed(metric, "--metric")
-        trials = read_table(Path(source), *named, seed=seed, maximize=maximize)
+        trials = read_table(Path(source), columns, needed(metric, "--metric"), seed=seed, maximize=maximize)
     name = needed(name, "--name")
     space_of(trials)  # before a database is made
     with open_store(storage, create=True) as store:
         new = keep(store, trials, name, optimizer)
     print(f"{name}/{optimizer}: {trials.in_words()} in {source}, {new:,} of them new")
+    if columns is None:
+        note(f"note: axes are {', '.join(trials.axes)}: --axes takes others")
 
 
 def copy(

@@ -1,6 +1,7 @@
 """Result folders as Ray Tune writes them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def experiment(tmp_path: Path) -> Path:
 
 def test_finished_trials_with_what_varies(experiment: Path) -> None:
     trials = read_ray(experiment, "loss", seed="seed")
-    assert trials.axes == ("optimizer/lr", "wd")
+    assert trials.axes == ("optimizer_lr", "wd")
     np.testing.assert_allclose(trials.points, [[0.1, 1], [0.2, 2], [0.3, 4], [0.4, 8]])
     np.testing.assert_allclose(trials.values, np.arange(4) + 1 / 3)
     np.testing.assert_array_equal(trials.seeds, [0, 1, 0, 1])
@@ -116,6 +117,7 @@ def test_what_ray_tune_writes_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
         {"lr": lr, "net": {"width": width}, "kind": "mlp"} for lr, width in zip(rates, widths, strict=True)
     ]
     trials += [{"lr": 1.0, "net": {"width": width}, "kind": "mlp"} for width in (0, 8, 16)]
+    before = datetime.now(UTC)
     ray.init("local", num_cpus=1, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     try:
         tuner = tune.Tuner(
@@ -130,7 +132,9 @@ def test_what_ray_tune_writes_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = read_ray(tmp_path / "real", "loss")
     assert found.failed == [ForeignFailure((1.0, 0.0), "ValueError: a net needs a width")]
     assert found.left_out == {"failed": 0, "unfinished": 0}
-    assert found.axes == ("lr", "net/width")
+    assert found.axes == ("lr", "net_width")
+    for began, ended in zip(found.started, found.finished, strict=True):
+        assert before.replace(microsecond=0) <= began <= ended <= datetime.now(UTC)
     order = np.lexsort(found.points.T)
     np.testing.assert_array_equal(
         found.points[order], [[1e-3, 8], [1.0, 8], [1e-2, 16], [1.0, 16], [1e-1, 32]]

@@ -10,6 +10,8 @@ import pytest
 from storage.errors import StoreError
 from storage.foreign_table import read_table
 
+RNG = np.random.default_rng(0)
+
 
 def table(**changes: object) -> pd.DataFrame:
     frame = pd.DataFrame(
@@ -56,6 +58,21 @@ def test_wandb_tells_when_runs_started_and_what_they_took(tmp_path: Path) -> Non
     assert (second, third) == (trials.finished[1], None)
     assert trials.finished[3] == fourth + timedelta(seconds=5.5)
     assert trials.seconds.tolist() == [60, 0, *[5.5] * 10]
+
+
+def test_axes_that_are_not_named_are_the_numbers_that_differ(tmp_path: Path) -> None:
+    own = {"Runtime": RNG.random(12), "_step": RNG.random(12), "Name": "sunny", "flag": [True, False] * 6}
+    others = {"row": range(12, 0, -1), "batch": 32, "loss": [np.nan, *RNG.random(11)]}
+    frame = table(**own, **others).rename(columns={"wd": "weight decay"})
+    frame.to_csv(path := tmp_path / "wandb.csv")
+    trials = read_table(path, None, "acc")
+    assert trials.axes == ("lr", "weight_decay")
+    np.testing.assert_array_equal(trials.points, table()[["lr", "wd"]])
+    frame[["acc", "seed", "Name"]].to_csv(path)
+    with pytest.raises(
+        StoreError, match=r"no column of numbers differs .* it has Unnamed: 0, acc, seed, Name"
+    ):
+        read_table(path, None, "acc")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ def test_an_optuna_study_from_its_database_to_the_verdict(cli: Cli, tmp_path: Pa
     plain.remove_session()
     plain.engine.dispose()
     storage = ("--storage", f"sqlite:///{tmp_path}/ours.db")
-    code, out, _ = cli("import", theirs, "--optimizer", "adam", *storage)
+    code, out, err = cli("import", theirs, "--optimizer", "adam", *storage)
+    assert err == "note: axes are alpha, eps: --axes takes others\n"
     assert (code, out) == (0, f"random/adam: 120 trials in {theirs}, 120 of them new\n")
     code, out, _ = cli("separability", "random", *storage)
     assert code == 0
@@ -53,7 +54,7 @@ def test_an_optuna_study_from_its_database_to_the_verdict(cli: Cli, tmp_path: Pa
     code, _, err = cli("import", theirs, "--study", "randm", *storage)
     assert (code, err.count("\n"), "did you mean 'random'" in err) == (2, 1, True)
     code, _, err = cli("import", tmp_path / "grid.csv", *storage)
-    assert (code, err) == (2, "error: what is to be imported does not say its axes: give --axes\n")
+    assert (code, err) == (2, "error: what is to be imported does not say its metric: give --metric\n")
 
 
 def test_copy_merge_rename_and_delete(cli: Cli, url: str, tmp_path: Path) -> None:
