@@ -128,7 +128,7 @@ def launches(
     study: WholeStudy,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Show how often a study was launched, when and with what; `trials --where "launch = 1"` shows one's trials."""
+    """Show how often a study was launched, when and with what; `trials --where "launch = 0"` shows the first one's."""
     from storage.store import open_store
 
     with open_store(storage, create=False) as store:
