@@ -56,16 +56,18 @@ def untrained_handles(said: Mapping[str, str]) -> list[Line2D]:
 
 
 def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
-    """``"best 2.1% (2.6% on unseen seeds), 3 seeds"``, then where axes are that are not shown, and what is missing.
+    """``"best 2.1% (2.6% on unseen seeds), at the edge of α, 3 seeds"``, then axes that are not shown and what is missing.
 
     Instead of the best it says that nothing trained, or that no cell is complete.
     """
     if has_best(landscape):
-        best = f"best {scale.text(best_cell(landscape).mean)}"
+        cell = best_cell(landscape)
+        best = f"best {scale.text(cell.mean)}"
         unseen = (
             math.nan if AT_BEST in landscape.attrs else held_out_best(landscape)
         )  # the best were chosen by all
         best += f" ({scale.text(unseen)} on unseen seeds)" if math.isfinite(unseen) else ""
+        best += f", {cell.at_edge(symbol)}" if cell.edge else ""
     else:
         best = untrained(landscape) or "no complete cell"
     count, surrogate = landscape.sizes["seed"], surrogate_of(landscape.attrs)

@@ -6,7 +6,7 @@ coordinate's ``attrs["scale"]``; of an ordered axis ``attrs["words"]`` has what 
 whose every trial diverged says so, see `analysis.trained`. Nothing here depends on the number or the names of the axes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,19 @@ class BestCell:
         standard_error: of that mean over seeds (n - 1 in the denominator of the variance); NaN for one seed.
             It does not cover the choice of the cell, which makes the mean optimistic.
         seeds: how many seeds the mean is over.
+        edge: the axes at whose first or last value it lies, beyond which there may be a better one; none of words, and
+            none of fewer than three values.
     """
 
     coordinates: dict[str, float]
     mean: float
     standard_error: float
     seeds: int
+    edge: tuple[str, ...]
+
+    def at_edge(self, call: Callable[[str], str] = str) -> str:
+        """Return ``"at the edge of alpha and eps"``, axes called as `call` says; empty if it is at none."""
+        return f"at the edge of {' and '.join(map(call, self.edge))}" if self.edge else ""
 
 
 AFTER = "after"
@@ -212,7 +219,12 @@ def best_cell(landscape: xr.DataArray) -> BestCell:
     count = over_seeds.sizes["seed"]
     error = float(over_seeds.std("seed", ddof=1)) / np.sqrt(count) if count > 1 else np.nan
     coordinates = {str(name): float(mean[name][place]) for name, place in index.items()}
-    return BestCell(coordinates, float(mean.isel(index)), float(error), count)
+    edge = tuple(
+        str(name)
+        for name, place in index.items()
+        if mean.sizes[name] > 2 and place in (0, mean.sizes[name] - 1) and "words" not in mean[name].attrs
+    )
+    return BestCell(coordinates, float(mean.isel(index)), float(error), count, edge)
 
 
 def best_along(landscape: xr.DataArray, axis: str, given: str) -> xr.DataArray:

@@ -62,7 +62,7 @@ def test_the_study_files_shown_are_allowed() -> None:
     (tuning,) = study_files("reading.md")
     assert parse_spec(whole | tuning).tuning == TuningSpec()  # it shows the defaults
     (first,) = study_files("start.md")
-    assert parse_spec(first).trials == 594
+    assert parse_spec(first).trials == 858
     for optimizers in study_files("own-optimizer.md"):
         assert parse_spec(whole | optimizers).optimizers
 

@@ -40,11 +40,15 @@ def show_cost(store: Store, study: str, choice: Choice, target: float) -> None:
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     from analysis.estimate import FEWEST_FOR_INTERVAL
+    from analysis.landscape import best_cell, mean_over_seeds
     from analysis.pairs import whole_seeds
 
     for verdict in verdicts:
         about = "" if verdict.axes == verdicts[0].axes else f" ({verdict.axes[0]}, {verdict.axes[1]})"
-        print(f"{verdict.sentence}{about}")
+        pair = whole_seeds(verdict.pair)
+        known = not verdict.trials and bool(mean_over_seeds(pair).notnull().any())
+        edge = best_cell(pair).at_edge() if known else ""
+        print(f"{verdict.sentence}{about}{f'; best {edge}' if edge else ''}")
     rows = []
     for verdict in verdicts:
         advice = verdict.advice

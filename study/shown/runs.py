@@ -84,6 +84,7 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         print(problem)
         return
     rows: list[tuple[str, ...]] = []
+    edges = []
     for name, panel in panels.items():
         best = best_cell(panel)
         place = ", ".join(
@@ -91,10 +92,13 @@ def show_summary(panels: dict[str, xr.DataArray], diverged: dict[str, float]) ->
         )
         error = f" ± {best.standard_error:.4f}" if best.seeds > 1 else ""
         unseen = f"{held_out_best(panel):.4f}" if best.seeds > 1 else "-"
+        edges += [f"{name}: best {best.at_edge()}"] if best.edge else []
         rows.append((name, place, f"{best.mean:.4f}{error}", unseen, f"{diverged[name]:.1%}"))
     first = next(iter(panels.values()))
     metric = first.attrs["metric"] + (" ± s.e." if first.sizes["seed"] > 1 else "")
     show_table(("optimizer", "best cell", metric, "on unseen seeds", "diverged"), rows)
+    if edges:
+        print(*edges, "a grid that goes further may have better cells", sep="\n")
     axes = axis_names(first)
     if len(axes) == 2:
         lines_of = {name: best_along(panel, axes[0], axes[1]) for name, panel in panels.items()}

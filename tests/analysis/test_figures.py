@@ -151,6 +151,12 @@ def test_the_summary_tells_best_seeds_and_what_is_missing(both) -> None:
     assert figure.legends[0].get_texts()[-1].get_text() == "a seed's trial is missing"
 
 
+def test_the_summary_tells_that_the_best_is_at_the_edge(both) -> None:
+    upper = both["adam"].isel(alpha=slice(int(both["adam"].mean("seed").min("eps").values.argmin()), None))
+    assert ", at the edge of α, 3 seeds" in texts_of(landscape_figure({"adam": upper}).axes[0])
+    assert "edge" not in texts_of(landscape_figure({"adam": both["adam"]}).axes[0])
+
+
 def test_a_panel_without_a_complete_cell_is_drawn_empty(both) -> None:
     empty = both["adam"].copy()
     empty[0] = np.nan

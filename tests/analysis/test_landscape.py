@@ -183,6 +183,29 @@ def test_ties_go_to_the_middle(means: list[list[float]], cell: tuple[int, int]) 
     assert best.coordinates == {"alpha": 10.0 ** cell[0], "eps": cell[1]}
 
 
+@pytest.mark.parametrize(
+    ("place", "edge", "said"),
+    [
+        ((0, 2), ("alpha", "eps"), "at the edge of alpha and eps"),
+        ((2, 1), ("alpha",), "at the edge of alpha"),
+        ((1, 0), ("eps",), "at the edge of eps"),
+        ((1, 1), (), ""),
+    ],
+)
+def test_the_best_cell_tells_at_which_edge_it_lies(
+    place: tuple[int, int], edge: tuple[str, ...], said: str
+) -> None:
+    means = np.ones((3, 3))
+    means[place] = 0.5
+    array = array_of(means.tolist())
+    best = best_cell(array)
+    assert (best.edge, best.at_edge()) == (edge, said)
+    assert best.at_edge(str.upper) == said.replace("alpha", "ALPHA").replace("eps", "EPS")
+    assert "eps" not in best_cell(array.isel(eps=sorted({place[1], 1}))).edge  # fewer than three values
+    array["eps"].attrs["words"] = ("small", "medium", "large")
+    assert "eps" not in best_cell(array).edge
+
+
 def test_ties_allow_for_rounding() -> None:
     thirds = [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1]]
     values = np.array(thirds).T[:, :, None]

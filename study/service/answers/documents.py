@@ -224,6 +224,7 @@ class BestDocument(TypedDict):
     """The cell with the lowest mean over all seeds; ties as `analysis.landscape.best_cell` resolves them.
 
     `mean` is too low for being the least of many; `unseen` is each seed's value of the cell that the others choose.
+    `edge` are axes at whose end it lies, beyond which there may be a better one.
     """
 
     coordinates: dict[str, float]
@@ -231,6 +232,7 @@ class BestDocument(TypedDict):
     unseen: float | None
     standard_error: float | None
     seeds: int
+    edge: list[str]
 
 
 class OptimizerLandscape(TypedDict):

@@ -271,6 +271,7 @@ def best_document(values: xr.DataArray, whole: xr.DataArray | None = None) -> Be
         "unseen": finite(held_out_best(values if whole is None else whole)),
         "standard_error": finite(cell.standard_error),
         "seeds": cell.seeds,
+        "edge": list(cell.edge),
     }
 
 

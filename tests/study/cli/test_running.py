@@ -75,6 +75,8 @@ def test_the_summary_shows_the_stored_numbers(cli: Cli, url: str, capfd: pytest.
     assert "adam alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.1050 8.3%" in lines
     assert "avagrad alpha = 0.01, eps = 1e-08 0.1050 ± 0.0050 0.1050 0.0%" in lines
     assert "1e-08 0.01 0.01" in lines
+    assert "adam: best at the edge of alpha" in lines
+    assert "avagrad: best at the edge of alpha" in lines
 
 
 def test_import_paths_from_spec_to_store(tmp_path: Path) -> None:

@@ -172,7 +172,9 @@ function summaryOf(panel, document) {
     const which = isPartialPanel(panel) ? "best complete cell so far" : "best cell";
     const text = (value) => metricText(value, document.scale.percent);
     const unseen = panel.best.unseen === null ? "" : `, ${text(panel.best.unseen)} on unseen seeds`;
-    parts.push(`${which} ${at.join(", ")}: ${text(panel.best.mean)}${unseen}`);
+    const ends = panel.axes.filter((axis) => panel.best.edge.includes(axis.name)).map((axis) => axis.symbol);
+    const edge = ends.length ? `, at the edge of ${ends.join(" and ")}` : "";
+    parts.push(`${which} ${at.join(", ")}: ${text(panel.best.mean)}${unseen}${edge}`);
   } else {
     parts.push(panel.trials ? "no complete cell yet" : "no trials yet");
   }

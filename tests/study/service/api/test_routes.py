@@ -185,6 +185,7 @@ def test_landscapes_are_those_of_the_analysis(client: TestClient, url: str) -> N
     np.testing.assert_allclose(adam["mean"], expected.mean("seed").values)
     np.testing.assert_allclose(adam["std"], expected.std("seed", ddof=1).values)
     assert adam["best"]["coordinates"] == best_cell(expected).coordinates
+    assert adam["best"]["edge"] == []
 
 
 def test_landscapes_of_half_a_study_and_of_a_filter(client: TestClient) -> None:

@@ -579,6 +579,7 @@ def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -
     made = dataclasses.replace(
         trials(0, slice(space.size)),
         hyperparameters={"alpha": space.cells()[:, 0]},
+        value=np.array([0.1, 0.2, 0.3, 0.4]),
         diverged_at=np.full(space.size, -1),
     )
     with open_store(store_url, create=True) as store:
@@ -587,6 +588,7 @@ def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -
         )
         store.append("one", "sgd", made)
     page = visit("/studies/one")
+    expect(page.locator(".panel p").first).to_contain_text("best cell α = 0.01: 10%, at the edge of α")
     first = page.locator(".landscape").first
     expect(first.locator(".scatterlayer .js-line")).to_have_count(1)
     expect(page.locator("#legend")).to_be_hidden()
