@@ -4,6 +4,7 @@ Differs from the paper: cells are drawn where their values lie (the grid 1, 2, 1
 axis), the colours are logarithmic in the error, and the best cells are marked.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
@@ -27,6 +28,9 @@ from analysis.surrogate import surrogate_of
 PANEL_INCHES = (5.0, 4.5)
 PAIR_INCHES = (4.6, 3.9)
 PANELS_PER_ROW = 4
+NO_BREAK = "\u00a0"
+SUMMARY_WIDTH = 54
+"""Characters of a line above a panel: more would run into the colour bar's "worse"."""
 BAR_ASPECT = 20
 """Height of the colour bar over its width, Matplotlib's default."""
 
@@ -57,9 +61,7 @@ def draw_heatmaps(panels: Mapping[str, xr.DataArray], scale: MetricScale) -> Fig
     axes = axis_names(next(iter(panels.values())))
     meshes = [_panel(ax, name, panels[name], scale) for ax, name in zip(used, panels, strict=True)]
     _bar(figure, meshes[0], used, averaged_metric(panels.values(), scale), scale)
-    handles = _legend_handles(list(panels.values()), *(symbol(name) for name in axes))
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    _legend(figure, _legend_handles(list(panels.values()), *(symbol(name) for name in axes)))
     return figure
 
 
@@ -97,10 +99,17 @@ def draw_pairs(matrices: Mapping[str, Mapping[tuple[str, str], xr.DataArray]], s
                 used.append(ax)
     every = [panel for panels in matrices.values() for panel in panels.values()]
     _bar(figure, mesh, used, averaged_metric(every, scale), scale, BAR_ASPECT * len(places))
-    handles = _legend_handles(every, "value upwards", "value across")
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    _legend(figure, _legend_handles(every, "value upwards", "value across"))
     return figure
+
+
+def _legend(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
+    """A legend below all panels, in as many rows as it takes not to be wider than the figure."""
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _bar(
@@ -170,16 +179,21 @@ def draw_cells(ax: Axes, landscape: xr.DataArray, scale: MetricScale) -> QuadMes
 def _panel(ax: Axes, name: str, landscape: xr.DataArray, scale: MetricScale) -> QuadMesh:
     mesh = draw_cells(ax, landscape, scale)
     upwards, across = axis_names(landscape)
-    ax.set_title(name, fontweight="bold", pad=18)
-    ax.text(
-        0.5, 1.015, summary(landscape, scale), transform=ax.transAxes, ha="center", va="bottom", size="small"
-    )
+    said = _lines(summary(landscape, scale))
+    ax.set_title(name, fontweight="bold", pad=7 + 11 * len(said.splitlines()))
+    ax.text(0.5, 1.015, said, transform=ax.transAxes, ha="center", va="bottom", size="small")
     if has_best(landscape):
         along = best_along(landscape, axis=upwards, given=across)
         best = best_cell(landscape).coordinates
         ax.plot(along[across].values, along.values, linestyle="none", **BEST_ALONG)
         ax.plot([best[across]], [best[upwards]], linestyle="none", **BEST)
     return mesh
+
+
+def _lines(said: str) -> str:
+    """Broken after commas alone."""
+    kept = said.replace(" ", NO_BREAK).replace(f",{NO_BREAK}", ", ")
+    return textwrap.fill(kept, SUMMARY_WIDTH, break_long_words=False).replace(NO_BREAK, " ")
 
 
 def _legend_handles(panels: Sequence[xr.DataArray], upwards: str, across: str) -> list[Line2D | Patch]:

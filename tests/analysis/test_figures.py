@@ -8,10 +8,12 @@ import xarray as xr
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from analysis.figures import landscape_figure, save_figure
 from analysis.heatmap import cell_edges
+from analysis.landscape import STOPPED
 from search_spaces import get_space
 
 ALPHAS, EPSILONS = (np.array(axis.values) for axis in get_space("avagrad-cifar").axes)
@@ -141,7 +143,7 @@ def test_the_summary_tells_best_seeds_and_what_is_missing(both) -> None:
     best = float(holed.mean("seed").min())
     text = texts_of(figure.axes[0])
     assert re.search(
-        rf"best {100 * best:.3g}% \([\d.]+% on unseen seeds\), 3 seeds, 2 of 1323 trials missing", text
+        rf"best {100 * best:.3g}% \([\d.]+% on unseen seeds\), 3 seeds,\s2 of 1323 trials missing", text
     )
     assert texts_of(figure.axes[1]).endswith("2 seeds")
     assert figure.axes[2].get_ylabel() == "validation error (mean of 2 or 3 seeds)"
@@ -153,8 +155,31 @@ def test_the_summary_tells_best_seeds_and_what_is_missing(both) -> None:
 
 def test_the_summary_tells_that_the_best_is_at_the_edge(both) -> None:
     upper = both["adam"].isel(alpha=slice(int(both["adam"].mean("seed").min("eps").values.argmin()), None))
-    assert ", at the edge of α, 3 seeds" in texts_of(landscape_figure({"adam": upper}).axes[0])
+    assert ", at the edge of α,\n3 seeds" in texts_of(landscape_figure({"adam": upper}).axes[0])
     assert "edge" not in texts_of(landscape_figure({"adam": both["adam"]}).axes[0])
+
+
+@pytest.mark.parametrize("panels", [1, 2, 5])
+def test_no_words_are_cut_off_or_run_into_the_colour_bar(both, panels: int) -> None:
+    holed = both["adam"].isel(alpha=slice(8, None)).copy()
+    holed[1, 3, 4] = np.nan
+    holed.attrs[STOPPED] = xr.zeros_like(holed, dtype=bool)
+    holed.attrs[STOPPED][:, :5, :9] = True
+    figure = landscape_figure({f"optimizer {number}": holed for number in range(panels)})
+    figure.canvas.draw()
+    legend = figure.legends[0]
+    assert len(legend.get_texts()) == 4
+    for text in legend.get_texts():
+        assert figure.bbox.x0 <= text.get_window_extent().x0 <= text.get_window_extent().x1 <= figure.bbox.x1
+    (worse,) = figure.axes[panels].findobj(
+        lambda artist: isinstance(artist, Text) and artist.get_text() == "worse"
+    )
+    for ax in figure.axes[:panels]:
+        (said,) = (text for text in ax.texts if "best" in text.get_text())
+        words = said.get_window_extent()
+        assert not words.overlaps(worse.get_window_extent())
+        assert not words.overlaps(ax.title.get_window_extent())
+        assert words.y1 < figure.bbox.y1
 
 
 def test_a_panel_without_a_complete_cell_is_drawn_empty(both) -> None:
