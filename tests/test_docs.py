@@ -67,11 +67,28 @@ def test_the_study_files_shown_are_allowed() -> None:
         assert parse_spec(whole | optimizers).optimizers
 
 
-def test_the_study_files_of_the_page_on_any_training_code_are_allowed() -> None:
-    function, stop, command, black = study_files("any-training-code.md")
-    assert parse_spec(function | {"workload": function["workload"] | stop}).trials == 56
-    assert parse_spec(command).trials == 28
-    assert parse_spec({"name": "x", "seeds": 1} | black).space.shape == (8, 8, 3)
+def test_the_page_on_any_training_code_leads_to_verdicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = page("any-training-code.md")
+    function, command, stop, axes = study_files("any-training-code.md")
+    for name in ("my_training.py", "train.py"):
+        (source,) = re.findall(rf"```python\n# {name}\n(.*?)```", text, re.DOTALL)
+        (tmp_path / name).write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert parse_spec(function | {"workload": function["workload"] | stop}).trials == 162
+    assert len(parse_spec(function | axes).optimizers) == 2
+    few = command["space"] | {"batch": command["space"]["batch"][::2]}
+    url = f"sqlite:///{tmp_path}/t.db"
+    for study in (function, command | {"space": few, "seeds": 1}):
+        assert tb.run(study, url, local=True).failures == []
+    with tb.open(url) as database:
+        (mine,) = database.separability("my-study")
+        assert f"\n{mine.sentence.partition(';')[0]}; tune lr/batch instead" in text
+        curves = database.curves("command-study", limit=1)
+    assert curves["step"].tolist() == [1, 2, 3]
+    assert (mine.verdict, "sgd: coupled" in text) == ("coupled", True)
 
 
 def test_the_rule_that_is_shown_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
