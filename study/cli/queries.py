@@ -87,8 +87,9 @@ def trials(
     if curves and (per_cell or within is not None):
         raise typer.BadParameter("--curves are of trials, --per-cell and --within of cells: give one of them")
     chosen = split_names(columns) if columns else None
-    nothing = f"no trial of {', '.join(study)} {'is so' if where else 'is stored'}"
+    nothing = f"no trial of {', '.join(study)} {f'matches {where}' if where else 'is stored'}"
     with open_store(storage, create=False) as store:
+        frame: DataFrame | None
         if curves:
             frame = asked_curves(store, study, where, sort=sort, limit=limit, columns=chosen)
         elif per_cell or within is not None or times or sort or limit is not None or len(study) > 1:
@@ -116,12 +117,14 @@ def trials(
                     yield arranged(with_words(each, space), columns=chosen)
 
             write_pieces(pieces, written, out)
-            if not rows:
-                note(nothing)
-            return
-    if frame.empty:
+            frame = None
+    if frame is not None:
+        rows = len(frame)
+        write(frame, written, out)
+    if not rows:
         note(nothing)
-    write(frame, written, out)
+    if out is not None:
+        print(f"wrote {out}")
 
 
 def launches(

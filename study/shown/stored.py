@@ -62,7 +62,8 @@ def show_failures(frame: pd.DataFrame) -> None:
         for row in shown.itertuples(index=False)
     ]
     show_table(tuple(shown.columns), rows)
-    for said, group in frame.groupby(["reason", "lines"], sort=False):
+    alike = frame["reason"].str.replace(r" \(its folder is .*\)$", "", regex=True)
+    for said, group in frame.groupby([alike, "lines"], sort=False):
         reason, lines = map(str, said)
         if lines:
             told = [f"  | {line}" for line in lines.splitlines()]

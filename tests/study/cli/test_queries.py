@@ -61,6 +61,14 @@ def test_failures(cli: Cli, url: str) -> None:
     assert (found[0]["lines"], found[0]["launch"], found[0]["seed"]) == ("Traceback\n[red]no", None, 2)
     _, out, _ = cli("failures", "made-up", "--format", "csv", "--storage", url)
     assert out.splitlines()[0] == "optimizer,alpha,eps,seed,failed_at,launch,reason,lines"
+    with open_store(url, create=True) as store:
+        for number, cell in enumerate(cells):
+            store.append_failures(
+                "made-up", "adam", [cell], 3, f"exit code 1 (its folder is /tmp/x-{number})", "no"
+            )
+    _, out, _ = cli("failures", "made-up", "--storage", url)
+    assert "(its folder is /tmp/x-2)" in out
+    assert "\n3 of them: exit code 1\n  | no\n" in out
     code, _, err = cli("failures", "made", "--storage", url)
     assert (code, len(err.splitlines())) == (2, 1)
 
@@ -87,7 +95,10 @@ def test_trials_to_a_file(
 ) -> None:
     path = tmp_path / f"trials.{format}"  # its name says how they are written
     code, out, _ = cli("trials", "made-up", "-o", path, "--storage", url)
-    assert (code, out) == (0, "")
+    assert (code, out) == (0, f"wrote {path}\n")
+    again = tmp_path / f"again.{format}"
+    code, out, _ = cli("trials", "made-up", "--sort", "error", "-o", again, "--storage", url)
+    assert (code, out, len(read(again))) == (0, f"wrote {again}\n", 24)
     assert len(read(path)) == 24
     assert read(path)["error"].min() == 0.1
 
@@ -97,7 +108,7 @@ def test_a_filter_that_nothing_passes_says_so(cli: Cli, url: str, further: tuple
     code, out, err = cli(
         "trials", "made-up", "--where", "alpha > 9", "--format", "csv", *further, "--storage", url
     )
-    assert (code, len(out.splitlines()), err) == (0, 1, "no trial of made-up is so\n")
+    assert (code, len(out.splitlines()), err) == (0, 1, "no trial of made-up matches alpha > 9\n")
 
 
 @pytest.mark.parametrize(
