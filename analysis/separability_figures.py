@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import Normal, Stroke
 
 from analysis.advice import REPLICATES
@@ -22,6 +23,7 @@ from analysis.landscape import mean_over_seeds
 from analysis.metric_scale import MetricScale
 from analysis.pairs import own_unit, positions, whole_seeds
 from analysis.separability import Verdict
+from analysis.tuning_figures import write_median
 
 ROW_INCHES = (15.0, 4.6)
 SENTENCE_WIDTH = 150
@@ -41,7 +43,7 @@ def separability_figure(verdicts: Sequence[Verdict], untrained: Mapping[str, str
     if not verdicts:
         raise AnalysisError("there is no verdict to draw: give one or more studies")
     width, height = ROW_INCHES
-    figure = Figure((width, height * len(verdicts)), layout="constrained")
+    figure = Figure((width, height * len(verdicts)), layout=ConstrainedLayoutEngine(w_pad=0.1))
     FigureCanvasAgg(figure)
     if untrained:
         figure.suptitle("; ".join(f"{name}: {said}" for name, said in untrained.items()), fontsize=10)
@@ -164,6 +166,7 @@ def _bar(
         ax.errorbar(
             at, height, [[height - median.low], [top - height]], color="black", capsize=2, linewidth=1
         )
-    text = f"{median.estimate:g}" if reached else f"> {budget}"
-    ax.annotate(text, (at, top), (0, 3), textcoords="offset points", ha="center", fontsize=8)
+        write_median(ax, at, height)
+    else:
+        ax.annotate(f"> {budget}", (at, top), (0, 3), textcoords="offset points", ha="center", fontsize=8)
     return top

@@ -135,15 +135,12 @@ def _mark(ax: Axes, x: float, row: pd.Series) -> None:
     if open_end:  # the interval goes on beyond the budget
         arrow = {"arrowstyle": "<-", "color": "black"}
         ax.annotate("", (x, row["median"]), (0, 24), textcoords="offset points", arrowprops=arrow)
-        above = 0.1 * ax.get_ylim()[1]
-    ax.annotate(
-        f"{row['median']:g}",
-        (x, row["median"] + above),
-        (0, 3),
-        textcoords="offset points",
-        ha="center",
-        fontsize=8,
-    )
+    write_median(ax, x, row["median"])
+
+
+def write_median(ax: Axes, x: float, median: float) -> None:
+    """The number of a bar at its own height, beside the line of its interval."""
+    ax.annotate(f"{median:g}", (x, median), (2, 1), textcoords="offset points", fontsize=8)
 
 
 def profile_figure(profile: xr.DataArray, untrained: Mapping[str, str] | None = None) -> Figure:

@@ -67,6 +67,7 @@ def test_a_bar_for_each_median_and_words_where_there_is_none() -> None:
     texts = [text.get_text() for text in ax.texts]
     assert "40% of runs\nreach it" in texts
     assert {"12", "20"} <= set(texts)
+    assert all(text.xy[1] == float(text.get_text()) for text in ax.texts if text.get_text().isdigit())
     assert 7 in [line.get_ydata()[0] for line in ax.get_lines() if line.get_marker() == "_"]
     assert ax.get_title() == "median and its 95% interval; lines: observed, interval not known"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["random", "gld", "cgld", "grid"]
