@@ -56,7 +56,7 @@ def untrained_handles(said: Mapping[str, str]) -> list[Line2D]:
 
 
 def summary(landscape: xr.DataArray, scale: MetricScale) -> str:
-    """``"best 2.1% (2.6% on unseen seeds), at the edge of α, 3 seeds"``, then axes that are not shown and what is missing.
+    """``"best 2.1% (2.6% on unseen seeds), at the edge of α, 3 seeds"``, then axes not shown and what is missing.
 
     Instead of the best it says that nothing trained, or that no cell is complete.
     """

@@ -235,7 +235,8 @@ def _in_words(found: Ridge, second: str) -> str:
     kinds = found.kinds
     if not kinds:
         return f"undecided: {found.problem}"
-    slopes = [f"(slope {regime.slope.text('z.2f')})" for regime in found.regimes]
+    form = "z.2f" if found.unit == 1 else "z.3g"  # in units of axes that are not both logarithmic
+    slopes = [f"(slope {regime.slope.text(form)})" for regime in found.regimes]
     if found.transition is None:
         return f"{kinds[0]} {slopes[0]}"
     places = [

@@ -138,3 +138,14 @@ def test_three_axes_have_three_verdicts() -> None:
     assert [verdict.axes for verdict in found] == [("alpha", "eps"), ("alpha", "beta"), ("eps", "beta")]
     assert found[0].verdict == "coupled"
     assert found[0].sobol.estimate > 0.5
+
+
+def test_slopes_of_linear_axes_are_not_rounded_away() -> None:
+    """A slope of 1 decade a decade is 1e-6 where the second axis counts in millionths."""
+    values = known.landscape(known.valley(1.0, 0.3, 0.01), 0.01)
+    linear = values.assign_coords(
+        alpha=("alpha", 1e-6 * known.DECADES, {"scale": "linear"}),
+        eps=("eps", known.DECADES, {"scale": "linear"}),
+    )
+    (found,) = judge("adam", linear)
+    assert found.sentence.startswith(("adam: coupled (slope 1e-06 [", "adam: coupled (slope 9.9"))
