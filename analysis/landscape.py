@@ -172,6 +172,15 @@ def mean_of_known(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     return np.divide(sums, count, out=np.full(count.shape, np.nan), where=count > 0), count
 
 
+def spread_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard deviation (n - 1) over the seeds that each cell has of values (S, ...), NaN for one seed or none."""
+    mean, count = mean_of_known(values)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    variance: NDArray[np.float64] = np.full(count.shape, np.nan)
+    np.divide(squares, count - 1, out=variance, where=count > 1)
+    return np.sqrt(variance, out=variance)
+
+
 def check_pair(landscape: xr.DataArray, first: str, second: str) -> None:
     """Check that these are two axes of a landscape. Raises AnalysisError when they are not."""
     names = axis_names(landscape)

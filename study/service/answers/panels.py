@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from typing_extensions import TypedDict
 
 from analysis.errors import AnalysisError
 from analysis.estimate import finite
-from analysis.landscape import axis_names, dense, mean_of_known, stopped_early, tell_of_stopped
+from analysis.landscape import (
+    axis_names,
+    dense,
+    mean_of_known,
+    spread_of_known,
+    stopped_early,
+    tell_of_stopped,
+)
 from analysis.observations import Observations
 from analysis.pairs import projected
 from analysis.stored import stored_observations
@@ -62,11 +69,12 @@ COLOURS = 17
 class Panel(TypedDict):
     """One optimizer's landscape over the shown axes, arrays nested in their order.
 
-    `mean` is over the seeds a cell has, `values` (seed, *axes) null where there are too many; of scattered trials all
-    of it is a `surrogate`'s. `levels` are the values of every axis of a grid. `held` is, by axis that is not shown, its
-    value in each cell: the best one; `fixed` are those at one value, asked for or, of a surrogate, where it is best.
-    `best` is of cells with all seeds only. `dead` are cells whose trials all diverged, `stopped` those with trials that
-    were stopped early, which `early` counts in words. `words` are what the values 0, 1, ... of ordered axes stand for.
+    `mean` is over the seeds a cell has, `spread` their standard deviation (n - 1), null where it is not what is shown;
+    `values` (seed, *axes) null where there are too many; of scattered trials all of it is a `surrogate`'s. `levels` are
+    the values of every axis of a grid. `held` is, by axis that is not shown, its value in each cell: the best one;
+    `fixed` are those at one value, asked for or, of a surrogate, where it is best. `best` is of cells with all seeds
+    only. `dead` are cells whose trials all diverged, `stopped` those with trials that were stopped early, which `early`
+    counts in words. `words` are what the values 0, 1, ... of ordered axes stand for.
     `problem` says that nothing trained, where every trial diverged.
     """
 
@@ -84,6 +92,7 @@ class Panel(TypedDict):
     trials: int
     expected: int
     mean: NestedNumbers
+    spread: NestedNumbers | None
     count: NestedCounts
     dead: NestedFlags
     stopped: NestedFlags
@@ -114,8 +123,23 @@ class Scale(TypedDict):
     ticks: list[Tick]
 
 
+Shown = Literal["mean", "spread"]
+
+
 class PanelsDocument(TypedDict):
+    """Landscapes side by side, and what else could be shown of them.
+
+    `shown` has the numbers that are coloured; `seed` is the only one that counts, `step` after how many steps of
+    training it is; null for all seeds, and for the end. `seeds` are those of trials on grids, `steps` those at which
+    learning curves have points.
+    """
+
     metric: str
+    shown: Shown
+    seed: int | None
+    step: int | None
+    seeds: list[int]
+    steps: list[int]
     scale: Scale | None
     colours: list[str]
     axes: list[str]
@@ -134,24 +158,31 @@ class CellDocument(TypedDict):
 class PanelsRequest:
     """Which landscapes: names are STUDY or STUDY/OPTIMIZER; the axes to show, the first two that vary by default.
 
-    `at` are values to hold further axes at, by name.
+    `at` are values to hold further axes at, by name. With a `seed` of its trials alone, with a `step` as they were
+    after so many steps of training.
     """
 
     names: tuple[str, ...]
     axes: tuple[str, ...] = ()
     at: tuple[tuple[str, float | str], ...] = ()
+    shown: Shown = "mean"
+    seed: int | None = None
+    step: int | None = None
 
 
 def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
     """Landscapes side by side on one scale.
 
     Raises:
-        AnalysisError: they are of different metrics, or an axis to show is not one of theirs.
+        AnalysisError: they are of different metrics, an axis to show is not one of theirs, the spread is to be shown
+            and no cell has two seeds, or no trial is known after the step.
     """
     found: list[Panel] = []
     metrics: dict[str, str] = {}
     names: list[str] = []
     live: list[NDArray[np.float64]] = []
+    seeds: set[int] = set()
+    steps: set[int] = set()
     for name in request.names:
         study, _, optimizer = name.partition("/")
         about = store.about(study)
@@ -160,23 +191,48 @@ def panels(store: Store, request: PanelsRequest) -> PanelsDocument:
             said = ", ".join(f"{metric} ({of})" for metric, of in metrics.items())
             raise AnalysisError(f"one scale needs one metric, and these are {said}: compare others")
         for each in [optimizer] if optimizer else about.optimizers:
-            seen = stored_observations(store, study, each)[each]
+            seen = stored_observations(store, study, each, step=request.step)[each]
+            if seen.space.is_grid:
+                seeds.update(seen.seeds.tolist())
+            steps.update(curve_steps(store, study, each))
+            expected = about.seeds
+            if request.seed is not None:
+                seen, expected = seen.only(seen.seeds == request.seed), 1
             whole = whole_landscape(study, each, seen)
             names += [axis for axis in axes_of(whole) if axis not in names]
-            made = panel(study, each, whole, about.seeds or whole.sizes["seed"], request, diverged(seen))
+            made = panel(study, each, whole, expected or whole.sizes["seed"], request, diverged(seen))
             found.append(made)
-            means = np.array(made["mean"], dtype=float)
+            coloured = np.array(made[request.shown], dtype=float)
             live.append(
-                means[~np.array(made["dead"], dtype=bool)] if made["problem"] is None else means.ravel()
+                coloured[~np.array(made["dead"], dtype=bool)] if made["problem"] is None else coloured.ravel()
             )
     metric = next(iter(metrics))
+    scale = scale_of(metric, np.concatenate(live))
+    if request.shown == "spread":
+        if scale is None:
+            raise AnalysisError("the spread is one over seeds, and no cell has two seeds yet: show the mean")
+        scale["contours"] = []  # they are losses of means
     return {
         "metric": metric,
-        "scale": scale_of(metric, np.concatenate(live)),
+        "shown": request.shown,
+        "seed": request.seed,
+        "step": request.step,
+        "seeds": sorted(seeds),
+        "steps": sorted(steps),
+        "scale": scale,
         "colours": colours(),
         "axes": names,
         "panels": found,
     }
+
+
+def curve_steps(store: Store, study: str, optimizer: str) -> list[int]:
+    """The steps at which the learning curve of an optimizer's first trial has points."""
+    first, _ = store.page(study, optimizer, limit=1, metrics=())
+    if first.empty:
+        return []
+    _, curve = store.trial(study, optimizer, int(first["number"].iloc[0]), ())
+    return [step for step, _ in curve]
 
 
 def colours() -> list[str]:
@@ -237,6 +293,7 @@ def panel(
         "trials": trials,
         "expected": all_of_them,
         "mean": nested(mean),
+        "spread": nested(spread_of_known(flat.values)) if request.shown == "spread" else None,
         "count": count.tolist(),
         "dead": dead.tolist(),
         "stopped": stopped_early(flat.assign_attrs(whole.attrs)).values.tolist(),

@@ -16,7 +16,14 @@ from analysis.cost.best import held_out_best
 from analysis.documents import ComparisonRow, CostRow
 from analysis.errors import AnalysisError
 from analysis.estimate import finite
-from analysis.landscape import axis_names, best_cell, coordinates_of, mean_of_known, stopped_early
+from analysis.landscape import (
+    axis_names,
+    best_cell,
+    coordinates_of,
+    mean_of_known,
+    spread_of_known,
+    stopped_early,
+)
 from analysis.observations import Observations
 from analysis.separability import Verdict, judge
 from analysis.stored import landscape_of, stored_landscapes, stored_observations
@@ -229,8 +236,6 @@ def one_landscape(
     array = whole if view == WHOLE else shown(whole, view)
     values, present = array.values, array["seed"].values.tolist()
     mean, count = mean_of_known(values)
-    squares = np.nansum((values - mean) ** 2, axis=0)
-    variance = np.divide(squares, count - 1, out=np.full(count.shape, np.nan), where=count > 1)
     trials, expected = trials_of(whole, seeds or len(present))
     over: list[AxisDocument] = [
         {
@@ -252,7 +257,7 @@ def one_landscape(
         "expected": expected,
         "complete": bool(expected and trials >= expected),
         "mean": nested(mean),
-        "std": nested(np.sqrt(variance)),
+        "std": nested(spread_of_known(values)),
         "count": count.tolist(),
         "stopped": stopped_early(array).values.tolist(),
         "best": best_document(array),

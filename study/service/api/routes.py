@@ -36,7 +36,7 @@ from study.service.answers.documents import (
     TrialDetails,
     TrialPage,
 )
-from study.service.answers.panels import CellDocument, PanelsDocument, PanelsRequest, cell, panels
+from study.service.answers.panels import CellDocument, PanelsDocument, PanelsRequest, Shown, cell, panels
 from study.service.answers.reads import Reads, TrialQuery, encode
 from study.service.answers.ridges import separability
 from study.service.api.documentation import PROBLEMS, SPEC_BODY
@@ -510,9 +510,17 @@ async def get_panels(
         list[str] | None, Query(max_length=2, description="An axis to show; two at most.")
     ] = None,
     at: At = None,
+    shown: Annotated[
+        Shown, Query(description="What is coloured: means over seeds, or their standard deviation.")
+    ] = "mean",
+    seed: Annotated[
+        int | None, Query(ge=0, le=2**63 - 1, description="Of the trials of this seed alone.")
+    ] = None,
+    step: Step = None,
 ) -> Response:
     """What to draw of landscapes side by side: numbers in the shape of the pictures, on one colour scale."""
-    wanted = PanelsRequest(tuple(study), tuple(axis or ()), View.of_texts(None, at or ()).at)
+    held = View.of_texts(None, at or ()).at
+    wanted = PanelsRequest(tuple(study), tuple(axis or ()), held, shown, seed, step)
     versions = (await service.reads.snapshot()).versions
     others = tuple(versions.get(name.partition("/")[0]) for name in study)
     answer = await service.reads.of_study(

@@ -19,7 +19,7 @@ export function position(value, scale) {
 // The nearest of the scale's stops.
 export const colourAt = (at, colours) => colours[Math.round(at * (colours.length - 1))];
 
-export function cellText(panel, scale, place) {
+export function cellText(panel, { scale, shown, seed }, place) {
   const at = (nested) => place.reduce((inner, each) => inner[each], nested);
   const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisText(panel, each.name, each.values[place[k]])}`);
   const held = panel.others.map((name) => `${name} = ${axisText(panel, name, at(panel.held[name]))}`);
@@ -29,7 +29,8 @@ export function cellText(panel, scale, place) {
   const percent = scale.percent;
   if (panel.surrogate) return [...lines, `surrogate ${metricText(at(panel.mean), percent)}`];
   const seeds = panel.expected_seeds === at(panel.count) ? `${at(panel.count)}` : `${at(panel.count)} of ${panel.expected_seeds}`;
-  lines.push(`mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})`);
+  lines.push(seed === null ? `mean ${metricText(at(panel.mean), percent)} (${seeds} ${panel.expected_seeds === 1 ? "seed" : "seeds"})` : `seed ${seed}: ${metricText(at(panel.mean), percent)}`);
+  if (shown === "spread") lines.push(`standard deviation ${metricText(at(panel.spread), percent)}`);
   if (isBest(panel, place) && panel.best.unseen !== null) lines.push(`the best cell; on unseen seeds ${metricText(panel.best.unseen, percent)}`);
   if (at(panel.dead)) lines.push("every trial diverged");
   if (at(panel.stopped)) lines.push("stopped early: at least so good");
@@ -44,14 +45,15 @@ export const isBest = (panel, place) =>
 
 export const isPartialPanel = (panel) => panel.trials < panel.expected;
 
-const hoverText = (panel, scale, place) => cellText(panel, scale, place).map(plain).join("<br>");
+const hoverText = (...given) => cellText(...given).map(plain).join("<br>");
 
 // `ridge` is a verdict on the panel's axes with what to draw of it, if there is one.
 export function heatmap(panel, document, cursor, ridge) {
   const look = theme();
   const [up, across] = panel.axes;
   const { scale } = document;
-  const text = panel.mean.map((row, i) => row.map((_, j) => hoverText(panel, scale, [i, j])));
+  const numbers = panel[document.shown];
+  const text = numbers.map((row, i) => row.map((_, j) => hoverText(panel, document, [i, j])));
   const colours = document.colours.map((colour, k) => [k / (document.colours.length - 1), colour]);
   const white = { color: isPartialPanel(panel) ? HOLLOW : "white", line: { color: "black", width: 1.2 } };
   const dead = panel.dead.flat().some(Boolean) ? [
@@ -63,7 +65,7 @@ export function heatmap(panel, document, cursor, ridge) {
   const traces = [
     ...dead,
     {
-      type: "heatmap", x: across.edges, y: up.edges, z: panel.mean.map((row, i) => row.map((each, j) => (panel.dead[i][j] ? null : position(each, scale)))),
+      type: "heatmap", x: across.edges, y: up.edges, z: numbers.map((row, i) => row.map((each, j) => (panel.dead[i][j] ? null : position(each, scale)))),
       text, hovertemplate: "%{text}<extra></extra>", colorscale: colours, zmin: 0, zmax: 1, showscale: false,
     },
     ...contours(panel, scale),
@@ -164,19 +166,20 @@ export function curve(panel, document, cursor) {
   const look = theme();
   const [along] = panel.axes;
   const { scale, metric } = document;
-  const text = panel.mean.map((_, i) => hoverText(panel, scale, [i]));
+  const numbers = panel[document.shown];
+  const text = numbers.map((_, i) => hoverText(panel, document, [i]));
   const grey = { color: look.muted, symbol: "line-ew-open", size: 7, line: { width: 1 } };
-  const traces = (panel.values ?? []).map((values) => ({ ...points(along.values, values), marker: grey }));
+  const traces = (document.shown === "mean" ? panel.values ?? [] : []).map((values) => ({ ...points(along.values, values), marker: grey }));
   traces.push({
-    type: "scatter", mode: "lines+markers", x: along.values, y: panel.mean, text, hovertemplate: "%{text}<extra></extra>",
+    type: "scatter", mode: "lines+markers", x: along.values, y: numbers, text, hovertemplate: "%{text}<extra></extra>",
     line: { color: look.accent }, marker: { size: 7, color: look.accent },
   });
   if (panel.best) {
-    const best = points([panel.best.coordinates[along.name]], [panel.best.mean]);
+    const best = points([panel.best.coordinates[along.name]], [numbers[along.values.indexOf(panel.best.coordinates[along.name])]]);
     traces.push({ ...best, marker: { symbol: "star", size: 16, color: "white", line: { color: "black", width: 1 } } });
   }
-  if (cursor && panel.mean[cursor[0]] !== null) {
-    const here = points([along.values[cursor[0]]], [panel.mean[cursor[0]]]);
+  if (cursor && numbers[cursor[0]] !== null) {
+    const here = points([along.values[cursor[0]]], [numbers[cursor[0]]]);
     traces.push({ ...here, marker: { symbol: "square-open", size: 14, color: "#e8590c", line: { width: 2.5 } } });
   }
   const ends = scale ? [scale.lowest, scale.highest] : [0.1, 1];
@@ -184,7 +187,7 @@ export function curve(panel, document, cursor) {
   const layout = {
     hovermode: "x", hoverdistance: -1, // anywhere above a cell is that cell
     xaxis: axis(along.label, along.scale, wordTicks(panel.words[along.name], along.values)),
-    yaxis: metricAxis(words(metric), ends[0], ends[1], scale?.log, scale?.percent, { range }),
+    yaxis: metricAxis(document.shown === "mean" ? words(metric) : `standard deviation of the ${words(metric)}`, ends[0], ends[1], scale?.log, scale?.percent, { range }),
   };
   return { traces, layout };
 }

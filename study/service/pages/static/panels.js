@@ -5,12 +5,13 @@ import { query, readJson } from "./api.js";
 import { lazyDetails, make, makeTable } from "./dom.js";
 import { axisText, count, metricText, shortNumber, words } from "./format.js";
 import { cellText, curve, heatmap, isBest, isPartialPanel } from "./heatmap.js";
+import { shownText } from "./view.js";
 
 const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
 const keyOf = (panel) => `${panel.study}/${panel.optimizer}`;
 
-export const readPanels = (names, axes = []) =>
-  readJson(`/api/v1/panels?${query([...names.map((name) => ["study", name]), ...axes.map((name) => ["axis", name])])}`);
+// `view` are pairs of what else to ask for.
+export const readPanels = (names, view = []) => readJson(`/api/v1/panels?${query([...names.map((name) => ["study", name]), ...view])}`);
 
 // Coordinates of all axes of a cell, those not shown at their best value.
 export function coordinatesOf(panel, place) {
@@ -139,7 +140,7 @@ export class Panels {
       entry.cursor = next;
       this.redraw(entry);
       this.move?.(panel, next);
-      this.announcer.textContent = cellText(panel, this.document.scale, next).join(", ");
+      this.announcer.textContent = cellText(panel, this.document, next).join(", ");
     } else {
       return;
     }
@@ -191,15 +192,16 @@ function panelTable(panel, document, title) {
   const text = (value, here) => {
     return make("span", isBest(panel, here) ? { class: "best-cell" } : {}, metricText(value, percent));
   };
-  const [of, none] = panel.surrogate ? ["a surrogate", "too uncertain"] : ["mean over seeds", "no trial"];
+  const [of, none] = panel.surrogate ? ["a surrogate", "too uncertain"] : [shownText(document, null), document.shown === "mean" ? "no trial" : "fewer than two"];
+  const numbers = panel[document.shown];
   const caption = `${title}: ${words(document.metric)}, ${of}; ${panel.best ? "★ the best cell, " : ""}– ${none}`;
   const [up, across] = panel.axes;
   if (!across) {
-    return makeTable(caption, [up.label, "mean", "seeds"], up.values.map((value, i) =>
-      [axisText(panel, up.name, value), text(panel.mean[i], [i]), String(panel.count[i])]));
+    return makeTable(caption, [up.label, document.shown, "seeds"], up.values.map((value, i) =>
+      [axisText(panel, up.name, value), text(numbers[i], [i]), String(panel.count[i])]));
   }
   return makeTable(caption, [`${up.symbol} \\ ${across.symbol}`, ...across.values.map((value) => axisText(panel, across.name, value))],
-    up.values.map((value, i) => [axisText(panel, up.name, value), ...panel.mean[i].map((each, j) => text(each, [i, j]))]).reverse());
+    up.values.map((value, i) => [axisText(panel, up.name, value), ...numbers[i].map((each, j) => text(each, [i, j]))]).reverse());
 }
 
 function showLegend(legend, document, ridgeOf) {
@@ -215,10 +217,11 @@ function showLegend(legend, document, ridgeOf) {
     mark.style.left = `${100 * tick.at}%`;
     return mark;
   });
-  if (document.scale.worst > document.scale.highest) clipped.push(`colours end at ${metricText(document.scale.highest, document.scale.percent)}: the worst cells, up to ${metricText(document.scale.worst, document.scale.percent)}, look the same`);
+  if (document.scale.worst > document.scale.highest) clipped.push(`colours end at ${metricText(document.scale.highest, document.scale.percent)}: cells beyond, up to ${metricText(document.scale.worst, document.scale.percent)}, look the same`);
   const seeds = Math.max(...maps.map((panel) => panel.expected_seeds));
   const same = maps.every((panel) => panel.expected_seeds === seeds);
-  const name = `${words(document.metric)}${seeds > 1 ? ` (mean ${same ? `of ${seeds}` : "over"} seeds)` : ""}`;
+  const shown = shownText(document, same ? seeds : null);
+  const name = `${words(document.metric)}${shown && ` (${shown})`}`;
   const [up, across] = maps[0].axes;
   const partial = maps.some(isPartialPanel);
   const key = maps.some((panel) => panel.best) ? [`★ best cell${partial ? ", hollow: so far" : ""}`] : [];
@@ -226,14 +229,14 @@ function showLegend(legend, document, ridgeOf) {
   if (ridges.length) key.push(`● best ${up.symbol} for each ${across.symbol}, 95% interval, and the ridge through them`);
   if (ridges.some((each) => each.drawn.left_out.length)) key.push(`▲ ${across.symbol} that the ridge leaves out`);
   if (ridges.some((each) => each.transition)) key.push("┆ transition");
-  if (maps.some((panel) => panel.best)) key.push(`white lines: best + ${document.scale.contours.map((each) => (document.scale.percent ? shortNumber(100 * each) : shortNumber(each))).join(", ")}${document.scale.percent ? " points" : ""}`);
+  if (document.scale.contours.length && maps.some((panel) => panel.best)) key.push(`white lines: best + ${document.scale.contours.map((each) => (document.scale.percent ? shortNumber(100 * each) : shortNumber(each))).join(", ")}${document.scale.percent ? " points" : ""}`);
   if (maps.some((panel) => panel.dead.flat().some(Boolean))) key.push("grey: every trial diverged");
   key.push(...clipped);
   if (maps.some((panel) => panel.early)) key.push("× stopped early: at least so good");
   const surrogate = maps.some((panel) => panel.surrogate);
   const missing = surrogate || partial;
   legend.replaceChildren(
-    make("div", { class: "ends" }, make("span", {}, "better"), make("span", {}, name), make("span", {}, "worse")),
+    make("div", { class: "ends" }, make("span", {}, document.shown === "mean" ? "better" : "less"), make("span", {}, name), make("span", {}, document.shown === "mean" ? "worse" : "more")),
     bar, make("div", { class: "ticks" }, ...ticks),
     make("div", { class: "key" }, ...key.map((each) => make("span", {}, each)),
       missing ? make("span", {}, make("span", { class: "hatch", "aria-hidden": "true" }), surrogate ? " too uncertain" : " no trial yet") : null,

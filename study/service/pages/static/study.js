@@ -5,7 +5,7 @@ import { query, readJson, sendJson, studyUrl } from "./api.js";
 import { cellTitle, drawCurves, hasCurves, onCellClosed, openCell, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { Decision } from "./decide.js";
-import { byId, debounce, make, problemText, throttle } from "./dom.js";
+import { byId, debounce, make, showProblem, throttle } from "./dom.js";
 import { Extension } from "./extend.js";
 import { Failures } from "./failures.js";
 import { listen } from "./live.js";
@@ -14,22 +14,25 @@ import { showProgress } from "./progress.js";
 import { showSensitivity } from "./sensitivity.js";
 import { showSeparability } from "./separability.js";
 import { showComparisons, showCurves } from "./tuners.js";
+import { View } from "./view.js";
 
 const study = byId("content").dataset.study;
 const LANDSCAPE_REST = 1_000;
 const ANALYSIS_REST = 4_000;
 const HOVER_REST = 200;
 const asked = new URLSearchParams(window.location.search); // the address holds the view, and can be sent
-let axes = asked.getAll("axis");
+const view = new View(byId("view"), asked, () => { remember(); showRidges(); showLandscapes(); });
 let cell = asked.has("cell") ? { optimizer: asked.get("cell"), at: asked.getAll("at") } : null; // the chosen one
 let last = null;
+let verdicts = new Map();
 
 function remember() {
   const target = byId("target");
-  const pairs = [...axes.map((name) => ["axis", name]), ["target", target.value === target.defaultValue ? "" : target.value]];
+  const pairs = [...view.pairs(), ["target", target.value === target.defaultValue ? "" : target.value]];
   if (cell) pairs.push(["cell", cell.optimizer], ...cell.at.map((each) => ["at", each]));
   const text = query(pairs);
   window.history.replaceState(null, "", `${window.location.pathname}${text ? `?${text}` : ""}`);
+  for (const link of document.querySelectorAll('a[href*="/figures/landscape."]')) link.href = `${link.pathname}?${query([["study", study], ...view.figurePairs()])}`;
 }
 
 function choose(panel, at, focus = true) {
@@ -38,6 +41,8 @@ function choose(panel, at, focus = true) {
   panels.pin(panel, at);
   openCell(panel, at, panels.document.metric, { focus });
 }
+
+const showRidges = () => panels.setRidges(view.isWhole ? verdicts : new Map());
 
 const chooseSoon = debounce((panel, at) => choose(panel, at, false), 120);
 
@@ -60,12 +65,13 @@ const panels = new Panels({
 
 const showLandscapes = throttle(async () => {
   try {
-    const document = await readPanels([study], axes);
+    const document = await readPanels([study], view.pairs("at"));
     panels.show(document);
-    offerAxes(document);
+    view.offer(document);
     openAskedCell();
+    showProblem(byId("view-problem"), null);
   } catch (error) {
-    if (!panels.document) byId("panels").replaceChildren(problemText(error));
+    showProblem(byId("view-problem"), error);
   }
 }, LANDSCAPE_REST);
 
@@ -73,8 +79,8 @@ const showAnalyses = throttle(async () => {
   const idle = !["queued", "running"].includes(last.state) && last.cells !== null;
   decisions.cost.offer(idle && last.optimizers.length > 1 && last.trials > 0);
   if (last.trials) {
-    const verdicts = await showSeparability(byId("separability"), study, last.optimizers);
-    panels.setRidges(verdicts);
+    verdicts = await showSeparability(byId("separability"), study, last.optimizers);
+    showRidges();
     decisions.separability.offer(idle && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
   } else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
   await showCosts();
@@ -177,28 +183,6 @@ async function previewCell(panel, place) {
   } catch (error) {
     preview.title.textContent = error.message;
   }
-}
-
-// With more than two axes: which two are shown, the others at their best.
-function offerAxes(document) {
-  const form = byId("axes");
-  form.hidden = document.axes.length < 3;
-  if (form.hidden || form.childElementCount) return;
-  const shown = document.panels[0].axes.map((axis) => axis.name);
-  const selects = ["up", "across"].map((side, k) => {
-    const options = document.axes.map((name) => make("option", { value: name, selected: name === shown[k] }, name));
-    const select = make("select", { id: `axis-${side}` }, ...options);
-    select.addEventListener("change", () => {
-      const [first, second] = selects.map((each) => each.value);
-      if (first === second) selects[1 - k].value = document.axes.find((name) => name !== select.value);
-      axes = selects.map((each) => each.value);
-      remember();
-      showLandscapes();
-    });
-    return select;
-  });
-  form.append(make("label", { for: "axis-up" }, "Upwards"), selects[0], make("label", { for: "axis-across" }, "across"), selects[1],
-    make("span", { class: "hint" }, "others at their best"));
 }
 
 async function showDetails() {

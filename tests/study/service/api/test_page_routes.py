@@ -143,6 +143,24 @@ def test_panels_have_the_numbers_of_the_landscape(client: TestClient) -> None:
     assert drawn["colours"][0] == "#fde725"  # good is light
 
 
+def test_spread_one_seed_and_fewer_steps(client: TestClient) -> None:
+    plain = client.get("/api/v1/panels?study=small/adam").json()
+    assert (plain["seeds"], plain["steps"], plain["panels"][0]["spread"]) == ([0, 1], [10, 20], None)
+    found = client.get("/api/v1/panels?study=small/adam&shown=spread").json()
+    told = client.get("/api/v1/studies/small/landscape").json()["optimizers"][0]
+    assert found["panels"][0]["spread"] == told["std"]
+    assert found["panels"][0]["best"] == plain["panels"][0]["best"]
+    assert (found["scale"]["contours"], found["scale"]["highest"]) == ([], pytest.approx(0.001 / 2**0.5))
+    one = client.get("/api/v1/panels?study=small/adam&seed=1").json()
+    panel = one["panels"][0]
+    assert (panel["seeds"], panel["expected"], panel["mean"]) == ([1], 25, plain["panels"][0]["values"][1])
+    assert (one["seed"], one["seeds"]) == (1, [0, 1])
+    early = client.get("/api/v1/panels?study=small/adam&step=12&seed=0").json()
+    assert early["panels"][0]["mean"][2] == pytest.approx([0.2] * 5)
+    refused = client.get("/api/v1/panels?study=small/adam&seed=1&shown=spread")
+    assert (refused.status_code, "no cell has two seeds" in refused.json()["detail"]) == (409, True)
+
+
 def test_colours_end_where_cells_stop_to_differ(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = client.get("/api/v1/panels?study=small/adam").json()
     panel, scale = drawn["panels"][0], drawn["scale"]

@@ -270,6 +270,62 @@ def test_the_address_holds_the_view(visit: Visit) -> None:
     expect(page).to_have_url(re.compile(r"/studies/small\?target=0.02$"))
 
 
+@pytest.fixture
+def four_axes(visit: Visit, store_url: str, trials: MakeTrials) -> Iterator[str]:
+    """A study of four axes with two seeds, whose curves fall by 0.3 between steps 10 and 20."""
+    name = "four-axes"
+    space = SearchSpace.from_table(
+        {"alpha": [0.01, 0.1, 1.0], "eps": [1e-8, 1e-4, 1.0], "beta1": [0.5, 0.9], "width": [10.0, 20.0]}
+    )
+    cells = dict(zip(space.names, space.cells().T, strict=True))
+    away = np.abs(np.log10(cells["alpha"]) + 1) / 10 + np.abs(cells["beta1"] - 0.9)
+    with open_store(store_url, create=True) as store:
+        store.declare(name, {"adam": {}}, space=space, metric="error", spec={"seeds": 2}, provenance={})
+        for seed in range(2):
+            value = 0.1 + away + seed * cells["beta1"] / 100
+            made = dataclasses.replace(
+                trials(0, slice(1)),
+                hyperparameters=cells,
+                seed=seed,
+                value=value,
+                metrics={},
+                curve=np.stack([value + 0.3, value], axis=1),
+                diverged_at=np.full(len(value), -1),
+                seconds=np.full(len(value), 0.1),
+            )
+            store.append(name, "adam", made)
+    yield name
+    visit.delete(store_url, name)
+
+
+def test_the_view_is_chosen_and_kept_in_the_address(visit: Visit, four_axes: str) -> None:
+    page = visit(f"/studies/{four_axes}")
+    landscape, legend = landscapes(page).first, page.locator("#legend")
+    summary = page.locator(".panel p").first
+    page.get_by_label("beta1", exact=True).select_option("0.5")
+    expect(summary).to_contain_text("50.2%")
+    expect(summary).to_contain_text("at beta1 = 0.5")
+    page.get_by_label("Upwards").select_option("eps")
+    expect(page.get_by_label("across")).to_have_value("alpha")
+    page.get_by_label("Show").select_option("standard deviation over seeds")
+    expect(legend).to_contain_text("error (standard deviation of 2 seeds)")
+    page.mouse.move(**cell_at(landscape, 0.5, 0.5))
+    expect(page.locator(".hovertext").first).to_contain_text("standard deviation 0.354%")
+    page.get_by_label("Show").select_option("seed 1")
+    page.get_by_role("slider", name="After").fill("0")
+    expect(legend).to_contain_text("error (seed 1, after 10 steps)")
+    expect(summary).to_contain_text("80.5%")
+    asked = "axis=eps&axis=alpha&hold=beta1%3D0.5&seed=1&step=10"
+    expect(page).to_have_url(re.compile(rf"/studies/{four_axes}\?{asked}$"))
+    page.reload()
+    expect(summary).to_contain_text("80.5%")
+    expect(page.get_by_label("beta1", exact=True)).to_have_value("0.5")
+    expect(page.get_by_role("slider", name="After")).to_have_attribute("aria-valuetext", "10 steps")
+    expect(page.get_by_label("Show")).to_have_value("1")
+    page.get_by_label("beta1", exact=True).select_option("at its best")
+    expect(summary).to_contain_text("40.9%")
+
+
 def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
     page = visit("/studies/small")
     landscapes(page)
