@@ -2,7 +2,7 @@
 // optimizer's panel and the coordinates of all axes.
 
 import { query, readJson, studyUrl } from "./api.js";
-import { axis, draw, metricAxis, style } from "./chart.js";
+import { axis, draw, metricAxis, plain, style } from "./chart.js";
 import { byId, lazyDetails, make, makeTable, readInto } from "./dom.js";
 import { axisText, metricOf, shortNumber, words } from "./format.js";
 
@@ -11,47 +11,63 @@ export function readCell(panel, coordinates) {
   return readJson(`${studyUrl(panel.study, `/optimizers/${encodeURIComponent(panel.optimizer)}/cell`)}?${query(at)}`);
 }
 
-export const cellTitle = (panel, coordinates) =>
-  `${panel.optimizer}, ${Object.entries(coordinates).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`).join(", ")}`;
+export const cellTitle = (panel, coordinates, title = ({ optimizer }) => optimizer) =>
+  `${title(panel)}, ${Object.entries(coordinates).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`).join(", ")}`;
 
 const curveName = (cell, place) => (cell.nearest ? `trial ${cell.trials[place].number}` : `seed ${cell.trials[place].seed}`);
 
 export const hasCurves = (cell) => cell.curves.some((curve) => curve.length);
 
 export function drawCurves(chart, cell, metric, small = false) {
-  const values = cell.curves.flat().map(([, value]) => value).filter((value) => value !== null);
+  const lines = cell.curves.map((curve, place) => ({ curve, name: curveName(cell, place), of: place, first: true }));
+  return drawLines(chart, lines, metric, { legend: lines.length > 1, small });
+}
+
+// Lines of one look where `of` is the same; the `first` of them is in the legend.
+function drawLines(chart, lines, metric, { legend, small = false }) {
+  const values = lines.flatMap(({ curve }) => curve.map(([, value]) => value)).filter((value) => value !== null);
   const least = Math.min(...values);
   const log = values.length > 0 && least > 0 && Math.max(...values) >= 10 * least;
   const percent = metric.endsWith("error") && least >= 0 && Math.max(...values) <= 1;
   return draw(chart, () => ({
-    traces: cell.curves.map((curve, place) => {
-      const { colour, dash } = style(place);
+    traces: lines.map(({ curve, name, about = name, of, first }) => {
+      const { colour, dash } = style(of);
       return {
-        type: "scatter", mode: "lines", name: curveName(cell, place), line: { color: colour, dash, width: 1.8 },
-        x: curve.map(([step]) => step), y: curve.map(([, value]) => value), hovertemplate: "step %{x}: %{y}",
+        type: "scatter", mode: "lines", name: plain(name), line: { color: colour, dash, width: 1.8 }, legendgroup: String(of), showlegend: first,
+        x: curve.map(([step]) => step), y: curve.map(([, value]) => value), hovertemplate: `step %{x}: %{y}<extra>${plain(about)}</extra>`,
       };
     }),
     layout: {
       xaxis: axis("step", "linear"),
       yaxis: metricAxis(words(metric), least, Math.max(...values), log, percent),
-      showlegend: cell.curves.length > 1, margin: { l: 52, r: 8, t: 8, b: 36 },
+      showlegend: legend, margin: { l: 52, r: 8, t: 8, b: 36 },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, hovermode: small ? false : "closest",
     },
   }));
 }
 
-// Opens a page's part for a chosen cell; `metric` is the study's. Without `focus` whoever moves over the map goes on.
-export async function openCell(panel, at, metric, { name = cellTitle(panel, at), focus = true } = {}) {
+// Opens a page's part for the pinned cells; `metric` is the study's, `title` names a panel, `remove` unpins one. Without
+// `focus` whoever moves over the map goes on.
+export async function openCells(pins, metric, { title, remove, focus = true }) {
   const part = byId("cell");
-  byId("cell-title").textContent = `${panel.surrogate ? "Place" : "Cell"}: ${name}`;
+  const name = ({ panel, coordinates }) => cellTitle(panel, coordinates, title);
+  const [first] = pins;
+  byId("cell-title").textContent = pins.length > 1 ? `${pins.length} cells` : `${first.panel.surrogate ? "Place" : "Cell"}: ${name(first)}`;
   part.hidden = false;
   if (focus) part.focus({ preventScroll: true }); // at once: whoever waits may go elsewhere meanwhile
-  await showCell(byId("cell-content"), panel, at, metric);
+  if (pins.length === 1) await showCell(byId("cell-content"), first.panel, first.coordinates, metric);
+  else await showCells(byId("cell-content"), pins, metric, name, remove);
 }
+
+// Whether further cells are to be added to what is pinned: by Shift, or the button, for fingers.
+export const isAdding = (shift) => shift || byId("cell-add").getAttribute("aria-pressed") === "true";
 
 // `closed` is called when the part is closed, by its button or Escape.
 export function onCellClosed(closed) {
-  const close = () => { byId("cell").hidden = true; closed(); };
+  const add = byId("cell-add");
+  const press = (pressed) => add.setAttribute("aria-pressed", String(pressed));
+  const close = () => { byId("cell").hidden = true; press(false); closed(); };
+  add.addEventListener("click", () => press(add.getAttribute("aria-pressed") !== "true"));
   byId("cell-close").addEventListener("click", close);
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !byId("cell").hidden && !document.querySelector("dialog[open]")) close();
@@ -77,6 +93,24 @@ async function showCell(place, panel, at, metric) {
   place.replaceChildren(...(cell.nearest ? [make("p", { class: "hint" }, "A surrogate has no trials of its own: these are the nearest ones.")] : []),
     make("div", { class: "cell-parts" }, make("div", {}, trialTable(cell, metric)), make("div", {}, ...curves)), make("p", {}, make("a", { href: all }, "These trials in the list of all")));
   if (hasCurves(cell)) await drawCurves(chart, cell, metric);
+}
+
+// Learning curves of several cells over each other, a colour and dash for each, and what they are in a table.
+async function showCells(place, pins, metric, name, remove) {
+  const mine = ++round;
+  const cells = await readInto(place, Promise.all(pins.map(({ panel, coordinates }) => readCell(panel, coordinates))));
+  if (!cells || mine !== round) return;
+  const chart = make("div", { class: "chart curves", role: "img", "aria-label": `Learning curves of ${pins.length} cells; the table has their last values` });
+  const rows = pins.map((pin, k) => {
+    const values = cells[k].trials.map((trial) => trial[metric]);
+    const button = make("button", { type: "button", "aria-label": `Remove ${name(pin)}` }, "Remove");
+    button.addEventListener("click", () => remove(pin));
+    const mean = values.length ? values.reduce((sum, each) => sum + each, 0) / values.length : null;
+    return [`${k + 1}: ${name(pin)}`, metricOf(metric, mean), String(values.length), button];
+  });
+  place.replaceChildren(make("div", { class: "cell-parts" }, makeTable("The pinned cells, by the numbers of their curves", ["cell", `mean ${words(metric)}`, "trials", ""], rows), chart));
+  const traces = cells.map((cell, k) => cell.curves.map((curve, place) => ({ curve, name: String(k + 1), about: name(pins[k]), of: k, first: place === 0 })));
+  await drawLines(chart, traces.flat(), metric, { legend: true });
 }
 
 function trialTable(cell, metric) {

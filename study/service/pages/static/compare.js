@@ -1,7 +1,7 @@
 // Landscapes of several studies on one scale, their verdicts and costs side by side.
 
 import { query } from "./api.js";
-import { cellTitle, onCellClosed, openCell } from "./cell.js";
+import { isAdding, onCellClosed, openCells } from "./cell.js";
 import { drawCost, readCost } from "./cost.js";
 import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
 import { interval, metricText, words } from "./format.js";
@@ -13,12 +13,13 @@ import { plainSentence, regimeBadges, slopes } from "./verdicts.js";
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
   title: (panel) => `${panel.study}/${panel.optimizer}`, tell: about,
-  choose: (panel, place) => open(panel, place), move: (panel, place) => { if (!byId("cell").hidden) open(panel, place, false); },
+  choose: (panel, place, more) => pin(panel, coordinatesOf(panel, place), isAdding(more) ? "add" : "only"),
+  move: (panel, place) => { if (!byId("cell").hidden) pin(panel, coordinatesOf(panel, place), "move", false); },
 });
-function open(panel, place, focus = true) {
-  const at = coordinatesOf(panel, place);
-  panels.pin(panel, at);
-  openCell(panel, at, panels.document.metric, { name: `${panel.study}, ${cellTitle(panel, at)}`, focus });
+function pin(panel, at, how, focus = true) {
+  panels.pin(panel, at, how);
+  if (panels.pins.length) openCells(panels.pins, panels.document.metric, { title: panels.title, remove: (each) => pin(each.panel, each.coordinates, "add"), focus });
+  else byId("cell-close").click();
 }
 
 onCellClosed(() => panels.unpin());

@@ -1,7 +1,7 @@
 // One landscape of two axes as a heatmap: colours by the shared scale, a star on the best cell, and the ridge
 // with its intervals, band and transition. Marks are hollow while trials are to come.
 
-import { axis, bandOutline, dotErrors, metricAxis, plain, theme, wordTicks } from "./chart.js";
+import { axis, bandOutline, dotErrors, metricAxis, plain, style, theme, wordTicks } from "./chart.js";
 import { axisText, metricText, words } from "./format.js";
 
 const HATCH = (colour) =>
@@ -47,8 +47,9 @@ export const isPartialPanel = (panel) => panel.trials < panel.expected;
 
 const hoverText = (...given) => cellText(...given).map(plain).join("<br>");
 
-// `ridge` is a verdict on the panel's axes with what to draw of it, if there is one.
-export function heatmap(panel, document, cursor, ridge) {
+// `marked` are cells to frame: their place, which of how many pinned ones; `ridge` is a verdict on the panel's axes with
+// what to draw of it, if there is one.
+export function heatmap(panel, document, marked, ridge) {
   const look = theme();
   const [up, across] = panel.axes;
   const { scale } = document;
@@ -77,6 +78,7 @@ export function heatmap(panel, document, cursor, ridge) {
     const { coordinates } = panel.best;
     traces.push({ ...points([coordinates[across.name]], [coordinates[up.name]]), marker: { ...white, symbol: "star", size: 17 } });
   }
+  traces.push(numbersOf(marked, ([i, j]) => [across.values[j], up.values[i]]));
   const inUnits = (each, ends) => (each.scale === "log" ? ends.map(Math.log10) : ends);
   const range = (each) => inUnits(each, document.ranges.get(`${each.name} ${each.scale}`));
   const [[left, right], [bottom, top]] = [across, up].map((each) => inUnits(each, [each.edges[0], each.edges.at(-1)]));
@@ -85,7 +87,7 @@ export function heatmap(panel, document, cursor, ridge) {
     xaxis: axis(across.label, across.scale, { range: range(across), showgrid: false, ...ticks(across) }),
     yaxis: axis(up.label, up.scale, { range: range(up), showgrid: false, ...ticks(up) }),
     images: [{ source: HATCH(look.hatch), xref: "x", yref: "y", x: left, y: top, sizex: right - left, sizey: top - bottom, sizing: "stretch", layer: "below" }],
-    shapes: [...(ridge ? transitionShapes(ridge.transition) : []), ...(cursor ? [frame(panel, cursor)] : [])],
+    shapes: [...(ridge ? transitionShapes(ridge.transition) : []), ...marked.filter(({ of }) => of === 1).map((each) => frame(panel, each))],
   };
   return { traces, layout };
 }
@@ -153,16 +155,29 @@ function cellsWhere(panel, wanted) {
   return points(x, y);
 }
 
-function frame(panel, [i, j]) {
+const LONE = "#e8590c";
+const markColour = ({ order, of }) => (of > 1 ? style(order).colour : LONE);
+
+function frame(panel, { place: [i, j] }) {
   const [up, across] = panel.axes;
   return {
     type: "rect", x0: across.edges[j], x1: across.edges[j + 1], y0: up.edges[i], y1: up.edges[i + 1],
-    line: { color: "#e8590c", width: 2.5 }, layer: "above",
+    line: { color: LONE, width: 2.5 }, layer: "above",
+  };
+}
+
+// The numbers of pinned cells, where there are several.
+function numbersOf(marked, at) {
+  const several = marked.filter(({ of }) => of > 1);
+  const [x, y] = [0, 1].map((k) => several.map(({ place }) => at(place)[k]));
+  return {
+    ...points(x, y), mode: "markers+text", text: several.map(({ order }) => String(order + 1)), textfont: { color: "black", size: 12 },
+    marker: { symbol: "circle", size: 17, color: "white", line: { width: 2.5, color: several.map(markColour) } },
   };
 }
 
 // A landscape of one axis: the mean as a line, a mark a seed, on the metric's own axis.
-export function curve(panel, document, cursor) {
+export function curve(panel, document, marked) {
   const look = theme();
   const [along] = panel.axes;
   const { scale, metric } = document;
@@ -178,10 +193,10 @@ export function curve(panel, document, cursor) {
     const best = points([panel.best.coordinates[along.name]], [numbers[along.values.indexOf(panel.best.coordinates[along.name])]]);
     traces.push({ ...best, marker: { symbol: "star", size: 16, color: "white", line: { color: "black", width: 1 } } });
   }
-  if (cursor && numbers[cursor[0]] !== null) {
-    const here = points([along.values[cursor[0]]], [numbers[cursor[0]]]);
-    traces.push({ ...here, marker: { symbol: "square-open", size: 14, color: "#e8590c", line: { width: 2.5 } } });
-  }
+  const there = marked.filter(({ place }) => numbers[place[0]] !== null);
+  const here = points(there.map(({ place }) => along.values[place[0]]), there.map(({ place }) => numbers[place[0]]));
+  traces.push({ ...here, marker: { symbol: "square-open", size: 14, color: there.map(markColour), line: { width: 2.5 } } });
+  traces.push(numbersOf(there, ([i]) => [along.values[i], numbers[i]]));
   const ends = scale ? [scale.lowest, scale.highest] : [0.1, 1];
   const range = scale?.log ? [Math.log10(ends[0]) - 0.1, Math.log10(ends[1]) + 0.1] : [ends[0] - 0.05 * (ends[1] - ends[0] || 1), ends[1] + 0.05 * (ends[1] - ends[0] || 1)];
   const layout = {

@@ -8,6 +8,7 @@ import { cellText, curve, heatmap, isBest, isPartialPanel } from "./heatmap.js";
 import { shownText } from "./view.js";
 
 const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
+const MOST_PINNED = 6; // as many as there are colours
 const keyOf = (panel) => `${panel.study}/${panel.optimizer}`;
 
 // `view` are pairs of what else to ask for.
@@ -20,11 +21,13 @@ export function coordinatesOf(panel, place) {
   return { ...Object.fromEntries([...shown, ...held]), ...panel.fixed };
 }
 
+const isSame = (one, other) => keyOf(one.panel) === keyOf(other.panel) && Object.entries(one.coordinates).every(([name, value]) => other.coordinates[name] === value);
+
 export class Panels {
-  // `choose(panel, place)` on a click or Enter; `move(panel, place)` when arrow keys moved; `point(panel, place)` when the pointer is on a cell; `beside`: a node
+  // `choose(panel, place, more)` on a click or Enter, `more` with Shift; `move(panel, place)` when arrow keys moved; `point(panel, place)` when the pointer is on a cell; `beside`: a node
   // in the same row; `tell(panel)`: what else to say of a landscape.
   constructor({ container, legend, tables, announcer, title, choose, move, point, beside, tell = () => [] }) {
-    Object.assign(this, { container, legend, tables, announcer, title, choose, move, point, beside, tell, pinned: null });
+    Object.assign(this, { container, legend, tables, announcer, title, choose, move, point, beside, tell, pins: [] });
     this.shown = new Map(); // name -> { panel, node, chart, details, cursor }
     this.ridges = new Map(); // name -> verdicts with what to draw of them
   }
@@ -33,29 +36,40 @@ export class Panels {
   setRidges(ridges) {
     this.ridges = ridges;
     if (!this.document) return;
-    for (const entry of this.shown.values()) this.redraw(entry);
+    this.redrawAll();
     this.renewLegend();
   }
 
-  // Marks a cell until another one is, or none.
-  pin(panel, coordinates) {
-    this.pinned = { key: keyOf(panel), coordinates };
-    for (const entry of this.shown.values()) this.redraw(entry);
+  // Pins a cell: "only" this one, "add" it to the others (or take it from them), or "move" the last one there.
+  pin(panel, coordinates, how = "only") {
+    const pin = { panel, coordinates };
+    const same = this.pins.filter((each) => isSame(each, pin));
+    if (how === "only") this.pins = [pin];
+    else if (how === "move") this.pins = [...this.pins.slice(0, -1).filter((each) => !isSame(each, pin)), pin];
+    else if (same.length) this.pins = this.pins.filter((each) => each !== same[0]);
+    else this.pins = [...this.pins, pin].slice(-MOST_PINNED);
+    this.redrawAll();
   }
 
   unpin() {
-    const entry = this.shown.get(this.pinned?.key);
-    this.pinned = null;
+    const entry = this.shown.get(this.pins.length && keyOf(this.pins.at(-1).panel));
+    this.pins = [];
     if (!entry) return;
     entry.chart.focus({ preventScroll: true });
-    this.redraw(entry);
+    this.redrawAll();
   }
 
-  pinnedPlace(panel) {
-    if (this.pinned?.key !== keyOf(panel)) return null;
-    const place = panel.axes.map((axis) => axis.values.indexOf(this.pinned.coordinates[axis.name]));
-    return place.includes(-1) ? null : place;
+  redrawAll() {
+    for (const entry of this.shown.values()) this.redraw(entry);
   }
+
+  // Where pinned cells are on a panel that shows them, with their places among all.
+  pinsOn(panel) {
+    const found = this.pins.map((pin, order) => ({ pin, order, of: this.pins.length, place: panel.axes.map((axis) => axis.values.indexOf(pin.coordinates[axis.name])) }));
+    return found.filter(({ pin, place }) => keyOf(pin.panel) === keyOf(panel) && !place.includes(-1));
+  }
+
+  pinnedPlace(panel) { return this.pinsOn(panel).at(-1)?.place ?? null; }
 
   // The ridge is that of the first axis, upwards, along the second.
   ridgeOf(panel) {
@@ -119,19 +133,20 @@ export class Panels {
     entry.listening = true;
     const placeOf = (event) => [event.points[0].pointIndex ?? event.points[0].pointNumber].flat();
     const isCell = (event) => entry.panel.axes.length === 1 || Array.isArray(event.points[0].pointIndex ?? event.points[0].pointNumber);
-    entry.chart.on("plotly_click", (event) => { if (isCell(event)) this.choose(entry.panel, placeOf(event)); });
+    entry.chart.on("plotly_click", (event) => { if (isCell(event)) this.choose(entry.panel, placeOf(event), event.event.shiftKey); });
     entry.chart.on("plotly_hover", (event) => { if (isCell(event)) this.point?.(entry.panel, placeOf(event)); });
   }
 
   redraw(entry) {
     const make = entry.panel.axes.length === 2 ? heatmap : curve;
-    return draw(entry.chart, () => make(entry.panel, this.document, entry.cursor ?? this.pinnedPlace(entry.panel), this.ridgeOf(entry.panel)));
+    const marked = () => [...this.pinsOn(entry.panel), ...(entry.cursor ? [{ place: entry.cursor, of: 1 }] : [])];
+    return draw(entry.chart, () => make(entry.panel, this.document, marked(), this.ridgeOf(entry.panel)));
   }
 
   key(entry, event) {
     const { panel } = entry;
     if (event.key === "Enter" && entry.cursor) {
-      this.choose(panel, entry.cursor);
+      this.choose(panel, entry.cursor, event.shiftKey);
     } else if (event.key in MOVES && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const [up, right] = MOVES[event.key];
       const move = panel.axes.length === 2 ? [up, right] : [up + right];

@@ -2,7 +2,7 @@
 
 import { act, showActions } from "./actions.js";
 import { query, readJson, sendJson, studyUrl } from "./api.js";
-import { cellTitle, drawCurves, hasCurves, onCellClosed, openCell, readCell } from "./cell.js";
+import { cellTitle, drawCurves, hasCurves, onCellClosed, isAdding, openCells, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { Decision } from "./decide.js";
 import { byId, debounce, make, showProblem, throttle } from "./dom.js";
@@ -22,35 +22,56 @@ const ANALYSIS_REST = 4_000;
 const HOVER_REST = 200;
 const asked = new URLSearchParams(window.location.search); // the address holds the view, and can be sent
 const view = new View(byId("view"), asked, () => { remember(); showRidges(); showLandscapes(); });
-let cell = asked.has("cell") ? { optimizer: asked.get("cell"), at: asked.getAll("at") } : null; // the chosen one
+let askedCells = cellsOf(asked); // until their panels are there
 let last = null;
 let verdicts = new Map();
 
 function remember() {
   const target = byId("target");
   const pairs = [...view.pairs(), ["target", target.value === target.defaultValue ? "" : target.value]];
-  if (cell) pairs.push(["cell", cell.optimizer], ...cell.at.map((each) => ["at", each]));
+  const cells = askedCells ?? panels.pins.map(({ panel, coordinates }) => ({ optimizer: panel.optimizer, at: coordinates }));
+  for (const { optimizer, at } of cells) pairs.push(["cell", optimizer], ...Object.entries(at).map(([name, value]) => ["at", `${name}=${value}`]));
   const text = query(pairs);
   window.history.replaceState(null, "", `${window.location.pathname}${text ? `?${text}` : ""}`);
   for (const link of document.querySelectorAll('a[href*="/figures/landscape."]')) link.href = `${link.pathname}?${query([["study", study], ...view.figurePairs()])}`;
 }
 
-function choose(panel, at, focus = true) {
-  cell = { optimizer: panel.optimizer, at: Object.entries(at).map(([name, value]) => `${name}=${value}`) };
+// The cells that an address has: after each one's optimizer its coordinates.
+function cellsOf(address) {
+  const found = [];
+  for (const [name, value] of address) {
+    const cut = value.lastIndexOf("=");
+    if (name === "cell") found.push({ optimizer: value, at: {} });
+    else if (name === "at" && found.length) found.at(-1).at[value.slice(0, cut)] = Number(value.slice(cut + 1));
+  }
+  return found;
+}
+
+function choose(panel, at, how = "only", focus = true) {
+  askedCells = null;
+  panels.pin(panel, at, how);
+  showPins(focus);
+}
+
+function showPins(focus) {
   remember();
-  panels.pin(panel, at);
-  openCell(panel, at, panels.document.metric, { focus });
+  if (panels.pins.length) openCells(panels.pins, panels.document.metric, { title: panels.title, remove: ({ panel, coordinates }) => choose(panel, coordinates, "add"), focus });
+  else byId("cell-close").click();
 }
 
 const showRidges = () => panels.setRidges(view.isWhole ? verdicts : new Map());
 
-const chooseSoon = debounce((panel, at) => choose(panel, at, false), 120);
+const chooseSoon = debounce((panel, at) => choose(panel, at, "move", false), 120);
 
-// The cell that the address has, once its panel is there.
-function openAskedCell() {
-  const panel = cell && byId("cell").hidden && panels.document.panels.find((each) => each.optimizer === cell.optimizer);
-  if (!panel) return;
-  choose(panel, Object.fromEntries(cell.at.map((each) => [each.slice(0, each.lastIndexOf("=")), Number(each.slice(each.lastIndexOf("=") + 1))])));
+// The cells that the address has, once their panels are there.
+function openAskedCells() {
+  if (!askedCells?.length) return;
+  const panelOf = ({ optimizer }) => panels.document.panels.find((each) => each.optimizer === optimizer);
+  const found = askedCells.filter(panelOf);
+  if (!found.length) return;
+  askedCells = null;
+  for (const cell of found) panels.pin(panelOf(cell), cell.at, "add");
+  showPins(true);
 }
 
 const preview = makePreview();
@@ -59,7 +80,7 @@ new Extension(byId("extend"), study);
 const failures = new Failures(byId("failures"), study);
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
-  title: (panel) => panel.optimizer, choose: (panel, place) => choose(panel, coordinatesOf(panel, place)),
+  title: (panel) => panel.optimizer, choose: (panel, place, more) => choose(panel, coordinatesOf(panel, place), isAdding(more) ? "add" : "only"),
   move: (panel, place) => { if (!byId("cell").hidden) chooseSoon(panel, coordinatesOf(panel, place)); }, point: debounce(previewCell, HOVER_REST), beside: preview.node,
 });
 
@@ -68,7 +89,7 @@ const showLandscapes = throttle(async () => {
     const document = await readPanels([study], view.pairs("at"));
     panels.show(document);
     view.offer(document);
-    openAskedCell();
+    openAskedCells();
     showProblem(byId("view-problem"), null);
   } catch (error) {
     showProblem(byId("view-problem"), error);
@@ -211,9 +232,9 @@ byId("target").addEventListener("input", debounce(() => {
 }, 300));
 byId("cost-form").addEventListener("submit", (event) => event.preventDefault());
 onCellClosed(() => {
-  cell = null;
-  remember();
+  askedCells = null;
   panels.unpin();
+  remember();
 });
 if (asked.has("target")) byId("target").value = asked.get("target");
 showDetails();

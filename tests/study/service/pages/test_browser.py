@@ -326,6 +326,42 @@ def test_the_view_is_chosen_and_kept_in_the_address(visit: Visit, four_axes: str
     expect(summary).to_contain_text("40.9%")
 
 
+def test_several_cells_are_pinned(visit: Visit) -> None:
+    page = visit("/studies/small")
+    page.set_viewport_size({"width": 1280, "height": 1400})  # the inspector covers no cell
+    first, second = (landscapes(page).nth(k) for k in range(2))
+    title, rows = page.locator("#cell-title"), page.locator("#cell-content tbody th")
+    page.mouse.click(**cell_at(first, 0.1, 0.5))
+    expect(title).to_have_text("Cell: adam, alpha = 0.1, eps = 1e-8")
+    expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(2)
+    page.keyboard.down("Shift")
+    page.mouse.move(**cell_at(first, 0.5, 0.9))
+    expect(page.locator(".hovertext").first).to_contain_text("α = 10, ε = 1e-4")
+    page.mouse.down()
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    expect(title).to_have_text("2 cells")
+    page.get_by_role("button", name="Add cells").click()
+    page.mouse.click(**cell_at(second, 0.9, 0.7))
+    told = ["1: adam, alpha = 0.1, eps = 1e-8", "2: adam, alpha = 10, eps = 1e-4"]
+    expect(rows).to_have_text([*told, "3: avagrad, alpha = 1, eps = 1"])
+    expect(page.locator("#cell-content .legendtext")).to_have_text(["1", "2", "3"])
+    expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(3 * 2)
+    expect(first.locator(".textpoint")).to_have_text(["1", "2"])
+    expect(second.locator(".textpoint")).to_have_text(["3"])
+    expect(page).to_have_url(re.compile(r"\?(cell=(adam|avagrad)&at=alpha[^&]*&at=eps[^&]*&?){3}$"))
+    page.reload()
+    expect(rows).to_have_text([*told, "3: avagrad, alpha = 1, eps = 1"])
+    page.get_by_role("button", name="Remove avagrad").click()
+    expect(rows).to_have_text(told)
+    expect(first.locator(".textpoint")).to_have_text(["1", "2"])
+    page.mouse.click(**cell_at(first, 0.5, 0.9))  # without Shift it is the only one
+    expect(title).to_have_text("Cell: adam, alpha = 10, eps = 1e-4")
+    page.keyboard.press("Escape")
+    expect(page.locator("#cell")).to_be_hidden()
+    expect(page).to_have_url(re.compile("/studies/small$"))
+
+
 def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
     page = visit("/studies/small")
     landscapes(page)
