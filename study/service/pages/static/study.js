@@ -10,6 +10,7 @@ import { Extension } from "./extend.js";
 import { Failures } from "./failures.js";
 import { listen } from "./live.js";
 import { Panels, coordinatesOf, readPanels } from "./panels.js";
+import { showParallel } from "./parallel.js";
 import { showProgress } from "./progress.js";
 import { showSensitivity } from "./sensitivity.js";
 import { showSeparability } from "./separability.js";
@@ -89,6 +90,8 @@ const showLandscapes = throttle(async () => {
     const document = await readPanels([study], view.pairs("at"));
     panels.show(document);
     view.offer(document);
+    byId("parallel").hidden = document.axes.length < 3 || document.panels.some((panel) => panel.surrogate);
+    if (byId("parallel-cells").open) drawParallel();
     openAskedCells();
     showProblem(byId("view-problem"), null);
   } catch (error) {
@@ -107,6 +110,9 @@ const showAnalyses = throttle(async () => {
   await showCosts();
   if (seen) await showSensitivities();
 }, ANALYSIS_REST);
+
+const drawParallel = throttle(() => showParallel(byId("parallel-cells").querySelector("div"), study, panels.document.colours), ANALYSIS_REST);
+byId("parallel-cells").addEventListener("toggle", () => { if (byId("parallel-cells").open) drawParallel(); });
 
 // Figures of tuning: to the target that is shown, when there is something to draw.
 function offerFigures() {

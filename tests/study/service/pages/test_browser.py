@@ -326,6 +326,21 @@ def test_the_view_is_chosen_and_kept_in_the_address(visit: Visit, four_axes: str
     expect(summary).to_contain_text("40.9%")
 
 
+def test_all_axes_are_drawn_at_once(visit: Visit, four_axes: str) -> None:
+    page = visit(f"/studies/{four_axes}")
+    page.get_by_text("Every cell as a line").click()
+    chart = page.locator(".parallel")
+    expect(chart.locator(".xtick text")).to_have_text(["alpha", "eps", "beta1", "width", "error"])
+    best = chart.locator(".scatterlayer .trace").last.locator(".js-line")
+    expect(best).to_have_css("stroke-width", "3.5px")
+    expect(chart.locator(".annotation-text").filter(has_text="10.5%")).to_be_visible()
+    page.get_by_text("The best cells as a table").click()
+    told = page.locator("#parallel tbody tr")
+    expect(told).to_have_count(20)
+    expect(told.first).to_have_text(re.compile(r"^0.1\S+0.9\S+10.5%$"))
+    assert visit("/studies/small").locator("#parallel").is_hidden()
+
+
 def test_several_cells_are_pinned(visit: Visit) -> None:
     page = visit("/studies/small")
     page.set_viewport_size({"width": 1280, "height": 1400})  # the inspector covers no cell
