@@ -184,6 +184,12 @@ class TrialPage(TypedDict):
     next: str | None
 
 
+class SeveralTrialPage(TrialPage):
+    """Trials of several studies, each with its `study`; `found` are those on all pages."""
+
+    found: int
+
+
 class CountDocument(TypedDict):
     """How many trials there are on all pages."""
 

@@ -28,12 +28,14 @@ from analysis.observations import Observations
 from analysis.separability import Verdict, judge
 from analysis.stored import landscape_of, stored_landscapes, stored_observations
 from analysis.surrogate import surrogate_of
+from analysis.tables import asked_trials
 from analysis.trained import UNTRAINED, NothingTrainedError, untrained
 from analysis.views import WHOLE, View, ViewError, shown
 from search_spaces import SearchSpace
 from storage.errors import MissingDatabaseError
 from storage.failures import FailureCount
 from storage.query import with_words
+from storage.records import split_name
 from storage.store import Store, Version, open_store
 from study.service.answers.cache import Answer, Cache
 from study.service.answers.documents import (
@@ -45,6 +47,7 @@ from study.service.answers.documents import (
     OptimizerLandscape,
     OptimizerProblem,
     SensitivityDocument,
+    SeveralTrialPage,
     SuboptimalityDocument,
     TrialDetails,
     TrialPage,
@@ -502,3 +505,21 @@ def trial_chunks(
         yield frame
         if limit is not None or cursor is None:
             return
+
+
+def several_trials(
+    store: Store, studies: tuple[str, ...], where: str | None, sort: str | None
+) -> pd.DataFrame:
+    """The trials of studies, STUDY or STUDY/OPTIMIZER, with a column `study`, as `analysis.tables` has them."""
+    frame = asked_trials(store, studies, where=where, sort=sort)
+    if len(studies) == 1:
+        frame.insert(0, "study", split_name(studies[0])[0])
+    return frame
+
+
+def several_json(frame: pd.DataFrame, limit: int, start: int) -> Answer:
+    """A page of such trials."""
+    following = str(start + limit) if start + limit < len(frame) else None
+    rows = trial_rows(frame.iloc[start : start + limit])
+    page: SeveralTrialPage = {"trials": rows, "next": following, "found": len(frame)}
+    return Answer(encode(page), following=following)

@@ -41,7 +41,9 @@ def new(request: Request, service: Service) -> Response:
 async def trials(request: Request, service: Service) -> Response:
     """Trials, filtered and sorted as the query says; the script reads it too."""
     documents = await service.progress.documents()
-    return page(request, "trials.html", studies=list(documents.values()), query=request.query_params)
+    query = request.query_params
+    chosen = query.getlist("study") or [""]
+    return page(request, "trials.html", studies=list(documents.values()), query=query, chosen=chosen)
 
 
 @router.get("/compare")

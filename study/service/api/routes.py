@@ -16,6 +16,7 @@ from starlette.responses import StreamingResponse
 from analysis.stored_figures import FIGURES, OF_SEVERAL, FigureRequest
 from analysis.views import View
 from storage.export import ENCODINGS
+from storage.store import Store
 from study.service.answers import choices, reads
 from study.service.answers.cache import Answer
 from study.service.answers.documents import (
@@ -29,6 +30,7 @@ from study.service.answers.documents import (
     PlanDocument,
     SensitivityDocument,
     SeparabilityDocument,
+    SeveralTrialPage,
     StudyDetails,
     StudyDocument,
     StudyList,
@@ -328,6 +330,56 @@ async def list_trials(
     )
     headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
     return StreamingResponse(in_threads(first, stream), media_type=media, headers=headers)
+
+
+@router.get(
+    "/trials",
+    response_model=SeveralTrialPage,
+    responses={
+        200: {
+            "content": {media: {} for media in ACCEPTED},
+            "headers": {"Link": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def list_trials_of_several(
+    request: Request,
+    service: Service,
+    study: Annotated[
+        list[str],
+        Query(
+            min_length=1, max_length=MOST_COMPARED, description="STUDY or STUDY/OPTIMIZER; may be repeated."
+        ),
+    ],
+    where: Where = None,
+    sort: Annotated[
+        str | None, Query(max_length=LONGEST, description="A column; missing values last.")
+    ] = None,
+    order: Annotated[Literal["asc", "desc"], Query()] = "asc",
+    limit: Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="Of JSON.")] = 100,
+    cursor: Annotated[int, Query(ge=0, le=2**31 - 1, description="Of JSON: `next` of the page before.")] = 0,
+    format: Annotated[TrialFormat | None, Query(description="By Accept, or JSON, when left out.")] = None,
+) -> Response:
+    """Trials of several studies by one filter, each with its study: a page as JSON, everything as CSV or Parquet."""
+    kind = format or accepted(request.headers.get("accept", ""))
+    by = sort and f"{'-' if order == 'desc' else ''}{sort}"
+    names = tuple(study)
+    versions = (await service.reads.snapshot()).versions
+    others = tuple(versions.get(name.partition("/")[0]) for name in names)
+
+    def read(store: Store) -> Answer:
+        frame = reads.several_trials(store, names, where, by)
+        if kind == "json":
+            return reads.several_json(frame, limit, cursor)
+        media = next(media for media, each in ACCEPTED.items() if each == kind)
+        return Answer(b"".join(ENCODINGS[kind](lambda: iter([frame]))), media)
+
+    key = ("several", names, where, by, limit, cursor, kind, others)
+    answer = await service.reads.of_study(names[0].partition("/")[0], key, read)
+    headers = {"link": next_link(request, answer.following)} if answer.following else {}
+    if kind != "json":
+        headers["content-disposition"] = f'attachment; filename="trials.{kind}"'
+    return reply(request, answer, headers)
 
 
 @router.get("/studies/{study}/count", response_model=CountDocument)
@@ -647,8 +699,8 @@ def accepted(accept: str) -> TrialFormat:
 
 
 def next_link(request: Request, cursor: str) -> str:
-    query = {**request.query_params, "cursor": cursor}
-    return f'<{request.url.path}?{urlencode(query)}>; rel="next"'
+    query = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
+    return f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
 
 
 async def in_threads(first: bytes | None, rest: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -8,8 +8,7 @@ const form = byId("filter");
 const study = byId("study");
 const WHOLE = new Set(["number", "seed", "diverged_at"]);
 let cursors = [""]; // of the pages from the first to the shown one
-let metric = "";
-let axes = [];
+let abouts = new Map(); // study -> what is known of it
 let round = 0; // a later question makes the answer of an earlier one void
 
 function fillOptimizers() {
@@ -19,24 +18,41 @@ function fillOptimizers() {
     ...names.map((name) => make("option", { value: name, selected: name === chosen }, name)));
 }
 
-// What is asked for but the study, as pairs.
-const filters = () => ["optimizer", "where", "sort", "order"].map((name) => [name, byId(name).value]);
+const chosen = () => [...new Set([study.value, ...[...document.querySelectorAll("#further input:checked")].map((each) => each.value)])];
+const areSeveral = () => chosen().length > 1;
+
+// What is asked for but the studies, as pairs.
+const filters = () => ["where", "sort", "order", ...(areSeveral() ? [] : ["optimizer"])].map((name) => [name, byId(name).value]);
+
+function trialsUrl(more) {
+  const several = areSeveral();
+  const pairs = [...(several ? chosen().map((name) => ["study", name]) : []), ...filters(), ...more];
+  return `${several ? "/api/v1/trials" : studyUrl(study.value, "/trials")}?${query(pairs)}`;
+}
+
+async function readFound(page) {
+  if (page.found !== undefined) return page.found;
+  return (await readJson(`${studyUrl(study.value, "/count")}?${query(filters().filter(([name]) => ["optimizer", "where"].includes(name)))}`)).trials;
+}
 
 async function show() {
   if (!study.value) return;
   const mine = ++round;
   byId("first").disabled = byId("previous").disabled = byId("next").disabled = true; // until the page is there
-  const pairs = [["study", study.value], ...filters(), ["limit", byId("limit").value]];
+  byId("optimizer").disabled = areSeveral();
+  const names = chosen();
+  const pairs = [...names.map((name) => ["study", name]), ...filters(), ["limit", byId("limit").value]];
   window.history.replaceState(null, "", `/trials?${query(pairs)}`);
   try {
-    ({ metric, axes } = await readJson(studyUrl(study.value)));
-    const page = await readJson(`${studyUrl(study.value, "/trials")}?${query([...filters(), ["limit", byId("limit").value], ["cursor", cursors.at(-1)]])}`);
+    const known = new Map(await Promise.all(names.map(async (name) => [name, await readJson(studyUrl(name))])));
+    const page = await readJson(trialsUrl([["limit", byId("limit").value], ["cursor", cursors.at(-1)]]));
+    if (mine === round) abouts = known;
     if (mine !== round) return;
     showProblem(byId("where-problem"), null);
     byId("where").removeAttribute("aria-invalid");
     showPage(page);
-    const found = await readJson(`${studyUrl(study.value, "/count")}?${query(filters().slice(0, 2))}`);
-    if (mine === round) byId("where-we-are").textContent = `page ${cursors.length}, ${page.trials.length} of ${count(found.trials)} trials`;
+    const found = await readFound(page);
+    if (mine === round) byId("where-we-are").textContent = `page ${cursors.length}, ${page.trials.length} of ${count(found)} trials`;
   } catch (error) {
     if (mine !== round) return;
     showProblem(byId("where-problem"), error);
@@ -53,15 +69,15 @@ function showPage(page) {
   byId("next").dataset.cursor = page.next ?? "";
   byId("where-we-are").textContent = `page ${cursors.length}, ${rows.length} trials`;
   for (const format of ["csv", "parquet"]) {
-    byId(format).href = `${studyUrl(study.value, "/trials")}?${query([...filters(), ["format", format]])}`;
+    byId(format).href = trialsUrl([["format", format]]);
   }
   if (!rows.length) {
     byId("table").replaceChildren(make("p", { class: "hint" }, "No trial is like that."));
     return;
   }
-  const names = Object.keys(rows[0]).filter((name) => name !== "study");
-  offerNames(names);
-  const table = makeTable(`Trials of ${study.value}`, names.map(header), rows.map((row) => names.map((name) => (name === "number" ? cellLink(row) : text(name, row[name])))));
+  const names = Object.keys(rows[0]);
+  offerNames(names.filter((name) => name !== "study"));
+  const table = makeTable(`Trials of ${chosen().join(", ")}`, names.map(header), rows.map((row) => names.map((name) => (name === "number" ? cellLink(row) : text(name, row)))));
   names.forEach((name, place) => {
     const kind = name !== byId("sort").value ? "none" : byId("order").value === "asc" ? "ascending" : "descending";
     table.querySelectorAll("thead th")[place].setAttribute("aria-sort", kind);
@@ -71,9 +87,11 @@ function showPage(page) {
 
 // A trial's number leads to its cell on the study's page.
 function cellLink(row) {
+  const of = row.study ?? study.value;
+  const { axes } = abouts.get(of);
   const value = (axis) => (axis.words.length ? axis.words.indexOf(row[axis.name]) : row[axis.name]);
   const at = axes.map((axis) => ["at", `${axis.name}=${value(axis)}`]);
-  return make("a", { href: `/studies/${encodeURIComponent(study.value)}?${query([["cell", row.optimizer], ...at])}`, title: "Show its cell" }, String(row.number));
+  return make("a", { href: `/studies/${encodeURIComponent(of)}?${query([["cell", row.optimizer], ...at])}`, title: "Show its cell" }, String(row.number));
 }
 
 function header(name) {
@@ -88,8 +106,10 @@ function header(name) {
   return button;
 }
 
-function text(name, value) {
+function text(name, row) {
+  const value = row[name];
   if (value === null) return "–";
+  const { metric } = abouts.get(row.study ?? study.value);
   if (name === metric) return metricOf(metric, value);
   return typeof value === "string" || WHOLE.has(name) ? String(value) : shortNumber(value);
 }
@@ -125,6 +145,7 @@ study.addEventListener("change", () => {
   restart();
 });
 byId("optimizer").addEventListener("change", restart);
+byId("further").addEventListener("change", restart);
 byId("limit").addEventListener("change", restart);
 form.addEventListener("submit", (event) => { event.preventDefault(); restart(); });
 byId("first").addEventListener("click", restart);

@@ -124,6 +124,26 @@ def test_pages_follow_one_another(client: TestClient, url: str) -> None:
     assert {row["diverged_at"] for row in rows} == {15, None}
 
 
+def test_several_studies_by_one_filter(client: TestClient) -> None:
+    asked = {"study": ["small", "half/adam"], "where": "alpha = 10", "sort": "seed", "order": "desc"}
+    page = client.get("/api/v1/trials", params={**asked, "limit": 7})
+    found = page.json()
+    assert (found["found"], found["next"], len(found["trials"])) == (2 * 10 + 5, "7", 7)
+    assert {(row["study"], row["seed"]) for row in found["trials"]} == {("small", 1)}  # half has no such yet
+    rows = [*found["trials"]]
+    while "next" in page.links:
+        page = client.get(page.links["next"]["url"])
+        rows += page.json()["trials"]
+    assert [row["study"] for row in rows].count("half") == 5
+    table = client.get("/api/v1/trials", params={**asked, "format": "csv"})
+    assert table.text.splitlines()[0].startswith("study,optimizer,number")
+    assert len(table.text.splitlines()) == 1 + 25
+    alone = client.get("/api/v1/trials?study=half").json()
+    assert (alone["found"], alone["trials"][0]["study"]) == (90, "half")
+    refused = client.get("/api/v1/trials?study=small&study=none")
+    assert (refused.status_code, "no study 'none'" in refused.json()["detail"]) == (404, True)
+
+
 def test_matches_are_counted(client: TestClient) -> None:
     count = "/api/v1/studies/small/count"
     assert client.get(count).json() == {"trials": 100}

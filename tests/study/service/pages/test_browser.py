@@ -742,6 +742,23 @@ def test_where_nothing_trained(visit: Visit, store_url: str, trials: MakeTrials)
     visit.delete(store_url, "lost")
 
 
+def test_trials_of_several_studies_by_one_filter(visit: Visit) -> None:
+    page = visit("/trials?study=small&where=alpha%20%3D%2010")
+    where = page.locator("#where-we-are")
+    expect(where).to_have_text("page 1, 20 of 20 trials")
+    page.get_by_text("Further studies").click()
+    page.get_by_role("group", name="Further studies").get_by_label("half").check()
+    expect(where).to_have_text("page 1, 30 of 30 trials")
+    rows = page.locator("#table tbody tr")
+    expect(rows.first.locator("th")).to_have_text("small")
+    expect(rows.last.locator("th")).to_have_text("half")
+    expect(page).to_have_url(re.compile(r"/trials\?study=small&study=half&where="))
+    page.reload()
+    expect(where).to_have_text("page 1, 30 of 30 trials")
+    assert "study=half" in page.locator("#csv").get_attribute("href")
+    expect(rows.last.get_by_role("link")).to_have_attribute("href", re.compile("^/studies/half.cell=avagrad"))
+
+
 def test_trials_are_filtered_sorted_paged_and_downloaded(
     visit: Visit, client: TestClient, tmp_path: Path
 ) -> None:
