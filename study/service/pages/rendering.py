@@ -25,9 +25,11 @@ def page(
     request: Request, template: str, code: int = 200, *, charts: bool = False, **values: Any
 ) -> Response:
     """A page. With `charts` its policy allows inline styles: Plotly makes style elements and attributes."""
+    from analysis.labels import SYMBOLS
+
     nonce = request.state.nonce
     html = TEMPLATES.get_template(template).render(
-        static=f"/static/{assets.version()}", path=request.url.path, nonce=nonce, **values
+        static=f"/static/{assets.version()}", path=request.url.path, nonce=nonce, symbols=SYMBOLS, **values
     )
     return HTMLResponse(
         html, code, {"content-security-policy": content_security_policy(nonce, inline_styles=charts)}

@@ -5,6 +5,7 @@ import { query, readJson, studyUrl } from "./api.js";
 import { axis, draw, metricAxis, plain, style } from "./chart.js";
 import { byId, lazyDetails, make, makeTable, readInto } from "./dom.js";
 import { axisText, metricOf, shortNumber, words } from "./format.js";
+import { symbolOf } from "./symbols.js";
 
 export function readCell(panel, coordinates) {
   const at = Object.entries(coordinates).map(([name, value]) => ["at", `${name}=${value}`]);
@@ -12,7 +13,7 @@ export function readCell(panel, coordinates) {
 }
 
 export const cellTitle = (panel, coordinates, title = ({ optimizer }) => optimizer) =>
-  `${title(panel)}, ${Object.entries(coordinates).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`).join(", ")}`;
+  `${title(panel)}, ${Object.entries(coordinates).map(([name, value]) => `${symbolOf(name)} = ${axisText(panel, name, value)}`).join(", ")}`;
 
 const curveName = (cell, place) => (cell.nearest ? `trial ${cell.trials[place].number}` : `seed ${cell.trials[place].seed}`);
 

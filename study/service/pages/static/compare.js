@@ -8,7 +8,8 @@ import { interval, metricText, words } from "./format.js";
 import { isPartialPanel } from "./heatmap.js";
 import { Panels, coordinatesOf, readPanels } from "./panels.js";
 import { readVerdicts } from "./separability.js";
-import { plainSentence, regimeBadges, slopes } from "./verdicts.js";
+import { inSymbols } from "./symbols.js";
+import { plainSentence, regimeBadges, slopes, symbolsOf } from "./verdicts.js";
 
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
@@ -72,9 +73,9 @@ async function showVerdicts(names, mine) {
   const partial = new Set(panels.document.panels.filter(isPartialPanel).map((panel) => `${panel.study}/${panel.optimizer}`));
   const rows = answers.flatMap(({ name, found, error }) => {
     if (error) return [[name, "–", "–", error.message, "–", "–"]];
-    const problems = found.problems.map((problem) => [name, "–", "–", problem.detail, "–", "–"]);
+    const problems = found.problems.map((problem) => [name, "–", "–", inSymbols(problem.detail), "–", "–"]);
     const show = (value) => metricText(value, found.metric.endsWith("error"));
-    const row = (verdict) => [name, verdict.axes.join(", "), make("span", {}, ...regimeBadges(verdict, partial.has(name))), plainSentence(verdict, partial.has(name)), slopes(verdict) || "–", interval(verdict.penalty, show)];
+    const row = (verdict) => [name, symbolsOf(verdict).join(", "), make("span", {}, ...regimeBadges(verdict, partial.has(name))), plainSentence(verdict, partial.has(name)), slopes(verdict) || "–", interval(verdict.penalty, show)];
     return [...found.verdicts.map(row), ...problems];
   });
   const head = ["landscape", "axes", "verdict", "in words", "slope", "penalty"];

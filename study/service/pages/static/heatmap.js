@@ -3,6 +3,7 @@
 
 import { axis, bandOutline, dotErrors, metricAxis, plain, style, theme, wordTicks } from "./chart.js";
 import { axisText, metricText, words } from "./format.js";
+import { symbolOf } from "./symbols.js";
 
 const HATCH = (colour) =>
   `data:image/svg+xml,${encodeURIComponent(
@@ -22,7 +23,7 @@ export const colourAt = (at, colours) => colours[Math.round(at * (colours.length
 export function cellText(panel, { scale, shown, seed }, place) {
   const at = (nested) => place.reduce((inner, each) => inner[each], nested);
   const coordinates = panel.axes.map((each, k) => `${each.symbol} = ${axisText(panel, each.name, each.values[place[k]])}`);
-  const held = panel.others.map((name) => `${name} = ${axisText(panel, name, at(panel.held[name]))}`);
+  const held = panel.others.map((name) => `${symbolOf(name)} = ${axisText(panel, name, at(panel.held[name]))}`);
   const lines = [coordinates.join(", ")];
   if (held.length) lines.push(`${panel.problem ? "" : "best "}at ${held.join(", ")}`);
   if (at(panel.count) === 0) return [...lines, panel.surrogate ? "too uncertain" : "no trial yet"];

@@ -5,6 +5,7 @@ import { query, readJson } from "./api.js";
 import { lazyDetails, make, makeTable } from "./dom.js";
 import { axisText, count, metricText, shortNumber, words } from "./format.js";
 import { cellText, curve, heatmap, isBest, isPartialPanel } from "./heatmap.js";
+import { symbolOf } from "./symbols.js";
 import { shownText } from "./view.js";
 
 const MOVES = { ArrowUp: [1, 0], ArrowDown: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
@@ -197,7 +198,7 @@ function summaryOf(panel, document) {
   if (isPartialPanel(panel)) parts.push(`${count(panel.trials)} of ${count(panel.expected)} trials`);
   if (panel.early) parts.push(panel.early);
   if (panel.surrogate) parts.push(`a surrogate of ${count(panel.trials)} scattered trials`);
-  const fixed = Object.entries(panel.fixed).map(([name, value]) => `${name} = ${axisText(panel, name, value)}`);
+  const fixed = Object.entries(panel.fixed).map(([name, value]) => `${symbolOf(name)} = ${axisText(panel, name, value)}`);
   if (fixed.length) parts.push(`at ${fixed.join(", ")}`);
   return parts.join("; ");
 }

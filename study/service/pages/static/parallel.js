@@ -6,6 +6,7 @@ import { draw, plain, theme } from "./chart.js";
 import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
 import { axisNumber, count, metricOf, shortNumber, words } from "./format.js";
 import { colourAt, position } from "./heatmap.js";
+import { symbolOf } from "./symbols.js";
 
 const MOST_LINES = 3_000;
 const LISTED = 20;
@@ -38,7 +39,7 @@ function makeCard(optimizer, cells, look) {
   const chart = make("div", { class: "chart parallel", role: "img", "aria-label": `The cells of ${optimizer}: a line each through their hyperparameters to their mean ${words(metric)}; the table below has the best` });
   const said = cells.length > MOST_LINES ? `The best ${count(MOST_LINES)} of ${count(cells.length)} cells; the thick line is the best.` : `${count(cells.length)} cells; the thick line is the best.`;
   const table = lazyDetails("The best cells as a table", () =>
-    makeTable(`${optimizer}: the ${Math.min(LISTED, cells.length)} best cells`, [...axes.map((axis) => axis.name), `mean ${words(metric)}`],
+    makeTable(`${optimizer}: the ${Math.min(LISTED, cells.length)} best cells`, [...axes.map((axis) => symbolOf(axis.name)), `mean ${words(metric)}`],
       cells.slice(0, LISTED).map((cell) => [...axes.map((axis) => value(axis, cell)), metricOf(metric, cell.mean)])));
   return { node: make("div", { class: "card whole" }, make("h3", {}, optimizer), make("p", { class: "hint" }, said), chart, table.element), chart, picture: () => lines(cells.slice(0, MOST_LINES), look) };
 }
@@ -71,7 +72,7 @@ function lines(cells, { axes, scale, colours, metric }) {
     layout: {
       margin: { l: 40, r: 64, t: 8, b: 40 }, annotations: ticks,
       shapes: Array.from({ length: last + 1 }, (_, x) => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, layer: "above", line: { color: look.text, width: 1 } })),
-      xaxis: { range: [0, last], fixedrange: true, showgrid: false, zeroline: false, tickvals: [...Array(last + 1).keys()], ticktext: [...axes.map((axis) => plain(axis.name)), plain(words(metric))] },
+      xaxis: { range: [0, last], fixedrange: true, showgrid: false, zeroline: false, tickvals: [...Array(last + 1).keys()], ticktext: [...axes.map((axis) => plain(symbolOf(axis.name))), plain(words(metric))] },
       yaxis: { range: [-0.04, 1.04], visible: false, fixedrange: true },
     },
   };

@@ -4,6 +4,7 @@ import { query, readJson, studyUrl } from "./api.js";
 import { axis, bandOutline, dotErrors, draw, plain, style, theme, wordTicks } from "./chart.js";
 import { lazyDetails, make, makeTable, readInto, renewKeepingOpen } from "./dom.js";
 import { axisText, interval, metricText, shortNumber } from "./format.js";
+import { inSymbols } from "./symbols.js";
 import { isPartial, plainSentence, regimeBadges } from "./verdicts.js";
 
 export const readVerdicts = (study, optimizer) => readJson(`${studyUrl(study, "/separability")}?${query([["optimizer", optimizer]])}`);
@@ -13,7 +14,7 @@ export async function showSeparability(place, study, optimizers) {
   const found = await readInto(place, readVerdicts(study));
   if (!found) return new Map();
   const cards = found.verdicts.map((verdict) => makeCard(verdict, found, isPartial(optimizers, verdict.optimizer)));
-  const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${each.detail}`));
+  const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${inSymbols(each.detail)}`));
   renewKeepingOpen(place, make("div", { class: "cards" }, ...cards.map((card) => card.node)), ...problems);
   await Promise.all(cards.map((card) => card.drawn()));
   return new Map(optimizers.map(({ name }) => [`${study}/${name}`, found.verdicts.filter((each) => each.optimizer === name)]));
@@ -21,17 +22,17 @@ export async function showSeparability(place, study, optimizers) {
 
 function makeCard(verdict, { metric, colours }, partial) {
   const [first, second] = verdict.drawn.axes;
-  const label = `Ridge of ${verdict.optimizer}: the best ${first.name} for each ${second.name}; the table below has the numbers`;
+  const label = `Ridge of ${verdict.optimizer}: the best ${first.symbol} for each ${second.symbol}; the table below has the numbers`;
   const chart = make("div", { class: "chart ridge", role: "img", "aria-label": label });
   const some = verdict.drawn.dots.length > 0;
-  const regret = make("div", { class: "chart regret", role: "img", "aria-label": `Transfer regret of ${verdict.optimizer}: what the best ${first.name} of one ${second.name} loses at another` });
-  const trials = verdict.advice && Object.keys(verdict.advice.trials).length ? make("div", { class: "chart advice", role: "img", "aria-label": `Trials of the tuners before and after tuning ${verdict.advice.coordinate}; the table below has the numbers` }) : null;
+  const regret = make("div", { class: "chart regret", role: "img", "aria-label": `Transfer regret of ${verdict.optimizer}: what the best ${first.symbol} of one ${second.symbol} loses at another` });
+  const trials = verdict.advice && Object.keys(verdict.advice.trials).length ? make("div", { class: "chart advice", role: "img", "aria-label": `Trials of the tuners before and after tuning ${inSymbols(verdict.advice.coordinate)}; the table below has the numbers` }) : null;
   const node = make("div", { class: "card" },
     make("h3", {}, `${verdict.optimizer}: ${first.symbol} and ${second.symbol}`),
     make("p", { class: "regimes" }, ...regimeBadges(verdict, partial)),
-    make("p", { class: "plainly" }, plainSentence(verdict, partial)), make("p", { class: "hint" }, verdict.finding),
+    make("p", { class: "plainly" }, plainSentence(verdict, partial)), make("p", { class: "hint" }, inSymbols(verdict.finding)),
     make("div", { class: "pair" }, ...(some ? [chart] : []), regret),
-    ...(trials ? [make("h3", {}, `Before and after tuning ${verdict.advice.coordinate}`), trials] : []),
+    ...(trials ? [make("h3", {}, `Before and after tuning ${inSymbols(verdict.advice.coordinate)}`), trials] : []),
     numbersTable(verdict, metric), ...(some ? [dotsDetails(verdict).element] : []), regretDetails(verdict, metric).element);
   const drawn = () => Promise.all([some ? draw(chart, () => ridgeChart(verdict, partial)) : null, draw(regret, () => regretChart(verdict, metric, colours)), trials && draw(trials, () => adviceChart(verdict.advice))]);
   return { node, drawn };
@@ -141,8 +142,8 @@ function adviceChart({ trials, budget }) {
 function adviceRows(advice, lost) {
   const median = (each) => (each.estimate === null ? `more than ${advice.budget}` : interval(each, (value) => (value === null ? "…" : String(Math.round(value)))));
   const trials = Object.entries(advice.trials).map(([tuner, cost]) =>
-    [`${tuner}: trials in ${advice.coordinate}, and before`, `${median(cost.after)}; ${median(cost.before)}`]);
-  return [[`the same, tuning ${advice.coordinate}`, interval(advice.penalty, lost)], ...trials];
+    [`${tuner}: trials in ${inSymbols(advice.coordinate)}, and before`, `${median(cost.after)}; ${median(cost.before)}`]);
+  return [[`the same, tuning ${inSymbols(advice.coordinate)}`, interval(advice.penalty, lost)], ...trials];
 }
 
 function dotsDetails(verdict) {

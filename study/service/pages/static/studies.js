@@ -5,6 +5,7 @@ import { byId, debounce, make, showProblem, throttle } from "./dom.js";
 import { metricOf } from "./format.js";
 import { listen } from "./live.js";
 import { showProgress } from "./progress.js";
+import { inSymbols } from "./symbols.js";
 import { drawThumbnail } from "./thumbnail.js";
 import { isPartial, regimeBadges, symbolsOf } from "./verdicts.js";
 
@@ -60,7 +61,7 @@ function search() {
 async function showVerdicts(place, name) {
   try {
     const found = await readJson(studyUrl(name, "/separability"));
-    place.replaceChildren(...found.verdicts.map((each) => make("li", { title: each.sentence },
+    place.replaceChildren(...found.verdicts.map((each) => make("li", { title: inSymbols(each.sentence) },
       `${each.optimizer}, ${symbolsOf(each).join(" and ")}: `, ...regimeBadges(each, isPartial(latest.get(name)?.optimizers ?? [], each.optimizer)))));
   } catch {
     place.replaceChildren(); // no verdict yet: the study's own page says why

@@ -3,6 +3,7 @@
 
 import { debounce, make } from "./dom.js";
 import { axisText, count } from "./format.js";
+import { symbolOf } from "./symbols.js";
 
 const REST = 200;
 
@@ -59,7 +60,7 @@ export class View {
   }
 
   axisFields(names, shown) {
-    const selects = ["up", "across"].map((side, k) => select(`axis-${side}`, names.map((name) => [name, name]), shown[k], (name) => {
+    const selects = ["up", "across"].map((side, k) => select(`axis-${side}`, names.map((name) => [name, symbolOf(name)]), shown[k], (name) => {
       const axes = selects.map((each) => each.value);
       if (axes[0] === axes[1]) axes[1 - k] = shown[k] === name ? names.find((each) => each !== name) : shown[k];
       this.choose({ axes, held: new Map([...this.held].filter(([each]) => !axes.includes(each))) });
@@ -74,11 +75,11 @@ export class View {
       const held = this.held.get(name) ?? "";
       if (panel.levels[name]) {
         const levels = panel.levels[name].map((value) => [panel.words[name]?.[value] ?? String(value), axisText(panel, name, value)]);
-        return [name, select(id, [["", "at its best"], ...levels], held, (value) => hold(name, value))];
+        return [symbolOf(name), select(id, [["", "at its best"], ...levels], held, (value) => hold(name, value))];
       }
       const input = make("input", { id, type: "number", step: "any", value: held, placeholder: "best" });
       input.addEventListener("change", () => { if (input.checkValidity()) hold(name, input.value); });
-      return [name, input];
+      return [symbolOf(name), input];
     });
   }
 

@@ -32,7 +32,7 @@ def test_pages_are_whole_documents(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    for wanted in ('<html lang="en">', "<main ", "<nav ", 'class="skip"', "<h1", "width=device-width"):
+    for wanted in ('<html lang="en"', "<main ", "<nav ", 'class="skip"', "<h1", "width=device-width"):
         assert wanted in answer.text
     policy = answer.headers["content-security-policy"]
     scripts = policy.partition("script-src")[2].partition(";")[0]

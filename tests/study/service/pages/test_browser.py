@@ -219,7 +219,7 @@ def test_a_cell_is_pointed_at_and_clicked(visit: Visit) -> None:
     expect(page.locator(".hovertext").first).to_contain_text("seed 1: 10.1%")
     expect(page.locator(".preview .scatterlayer .trace")).to_have_count(2)
     page.mouse.click(**cell_at(first, 0.1, 0.5))
-    expect(page.locator("#cell-title")).to_have_text("Cell: adam, alpha = 0.1, eps = 1e-8")
+    expect(page.locator("#cell-title")).to_have_text("Cell: adam, α = 0.1, ε = 1e-8")
     expect(page.locator("#cell-content tbody tr")).to_have_count(2)
     expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(2)
     page.get_by_text("The curves as a table").first.click()
@@ -243,7 +243,7 @@ def test_the_keyboard_reaches_a_cell(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     expect(page.locator("#announcer")).to_contain_text("α = 1, ε = 0.01, mean")
     page.keyboard.press("Enter")
-    expect(page.locator("#cell-title")).to_have_text("Cell: adam, alpha = 1, eps = 0.01")
+    expect(page.locator("#cell-title")).to_have_text("Cell: adam, α = 1, ε = 0.01")
     expect(page.locator("#cell")).to_be_focused()
 
 
@@ -251,7 +251,7 @@ def test_the_address_holds_the_view(visit: Visit) -> None:
     page = visit("/trials?study=small&optimizer=avagrad&where=seed%20%3D%200%20and%20alpha%20%3D%200.01")
     page.locator("#table tbody tr").nth(1).get_by_role("link").click()
     title = page.locator("#cell-title")
-    expect(title).to_have_text("Cell: avagrad, alpha = 0.01, eps = 1e-6")
+    expect(title).to_have_text("Cell: avagrad, α = 0.01, ε = 1e-6")
     expect(page.locator("#cell-content tbody tr")).to_have_count(2)
     landscape = landscapes(page).nth(1)
     marked = landscape.locator(".shapelayer path")
@@ -259,12 +259,12 @@ def test_the_address_holds_the_view(visit: Visit) -> None:
     page.get_by_label("Target: suboptimality").fill("0.02")
     expect(page).to_have_url(re.compile(r"\?target=0.02&cell=avagrad&at=alpha%3D0.01&at=eps%3D0.000001$"))
     page.reload()
-    expect(title).to_have_text("Cell: avagrad, alpha = 0.01, eps = 1e-6")
+    expect(title).to_have_text("Cell: avagrad, α = 0.01, ε = 1e-6")
     expect(page.get_by_label("Target: suboptimality")).to_have_value("0.02")
     expect(marked).to_have_count(1)
     landscape.focus()
     page.keyboard.press("ArrowUp")
-    expect(title).to_have_text("Cell: avagrad, alpha = 0.1, eps = 1e-6")  # the inspector follows
+    expect(title).to_have_text("Cell: avagrad, α = 0.1, ε = 1e-6")  # the inspector follows
     page.keyboard.press("Escape")
     expect(page.locator("#cell")).to_be_hidden()
     expect(page).to_have_url(re.compile(r"/studies/small\?target=0.02$"))
@@ -330,7 +330,7 @@ def test_all_axes_are_drawn_at_once(visit: Visit, four_axes: str) -> None:
     page = visit(f"/studies/{four_axes}")
     page.get_by_text("Every cell as a line").click()
     chart = page.locator(".parallel")
-    expect(chart.locator(".xtick text")).to_have_text(["alpha", "eps", "beta1", "width", "error"])
+    expect(chart.locator(".xtick text")).to_have_text(["α", "ε", "beta1", "width", "error"])
     best = chart.locator(".scatterlayer .trace").last.locator(".js-line")
     expect(best).to_have_css("stroke-width", "3.5px")
     expect(chart.locator(".annotation-text").filter(has_text="10.5%")).to_be_visible()
@@ -347,7 +347,7 @@ def test_several_cells_are_pinned(visit: Visit) -> None:
     first, second = (landscapes(page).nth(k) for k in range(2))
     title, rows = page.locator("#cell-title"), page.locator("#cell-content tbody th")
     page.mouse.click(**cell_at(first, 0.1, 0.5))
-    expect(title).to_have_text("Cell: adam, alpha = 0.1, eps = 1e-8")
+    expect(title).to_have_text("Cell: adam, α = 0.1, ε = 1e-8")
     expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(2)
     page.keyboard.down("Shift")
     page.mouse.move(**cell_at(first, 0.5, 0.9))
@@ -358,23 +358,38 @@ def test_several_cells_are_pinned(visit: Visit) -> None:
     expect(title).to_have_text("2 cells")
     page.get_by_role("button", name="Add cells").click()
     page.mouse.click(**cell_at(second, 0.9, 0.7))
-    told = ["1: adam, alpha = 0.1, eps = 1e-8", "2: adam, alpha = 10, eps = 1e-4"]
-    expect(rows).to_have_text([*told, "3: avagrad, alpha = 1, eps = 1"])
+    told = ["1: adam, α = 0.1, ε = 1e-8", "2: adam, α = 10, ε = 1e-4"]
+    expect(rows).to_have_text([*told, "3: avagrad, α = 1, ε = 1"])
     expect(page.locator("#cell-content .legendtext")).to_have_text(["1", "2", "3"])
     expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(3 * 2)
     expect(first.locator(".textpoint")).to_have_text(["1", "2"])
     expect(second.locator(".textpoint")).to_have_text(["3"])
     expect(page).to_have_url(re.compile(r"\?(cell=(adam|avagrad)&at=alpha[^&]*&at=eps[^&]*&?){3}$"))
     page.reload()
-    expect(rows).to_have_text([*told, "3: avagrad, alpha = 1, eps = 1"])
+    expect(rows).to_have_text([*told, "3: avagrad, α = 1, ε = 1"])
     page.get_by_role("button", name="Remove avagrad").click()
     expect(rows).to_have_text(told)
     expect(first.locator(".textpoint")).to_have_text(["1", "2"])
     page.mouse.click(**cell_at(first, 0.5, 0.9))  # without Shift it is the only one
-    expect(title).to_have_text("Cell: adam, alpha = 10, eps = 1e-4")
+    expect(title).to_have_text("Cell: adam, α = 10, ε = 1e-4")
     page.keyboard.press("Escape")
     expect(page.locator("#cell")).to_be_hidden()
     expect(page).to_have_url(re.compile("/studies/small$"))
+
+
+def test_hyperparameters_are_called_by_their_symbols(visit: Visit) -> None:
+    page = visit("/studies/small")
+    page.locator("#sensitivity").scroll_into_view_if_needed()
+    card = page.locator("#sensitivity .card").first
+    expect(card.locator("tbody th")).to_have_text(["α, decades", "ε, decades"])
+    expect(card.locator(".xtitle")).to_have_text(["α", "ε"])
+    expect(page.locator("#separability .card").first).to_be_visible()
+    for part in ("#sensitivity", "#separability"):
+        assert not re.search(r"\b(alpha|eps)\b", page.locator(part).inner_text())
+    script = "async (address) => (await import(address)).inSymbols('alpha/eps of alpha-net, alphabet: eps')"
+    address = visit("/new").locator('script[type="module"]').get_attribute("src")
+    found = visit.page.evaluate(script, address.replace("new.js", "symbols.js"))
+    assert found == "α/ε of alpha-net, alphabet: ε"
 
 
 def test_every_chart_is_a_table_too(visit: Visit, client: TestClient) -> None:
@@ -637,7 +652,7 @@ def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTria
     page.get_by_label("across").select_option("beta1")
     expect(page.locator(".landscape .xtitle")).to_have_text("beta1")
     page.mouse.click(**cell_at(first, 0.1, 0.1))
-    expect(page.locator("#cell-title")).to_contain_text(f"{optimizer}, alpha = 0.1, beta1 = 0.5, eps = ")
+    expect(page.locator("#cell-title")).to_contain_text(f"{optimizer}, α = 0.1, beta1 = 0.5, ε = ")
     page.get_by_role("link", name="Browse the trials").click()
     expect(page.locator("#table tbody tr")).to_have_count(18)
     expect(page.locator("#table tbody tr").first).to_contain_text(optimizer)
@@ -700,7 +715,7 @@ def test_one_axis_is_a_curve(visit: Visit, store_url: str, trials: MakeTrials) -
     expect(first.locator(".scatterlayer .js-line")).to_have_count(1)
     expect(page.locator("#legend")).to_be_hidden()
     page.mouse.click(**cell_at(first, 0.35, 0.9))
-    expect(page.locator("#cell-title")).to_have_text("Cell: sgd, alpha = 0.1")
+    expect(page.locator("#cell-title")).to_have_text("Cell: sgd, α = 0.1")
     expect(page.locator("#separability")).to_contain_text("fewer than two axes")
     expect(page.get_by_role("button", name="Run the tuners")).to_be_visible()
     first.focus()
