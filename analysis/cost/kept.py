@@ -13,6 +13,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from joblib.externals.loky import get_reusable_executor
 from joblib.memory import JobLibCollisionWarning
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -98,3 +99,8 @@ def curves_on_draws(
     if new and memory.store_backend is not None:
         memory.reduce_size(bytes_limit=MOST_BYTES)
     return {(name, each.tuner): curves for (name, each), curves in zip(jobs, made, strict=True)}
+
+
+def end_workers() -> None:
+    """End the processes that replay, and what they are at: they would outlive this one by minutes, its output open."""
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)

@@ -50,6 +50,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
+        if "analysis.cost.kept" in sys.modules:  # else nothing was replayed
+            from analysis.cost.kept import end_workers
+
+            end_workers()
         tell_what_goes_on(self._service.state.backend.launcher)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

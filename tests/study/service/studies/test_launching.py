@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import psutil
 import pytest
 from made_up_trials import store_all
 from sqlalchemy import create_engine, make_url, text
 
+from storage.records import TuningRun
 from storage.store import open_store
 from study.running import refuse
 from study.service.answers.reads import Reads
@@ -498,3 +500,35 @@ def test_the_service_ends_at_once_with_200_listeners(original: Path, serve: Call
             assert b"retry" in next(heard[-1])
         assert "timeout graceful shutdown exceeded" not in service.end(signal.SIGINT)
     assert service.process.returncode == 0
+
+
+def test_it_ends_at_once_while_costs_are_computed(url: str, state: Path, tmp_path: Path) -> None:
+    """Processes that replay would keep its output open, and whoever reads that would wait for them."""
+    with open_store(url, create=True) as store:
+        space = store.space("small")
+        cells = [np.random.default_rng(k).permutation(25)[:20] for k in range(6)]
+        runs = [TuningRun("gp", k, "seed", "free", 2, space, 20, order) for k, order in enumerate(cells)]
+        for optimizer in ("adam", "avagrad"):
+            store.append_runs("small", optimizer, runs)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TUNABILITY_CACHE", str(tmp_path / "cache"))  # nothing is kept of earlier replays
+        service = Running(url, state)
+
+    def ask() -> None:
+        with contextlib.suppress(httpx2.HTTPError):
+            service.client.get("/studies/small/cost")
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    own = psutil.Process(service.process.pid)
+    deadline = time.monotonic() + 60
+    while not any("loky" in " ".join(each.cmdline()) for each in own.children(recursive=True)):
+        assert asking.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    children = own.children(recursive=True)
+    own.terminate()
+    asking.join(60)
+    service.process.wait(20)
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    service.end(signal.SIGTERM)
