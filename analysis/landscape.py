@@ -45,7 +45,7 @@ class BestCell:
     edge: tuple[str, ...]
 
     def at_edge(self, call: Callable[[str], str] = str) -> str:
-        """Return ``"at the edge of alpha and eps"``, axes called as `call` says; empty if it is at none."""
+        """``"at the edge of alpha and eps"``, axes called as `call` says; empty if it is at none."""
         return f"at the edge of {' and '.join(map(call, self.edge))}" if self.edge else ""
 
 
