@@ -222,6 +222,7 @@ async function launch() {
 function showTraining() {
   const kind = training();
   for (const each of document.querySelectorAll("[data-training]")) each.hidden = !each.dataset.training.split(" ").includes(kind);
+  if (kind !== "workload") choose("kind", "own"); // published spaces are optimizers'
 }
 
 function showKind() {
@@ -252,8 +253,7 @@ function copySpace() {
   plan();
 }
 
-byId("study").addEventListener("input", (event) => {
-  if (event.target.name === "training" && training() !== "workload") choose("kind", "own"); // published spaces are optimizers'
+byId("study").addEventListener("input", () => {
   showAll();
   plan();
 });

@@ -480,7 +480,7 @@ def test_a_regime_has_a_badge_and_left_out_rows_a_mark(
 ) -> None:
     space = SearchSpace.from_table(
         {
-            "alpha": {"low": 1e-4, "high": 1.0, "num": 17},
+            "alpha": {"low": 1e-4, "high": 100.0, "num": 25},
             "eps": {"low": 1e-8, "high": 1.0, "num": 17},
         }
     )
