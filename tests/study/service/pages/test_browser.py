@@ -825,7 +825,7 @@ def test_studies_are_compared(visit: Visit) -> None:
     page.get_by_role("checkbox", name="half/adam").check()
     expect(page.locator(".landscape")).to_have_count(2)
     expect(page.locator("#verdicts tbody tr")).to_have_count(2)
-    expect(page.locator("#verdicts tbody tr").first).to_contain_text("half/adamalpha, eps→ decoupledso far")
+    expect(page.locator("#verdicts tbody tr").first).to_contain_text("half/adamα, ε→ decoupledso far")
     summaries = page.locator(".panel p")
     expect(summaries.first).to_have_text(re.compile("; 2 seeds$"))
     expect(summaries.last).to_have_text(re.compile("; 2 seeds; tuning runs of 20 trials$"))
