@@ -126,6 +126,15 @@ ACCEPTED: dict[str, TrialFormat] = {
     "text/csv": "csv",
     "application/vnd.apache.parquet": "parquet",
 }
+Sort = Annotated[str | None, Query(max_length=LONGEST, description="A column; missing values last.")]
+Order = Annotated[Literal["asc", "desc"], Query()]
+Form = Annotated[TrialFormat | None, Query(description="By Accept, or JSON, when left out.")]
+PAGES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {media: {} for media in ACCEPTED},
+        "headers": {"Link": {"schema": {"type": "string"}}},
+    }
+}
 Tune = Annotated[bool, Query(description="Run the spec's tuners too, when every trial is there.")]
 Decision = Annotated[
     Literal["separability", "cost"],
@@ -280,12 +289,7 @@ async def get_study(request: Request, service: Service, study: StudyName) -> Res
 @router.get(
     "/studies/{study}/trials",
     response_model=TrialPage,
-    responses={
-        200: {
-            "content": {media: {} for media in ACCEPTED},
-            "headers": {"Link": {"schema": {"type": "string"}}},
-        }
-    },
+    responses=PAGES,
 )
 async def list_trials(
     request: Request,
@@ -293,16 +297,14 @@ async def list_trials(
     study: StudyName,
     optimizer: Optimizer = None,
     where: Where = None,
-    sort: Annotated[
-        str | None, Query(max_length=LONGEST, description="A column; missing values last.")
-    ] = None,
-    order: Annotated[Literal["asc", "desc"], Query()] = "asc",
+    sort: Sort = None,
+    order: Order = "asc",
     limit: Annotated[
         int | None,
         Query(ge=1, le=MOST_PER_PAGE, description="JSON: 100 by default. CSV and Parquet: all by default."),
     ] = None,
     cursor: Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")] = None,
-    format: Annotated[TrialFormat | None, Query(description="By Accept, or JSON, when left out.")] = None,
+    format: Form = None,
 ) -> Response:
     """Trials by optimizer and number, or sorted; a page as JSON, everything streamed as CSV or Parquet."""
     kind = format or accepted(request.headers.get("accept", ""))
@@ -324,23 +326,17 @@ async def list_trials(
 
     stream = await anyio.to_thread.run_sync(open_chunks)
     first = await anyio.to_thread.run_sync(next, stream, None)  # an error comes before the answer begins
-    media = next(media for media, each in ACCEPTED.items() if each == kind)
     name = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in study
     )
     headers = {"content-disposition": f'attachment; filename="{name}.{kind}"'}
-    return StreamingResponse(in_threads(first, stream), media_type=media, headers=headers)
+    return StreamingResponse(in_threads(first, stream), media_type=media_of(kind), headers=headers)
 
 
 @router.get(
     "/trials",
     response_model=SeveralTrialPage,
-    responses={
-        200: {
-            "content": {media: {} for media in ACCEPTED},
-            "headers": {"Link": {"schema": {"type": "string"}}},
-        }
-    },
+    responses=PAGES,
 )
 async def list_trials_of_several(
     request: Request,
@@ -352,13 +348,11 @@ async def list_trials_of_several(
         ),
     ],
     where: Where = None,
-    sort: Annotated[
-        str | None, Query(max_length=LONGEST, description="A column; missing values last.")
-    ] = None,
-    order: Annotated[Literal["asc", "desc"], Query()] = "asc",
+    sort: Sort = None,
+    order: Order = "asc",
     limit: Annotated[int, Query(ge=1, le=MOST_PER_PAGE, description="Of JSON.")] = 100,
     cursor: Annotated[int, Query(ge=0, le=2**31 - 1, description="Of JSON: `next` of the page before.")] = 0,
-    format: Annotated[TrialFormat | None, Query(description="By Accept, or JSON, when left out.")] = None,
+    format: Form = None,
 ) -> Response:
     """Trials of several studies by one filter, each with its study: a page as JSON, everything as CSV or Parquet."""
     kind = format or accepted(request.headers.get("accept", ""))
@@ -371,8 +365,7 @@ async def list_trials_of_several(
         frame = reads.several_trials(store, names, where, by)
         if kind == "json":
             return reads.several_json(frame, limit, cursor)
-        media = next(media for media, each in ACCEPTED.items() if each == kind)
-        return Answer(b"".join(ENCODINGS[kind](lambda: iter([frame]))), media)
+        return Answer(b"".join(ENCODINGS[kind](lambda: iter([frame]))), media_of(kind))
 
     key = ("several", names, where, by, limit, cursor, kind, others)
     answer = await service.reads.of_study(names[0].partition("/")[0], key, read)
@@ -696,6 +689,11 @@ def accepted(accept: str) -> TrialFormat:
         if found:
             return found
     return "json"
+
+
+def media_of(kind: TrialFormat) -> str:
+    """The media type of a format."""
+    return next(media for media, each in ACCEPTED.items() if each == kind)
 
 
 def next_link(request: Request, cursor: str) -> str:
