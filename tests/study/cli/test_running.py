@@ -159,7 +159,7 @@ def test_a_study_that_diverged_everywhere_says_so(cli: Cli, write_study: WriteSt
     assert "seeds added for the verdict: 0 trials, 0 of them now" in out
     assert "best" not in out
     _, out, _ = cli("studies", *storage)
-    assert [NOTHING in line and "0.9" not in line for line in out.splitlines()[1:]] == [True, True]
+    assert [NOTHING in line for line in out.splitlines()[1:]] == [True, True]
     refusal = f"error: adam: {NOTHING}; avagrad: {NOTHING}\n"
     assert cli("separability", "small", *storage) == (2, "", refusal)
     assert cli("plot", "separability", "small", "-o", tmp_path / "f.png", *storage) == (2, "", refusal)
