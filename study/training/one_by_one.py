@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from study.black_boxes import Label
 from study.training.block import Block, Outcome
@@ -101,41 +102,55 @@ class RuleRun(ProgramRun):
 
     @property
     def trial(self) -> Trial:
-        return self._trial
+        states = [
+            pytree.tree_unflatten(numbers, shape)
+            for numbers, shape in zip(self._numbers, self._shapes, strict=True)
+        ]
+        return self._trial._replace(states=tuple(states))
 
     @trial.setter
     def trial(self, trial: Trial) -> None:
-        self._trial = trial
+        flat = [pytree.tree_flatten(state) for state in trial.states]
+        self._numbers, self._shapes = [numbers for numbers, _ in flat], [shape for _, shape in flat]
+        self._trial = trial._replace(states=())
 
     def step(self, number: int, batch: Batch, drawn: Drawn, rate: float) -> None:
-        trial = self.trial
-        params, carry, states = trial.params, trial.carry, list(trial.states)
+        trial = self._trial
+        params, carry, total = trial.params, trial.carry, trial.loss_sum
         count, factor = (torch.tensor(value, dtype=torch.float64) for value in (number, rate))
-        total = trial.loss_sum
         for index, (phase, gradients, turn) in enumerate(self._phases):
             old, rest = parts(params, phase)
             grads, loss, carry = gradients(old, rest, carry, batch, drawn[index])
-            given: tuple[Any, ...] = (
-                grads,
-                states[turn.optimizer],
-                old,
-                trial.hyperparameters,
-                turn.count(count),
-                factor,
-                {},
-            )
             if index not in self._updates:
+                state = self.trial.states[turn.optimizer]
+                given: tuple[Any, ...] = (
+                    grads,
+                    state,
+                    old,
+                    trial.hyperparameters,
+                    turn.count(count),
+                    factor,
+                    {},
+                )
                 move = update_function(self._rule, self._recipe)
                 self._updates[index] = self._programs.get(("update", index, self._key), move, *given)
-            new, state = self._updates[index](*given)
-            new = phase.project(new) if phase.project else new
-            params = {**params, **new}
-            states[turn.optimizer] = state
+            # flat, in the order of what the program was made of: nesting takes as long as the update
+            moved = self._updates[index].flat(
+                *grads.values(),
+                *self._numbers[turn.optimizer],
+                *old.values(),
+                *trial.hyperparameters.values(),
+                turn.count(count),
+                factor,
+            )
+            new = dict(zip(old, moved, strict=False))
+            self._numbers[turn.optimizer] = list(moved[len(old) :])
+            params = {**params, **(phase.project(new) if phase.project else new)}
             total = total + loss
             if not loss.isfinite() and trial.diverged_at < 0:
                 trial = trial._replace(diverged_at=torch.tensor(number))
                 self.stopped = True
-        self.trial = trial._replace(params=params, carry=carry, states=tuple(states), loss_sum=total)
+        self._trial = trial._replace(params=params, carry=carry, loss_sum=total)
 
 
 class TorchRun:
