@@ -9,6 +9,7 @@ cubic's minimum lies from the parabola's tells what asymmetry is left.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.bands import Bands, near_optimal, smoothed, without_effects
-from analysis.estimate import FloatArray
+from analysis.estimate import FloatArray, quantile
 from analysis.landscape import mean_of_known
 from analysis.seed_noise import SeedNoise, seed_noise
 
@@ -40,6 +41,11 @@ CERTAIN = 0.95
 """Share of draws of an uncertain landscape that must have their optimum inside the grid for a row to count."""
 DRAWN_WIDER = 1.5
 """Errors of such draws are so much larger than their spread, which does not know how well the surrogate fits."""
+DRAWN_ERROR = 0.1
+"""Least error of such an optimum, in cells: a smooth surrogate rounds a kink of the valley, however many its trials."""
+UNSURE, UNSURE_CELLS = 3.0, 1.0
+"""A row whose 95% interval is so many times as wide as the median row's, and reaches so many cells to either side, does
+not count: far from all trials a surrogate leans towards what it knows."""
 SURE = 2
 """The window for draws, which are smooth and have no noise of their own."""
 TINY = 1e-10
@@ -124,14 +130,27 @@ def optima_of_draws(draws: xr.DataArray, x: FloatArray) -> Optima:
     rows = np.isfinite(places).mean(axis=0) >= CERTAIN
     mean = np.nanmean(places[:, rows], axis=0)
     covariance = DRAWN_WIDER**2 * _covariance(np.where(np.isnan(places[:, rows]), mean, places[:, rows]))
+    covariance += _least(x, len(mean), DRAWN_ERROR**2)
     none = np.zeros(len(mean))
-    return Optima(
-        rows, mean, covariance + _least(x, len(mean)), none, np.diag(none), np.ones(len(mean), dtype=np.int64)
-    )
+    found = Optima(rows, mean, covariance, none, np.diag(none), np.ones(len(mean), dtype=np.int64))
+    return found.without(_unsure(found, x))
 
 
-def _least(x: FloatArray, rows: int) -> FloatArray:
-    return TINY * float(np.median(np.diff(x))) ** 2 * np.eye(rows)
+def _unsure(found: Optima, x: FloatArray) -> NDArray[np.bool_]:
+    """Which rows (B,) have an optimum that is known much worse than those of the others."""
+    unsure = np.zeros(len(found.rows), dtype=bool)
+    if len(found.places):
+        halves = quantile(math.inf) * np.sqrt(np.diag(found.covariance))
+        unsure[found.rows] = halves > max(UNSURE_CELLS * _step(x), UNSURE * float(np.median(halves)))
+    return unsure
+
+
+def _step(x: FloatArray) -> float:
+    return float(np.median(np.diff(x)))
+
+
+def _least(x: FloatArray, rows: int, squared_cells: float = TINY) -> FloatArray:
+    return squared_cells * _step(x) ** 2 * np.eye(rows)
 
 
 def _scatter(window: _Window, mean: FloatArray) -> SeedNoise:
@@ -212,7 +231,7 @@ def _window(mean: FloatArray, x: FloatArray, at: FloatArray, reach: FloatArray, 
     centre = np.interp(at, cells, x)
     reach = np.maximum(np.minimum(reach, np.minimum(at, len(x) - 1 - at) + 1), least)
     away = (cells[:, None] - at) / reach
-    unit = reach * float(np.median(np.diff(x)))
+    unit = reach * _step(x)
     weights = np.where((np.abs(away) < 1) & ~np.isnan(mean), (1 - away**2) ** 2, 0.0)
     return _Window(centre, weights, (x[:, None] - centre) / unit, unit)
 

@@ -136,8 +136,9 @@ def ridge(pair: xr.DataArray) -> Ridge:
 def ridge_of_draws(draws: xr.DataArray) -> Ridge:
     """The ridge of draws ``("seed", first, second)`` of one uncertain landscape, the seeds being draws.
 
-    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known. Optima are the
-    means of the draws' own, their errors the draws' covariance, widened by `DRAWN_WIDER`.
+    Rows count where nearly all draws have their optimum inside the grid: elsewhere nothing is known; and where it is
+    not known much worse than in the other rows. Optima are the means of the draws' own, their errors the draws'
+    covariance, widened as `analysis.optima` says.
     """
     first, second = axis_names(draws)
     found = optima_of_draws(draws, positions(draws, first))

@@ -81,4 +81,24 @@ def test_draws_of_one_landscape_spread_as_their_vertices() -> None:
     found = optima_of_draws(draws, known.DECADES)
     assert found.rows.all()
     np.testing.assert_allclose(found.places, 0, atol=1e-6)
-    np.testing.assert_allclose(np.diag(found.covariance), 1.5**2 * np.var(offsets, ddof=1), rtol=1e-3)
+    of_cells = (0.1 * np.diff(known.DECADES)[0]) ** 2
+    spread = 1.5**2 * np.var(offsets, ddof=1) + of_cells
+    np.testing.assert_allclose(np.diag(found.covariance), spread, rtol=1e-3)
+
+
+def test_a_row_of_which_draws_know_much_less_does_not_count() -> None:
+    """Where its draws spread over a cell and three times as wide as the others'; not where all rows' do."""
+    step = np.diff(known.DECADES)[0]
+    offsets = np.array([-2, -1, 0, 1, 2]) * step / 3
+    draws = known.landscape(parabolas(), seeds=5)
+
+    def rows(spread: np.ndarray) -> np.ndarray:
+        each = [0.01 * (known.ALPHA - offset * spread[None, :]) ** 2 for offset in offsets]
+        return optima_of_draws(draws.copy(data=np.stack(each)), known.DECADES).rows
+
+    spread = np.full(len(known.DECADES), 0.2)
+    spread[-3:] = 1.0
+    assert rows(spread).tolist() == [True] * (len(spread) - 3) + [False] * 3
+    assert rows(np.full(len(spread), 1.0)).all()
+    spread[-3:] = 0.3
+    assert rows(spread).all()
