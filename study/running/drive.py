@@ -22,6 +22,7 @@ from study.running.split import Splitter
 from study.spec import BlackBoxSpec
 from study.training.black_box import name_of
 from study.training.block import Block, Outcome
+from study.training.checkpoints import prune
 from study.training.resolve import Study
 
 if TYPE_CHECKING:
@@ -223,13 +224,14 @@ def stopping_of(study: Study, store: Store) -> Stopping | None:
 
 def checkpoints_of(study: Study, store: Store) -> dict[str, Path]:
     """A folder for the checkpoints of each optimizer's trials, by their recipe, as it is called on every machine."""
-    workload = study.spec.workload
-    if not isinstance(workload, BlackBoxSpec):
-        return {}
     from analysis.cost.kept import folder as cache_folder
 
-    base = (cache_folder() or Path(tempfile.gettempdir())) / "checkpoints"
-    if workload.checkpoints:
+    workload, cache = study.spec.workload, cache_folder()
+    if cache is None and not isinstance(workload, BlackBoxSpec):
+        return {}  # others may write among temporary files
+    base = (cache or Path(tempfile.gettempdir())) / "checkpoints"
+    prune(base)
+    if isinstance(workload, BlackBoxSpec) and workload.checkpoints:
         base = Path(workload.checkpoints).absolute()
     url = store.database.engine.url
     database = Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else url

@@ -13,8 +13,9 @@ from typing import TypeVar
 from study.black_boxes import TrialError
 from study.training.black_box import may_be_stopped
 from study.training.block import Block, Outcome
+from study.training.checkpoints import NOWHERE
 from study.training.program import prepared_process
-from study.training.trainer import NOWHERE, Trainer, attempt
+from study.training.trainer import Trainer, attempt
 
 Shared = TypeVar("Shared")
 Job = TypeVar("Job")

@@ -9,7 +9,8 @@ the others are moved together as soon as fewer turns hold them: a lane's bits do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from study.optimizers.rule import Rule
 from study.training.block import Block, Outcome
+from study.training.checkpoints import Checkpoints
 from study.training.loop import Step, follow
 from study.training.program import Programs
 from study.training.program_run import ProgramRun, rule_of
@@ -35,10 +37,13 @@ CACHE_BYTES = {"cpu": 4 * 2**20, "cuda": 2**30}
 class Fused:
     """Trains the lanes of a block together, filling it up to its own width or else to `lanes`."""
 
-    def __init__(self, lanes: int, device: torch.device, programs: Programs) -> None:
+    def __init__(
+        self, lanes: int, device: torch.device, programs: Programs, checkpoints: Checkpoints
+    ) -> None:
         self.lanes = lanes
         self.device = device
         self.programs = programs
+        self.checkpoints = checkpoints
 
     @staticmethod
     def takes(kind: AnyKind) -> bool:
@@ -61,7 +66,10 @@ class Fused:
         Raises ValueError when the optimizer is no rule, or a hyperparameter is not allowed.
         """
         width = max(block.width or self.lanes, MIN_LANES)
-        return follow(Turns(block, width, self.device, self.programs), block, self.device, self.programs)
+        run, checkpoint = Turns(block, width, self.device, self.programs), self.checkpoints.of(block)
+        outcome = follow(run, block, self.device, self.programs, checkpoint)
+        checkpoint.forget()
+        return outcome
 
 
 class Turns:
@@ -109,6 +117,19 @@ class Turns:
         for run, *tensors in zip(self._runs, *moved, strict=True):
             run.tensors = tensors
         self._trials = self._trials[kept]
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "runs": [run.state() for run in self._runs],
+            "trials": torch.from_numpy(self._trials),
+            "diverged_at": self._diverged_at,
+        }
+
+    def restore(self, state: Mapping[str, Any], steps: int) -> None:
+        del self._runs[len(state["runs"]) :]
+        for run, each in zip(self._runs, state["runs"], strict=True):
+            run.restore(each, steps)
+        self._trials, self._diverged_at = state["trials"].cpu().numpy(), state["diverged_at"]
 
     def _of_all(self, found: Sequence[Tensor]) -> Tensor:
         """Values (B,) from those of each run; NaN, or false, for trials that are left out."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.training.block import Block, Outcome, curve_steps
+from study.training.checkpoints import Checkpoint
 from study.training.program import Programs
 from study.workloads.draws import Drawn, Site, made
 from study.workloads.module import WorkloadError
@@ -19,6 +21,7 @@ from study.workloads.workload import Batch, Workload
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
+NO_CHECKPOINT = Checkpoint()
 STEPS_AT_ONCE = 16
 """Batches and draws of so many steps are made ahead: trials that take turns do so for as long, each in the cache."""
 
@@ -65,24 +68,84 @@ class Run(Protocol):
         """Whatever is told from now on of trials (B,) that have diverged does not matter: they need not be trained."""
         ...
 
+    def state(self) -> dict[str, Any]:
+        """All that later steps depend on, as tensors, numbers, and containers of them."""
+        ...
 
-def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> Outcome:
-    """Train with `run` for the block's steps; of B trials the first `block.lanes` are told about.
+    def restore(self, state: Mapping[str, Any], steps: int) -> None:
+        """Go on, untrained so far, from a state after so many steps."""
+        ...
 
-    Raises WorkloadError when a step drew from torch's own generator, which no seed of ours decides.
+
+@dataclass
+class Progress:
+    """What is known of trials (B,) in training."""
+
+    curve: NDArray[np.float64]
+    """(B, points), the workload's worst value where nothing is known."""
+    diverged_at: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+    steps: int = 0
+
+    def kept(self) -> dict[str, Any]:
+        """As a checkpoint has it."""
+        return {
+            name: torch.from_numpy(each) if isinstance(each, np.ndarray) else each
+            for name, each in vars(self).items()
+        }
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Progress:
+        """From what `kept` gave."""
+        values: dict[str, Any] = {
+            name: each.cpu().numpy() if torch.is_tensor(each) else each for name, each in kept.items()
+        }
+        return cls(**values)
+
+
+def follow(
+    run: Run, block: Block, device: torch.device, programs: Programs, checkpoint: Checkpoint = NO_CHECKPOINT
+) -> Outcome:
+    """Train with `run` for the block's steps, from its checkpoint on if there is one, which is kept at the end.
+
+    Of B trials the first `block.lanes` are told about. Raises WorkloadError when a step drew from torch's own
+    generator, which no seed of ours decides.
     """
+    try:
+        return _follow(run, block, device, programs, checkpoint)
+    except Exception:
+        checkpoint.forget()  # the next attempt is made from the start
+        raise
+
+
+def _follow(
+    run: Run, block: Block, device: torch.device, programs: Programs, checkpoint: Checkpoint
+) -> Outcome:
     recipe, workload = block.recipe, run.workload
     validation = [to(batch, recipe.dtype, device) for batch in workload.evaluation(block.seed, "validation")]
     rates = recipe.schedule.multipliers(recipe.steps).tolist()
     batches = workload.batches(block.seed)
     generator = torch.random.get_rng_state()
     clock = Clock(programs)
-    points = curve_steps(recipe.steps)
-    curve, done = np.full((block.lanes, len(points)), workload.worst), 0
-    diverged_at = np.full(block.lanes, -1)
-    seconds = np.zeros(block.lanes)
+    points, done = curve_steps(recipe.steps), 0
+    so_far = Progress(
+        np.full((block.lanes, len(points)), workload.worst),
+        np.full(block.lanes, -1),
+        np.zeros(block.lanes),
+    )
+    if kept := checkpoint.load(device):
+        so_far = Progress.of(kept["progress"])
+        run.restore(kept["run"], so_far.steps)
+        clock.add(kept["lap"])
+        for _ in range(so_far.steps):
+            next(batches)
+    curve, diverged_at, seconds = so_far.curve, so_far.diverged_at, so_far.seconds
     for point, until in enumerate(points.tolist()):
-        for first in range(done, until, STEPS_AT_ONCE):
+        if until < so_far.steps:
+            done = until
+            continue
+        while so_far.steps < until and not run.stopped:
+            first, so_far.steps = so_far.steps, min(so_far.steps + STEPS_AT_ONCE, until)
             run.advance(
                 [
                     Step(
@@ -91,11 +154,11 @@ def follow(run: Run, block: Block, device: torch.device, programs: Programs) -> 
                         made(run.sites, block.seed, i + 1, device),
                         rates[i],
                     )
-                    for i in range(first, min(first + STEPS_AT_ONCE, until))
+                    for i in range(first, so_far.steps)
                 ]
             )
-            if run.stopped:
-                break
+            if checkpoint.is_due and not run.stopped:
+                checkpoint.save({"progress": so_far.kept(), "lap": clock.since(), "run": run.state()})
         metrics = run.evaluate(validation)
         finite = torch.stack([run.finite(), *(value.isfinite() for value in metrics.values())]).all(0)
         metrics["train_loss"] = run.losses().double() / (until - done)
@@ -154,8 +217,15 @@ class Clock:
         self._last = self._now()
 
     def lap(self) -> float:
-        last, self._last = self._last, self._now()
-        return self._last - last
+        passed = self.since()
+        self._last += passed
+        return passed
+
+    def since(self) -> float:
+        return self._now() - self._last
+
+    def add(self, seconds: float) -> None:
+        self._last -= seconds
 
     def _now(self) -> float:
         return time.perf_counter() - self._programs.building

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils import _pytree as pytree
 
 from study.black_boxes import Label
 from study.training.block import Block, Outcome
+from study.training.checkpoints import Checkpoints
 from study.training.loop import DTYPES, Run, Step, follow, take
 from study.training.named import optimizer_named, workload_named
 from study.training.program import Program, Programs
@@ -33,9 +35,10 @@ LANES = 8
 class OneByOne:
     """Trains the lanes of a block one after another."""
 
-    def __init__(self, device: torch.device, programs: Programs) -> None:
+    def __init__(self, device: torch.device, programs: Programs, checkpoints: Checkpoints) -> None:
         self.device = device
         self.programs = programs
+        self.checkpoints = checkpoints
 
     @staticmethod
     def takes(kind: AnyKind) -> bool:
@@ -51,15 +54,25 @@ class OneByOne:
     @torch.no_grad()
     def train(self, block: Block) -> Outcome:
         """Train every lane of `block`. Raises what the optimizer's class raises when it refuses an argument."""
-        return together([self._train_lane(block, lane) for lane in range(block.lanes)])
+        lanes = [alone(block, lane) for lane in range(block.lanes)]
+        outcomes = [
+            follow(
+                run_of(one, self.device, self.programs),
+                one,
+                self.device,
+                self.programs,
+                self.checkpoints.of(one),
+            )
+            for one in lanes
+        ]
+        for one in lanes:  # not before: after a kill those that had ended go on from near their ends
+            self.checkpoints.of(one).forget()
+        return together(outcomes)
 
-    def _train_lane(self, block: Block, lane: int) -> Outcome:
-        one = Block(
-            block.recipe,
-            block.seed,
-            {name: values[lane : lane + 1] for name, values in block.hyperparameters.items()},
-        )
-        return follow(run_of(one, self.device, self.programs), one, self.device, self.programs)
+
+def alone(block: Block, lane: int) -> Block:
+    """One trial of a block, by itself."""
+    return replace(block.part(slice(lane, lane + 1)), width=0)
 
 
 def run_of(one: Block, device: torch.device, programs: Programs) -> Run:
@@ -230,6 +243,28 @@ class TorchRun:
 
     def leave_out(self, diverged: NDArray[np.bool_]) -> None:
         del diverged
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "params": self.params,
+            "carry": self.carry,
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "rate": self._rate,
+            "losses": self._losses,
+        }
+
+    def restore(self, state: Mapping[str, Any], steps: int) -> None:
+        del steps
+        for name, weight in state["params"].items():
+            self.params[name].copy_(weight)
+        self.carry, self._rate, self._losses = state["carry"], state["rate"], state["losses"]
+        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            for place, each in kept[
+                "state"
+            ].items():  # torch gives it the weights' dtype, which may be another
+                optimizer.state[weights[place]] = each
 
     def finite(self) -> Tensor:
         return torch.tensor([all(bool(weight.isfinite().all()) for weight in self.params.values())])

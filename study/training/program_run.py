@@ -127,6 +127,14 @@ class ProgramRun:
     def leave_out(self, diverged: NDArray[np.bool_]) -> None:
         del diverged
 
+    def state(self) -> dict[str, Any]:
+        return {"tensors": pytree.tree_leaves(self.trial)}
+
+    def restore(self, state: Mapping[str, Any], steps: int) -> None:
+        self.trial = pytree.tree_unflatten(state["tensors"], self._shape)
+        for _ in range(steps):
+            next(self._signs)
+
     def finite(self) -> Tensor:
         weights = self.trial.params.values()
         lanes = self._width or 1

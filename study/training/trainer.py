@@ -13,6 +13,7 @@ import torch
 from study.black_boxes import TrialError
 from study.training.black_box import BlackBoxes
 from study.training.block import Block, Outcome
+from study.training.checkpoints import NOWHERE, Checkpoints
 from study.training.fused import Fused
 from study.training.one_by_one import OneByOne
 from study.training.program import Programs
@@ -42,14 +43,11 @@ class Method(Protocol):
 METHODS: dict[str, type[Method]] = {"fused": Fused, "one-by-one": OneByOne, "black-box": BlackBoxes}
 
 
-NOWHERE: Mapping[str, Path] = {}
-"""No folders for checkpoints: they are among temporary files."""
-
-
 class Trainer:
     """Trains blocks; fused ones are filled up to their own width or else to `lanes`, so that one program serves many.
 
-    Black boxes' trials keep checkpoints in their optimizer's folder of `checkpoints`.
+    Checkpoints of trials that take long are in their optimizer's folder of `checkpoints`; of black boxes' trials among
+    temporary files where there is none.
     `compile=False` runs programs operation by operation: about three times as slow a step, but it starts at once.
     """
 
@@ -63,10 +61,10 @@ class Trainer:
     ) -> None:
         self.programs = Programs(compile=compile)
         self.device = where = torch.device(device)
-        self.black_boxes = BlackBoxes(checkpoints)
+        self.black_boxes, kept = BlackBoxes(checkpoints), Checkpoints(checkpoints)
         self._methods: dict[str, Method] = {
-            "fused": Fused(lanes, where, self.programs),
-            "one-by-one": OneByOne(where, self.programs),
+            "fused": Fused(lanes, where, self.programs, kept),
+            "one-by-one": OneByOne(where, self.programs, kept),
             "black-box": self.black_boxes,
         }
 

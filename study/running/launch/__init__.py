@@ -32,7 +32,7 @@ from study.running.launch.cluster import A_CORE, cluster, watched
 from study.running.launch.driver import BlockSearcher, Reporter, Stopper
 from study.running.launch.worker import BlockTrainable
 from study.training.block import Block, Outcome
-from study.training.trainer import NOWHERE
+from study.training.checkpoints import NOWHERE
 
 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are reported by us, a line each
 
