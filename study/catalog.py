@@ -7,6 +7,8 @@ import json
 from typing import Literal
 
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+TIMED = 100
+"""Trials of the study that a workload is timed for."""
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
@@ -39,8 +41,11 @@ def tuners() -> Table:
     return ("tuner", "what it is"), rows
 
 
-def workloads() -> Table:
-    """At their defaults: weights, the tensors of a batch, the items of the validation and test splits."""
+def workloads(*, timed: bool = False) -> Table:
+    """At their defaults: weights, the tensors of a batch, the items of the validation and test splits.
+
+    `timed`: and how this machine would train `TIMED` of them, and how long one takes on a core; some seconds each.
+    """
     from study.workloads import WORKLOADS
     from study.workloads.measure import flops_per_step
 
@@ -57,9 +62,26 @@ def workloads() -> Table:
             f"{each.name} = {json.dumps(each.default)}" for each in given if each.default is not None
         )
         about = f"{workload.about} ({settings})" if settings else workload.about
-        rows.append((name, f"{weights:,}", millions, step, evaluated, workload.metric, about))
+        times = time_of(name) if timed else ()
+        rows.append((name, f"{weights:,}", millions, step, evaluated, workload.metric, *times, about))
     header = ("workload", "weights", "MFLOP a step", "a step sees", "evaluated on", "metric")
-    return (*header, "what it is (its settings)"), rows
+    of_time = ("method", "seconds a trial") if timed else ()
+    return (*header, *of_time, "what it is (its settings)"), rows
+
+
+def time_of(workload: str) -> tuple[str, str]:
+    """How this machine would train a study of `TIMED` trials of Adam's default steps, and seconds of one on a core."""
+    from study.spec import parse_spec
+    from study.training.choose import choose, timed
+    from study.training.resolve import resolve
+
+    space = {"lr": {"low": 1e-5, "high": 1.0, "num": TIMED}}
+    spec = {"name": "time", "workload": workload, "optimizers": ["adam"], "space": space, "seeds": 1}
+    study = resolve(parse_spec(spec))
+    (adam,) = study.optimizers
+    choice = timed(study, adam, choose(study, adam))
+    lanes = f", {choice.lanes} lanes" if choice.method == "fused" else ""
+    return f"{choice.method}{lanes}, {'' if choice.compile else 'un'}compiled", f"{choice.seconds:.2g}"
 
 
 def spaces() -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +17,29 @@ from study.cli.options import (
 from study.shown.console import DEFAULT_STORAGE, note, show_table
 
 
-def list_catalog(what: Annotated[Catalog, typer.Argument(metavar="WHAT", help="What to list.")]) -> None:
+def list_catalog(
+    what: Annotated[Catalog, typer.Argument(metavar="WHAT", help="What to list.")],
+    time: Annotated[
+        bool,
+        typer.Option(
+            "--time",
+            help="Of workloads: also by which method this machine would train 100 trials of Adam, and how long one "
+            "takes on a core. Takes minutes.",
+        ),
+    ] = False,
+) -> None:
     """List what a study file can name, and the studies that come with the program."""
     from study import catalog
 
-    rows = {
+    if time and what != "workloads":
+        raise typer.BadParameter("only workloads are timed", param_hint="--time")
+
+    if time:
+        note("timing each workload takes some seconds, large ones a minute")
+    rows: dict[str, Callable[[], catalog.Table]] = {
         "optimizers": catalog.optimizers,
         "tuners": catalog.tuners,
-        "workloads": catalog.workloads,
+        "workloads": functools.partial(catalog.workloads, timed=time),
         "spaces": catalog.spaces,
         "studies": catalog.studies,
     }

@@ -91,6 +91,14 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     return replace(min([*eager, *timed], key=seconds_of), note=note)
 
 
+def timed(study: Study, optimizer: StudyOptimizer, choice: Choice) -> Choice:
+    """A choice with the seconds of a trial, where these were not needed to make it."""
+    if choice.seconds is not None:
+        return choice
+    timer = Timer(study, optimizer, compile=choice.compile)
+    return timer.choice(choice.method, choice.compile, min(choice.lanes, max(2, study.trials_each)))
+
+
 def overhead_rules(timer: Timer, fused: Choice, alone: Choice) -> bool:
     """Whether a plain step is mostly overhead. Fused ones tell of operations that nobody counts, as in a `nn.GRU`."""
     return seconds_of(fused) < CLEAR * seconds_of(alone) and timer.matrix_share(alone) < OVERHEAD_RULES

@@ -209,7 +209,8 @@ class TorchRun:
             loss, carry = gradients()
             self._decay(optimizer, rate)
             if self._needs_closure:
-                optimizer.step(functools.partial(loss_alone, gradients))
+                moved = self._recipe.weight_decay.kind != "L2"  # then the gradients are of other weights
+                optimizer.step(closure_of(gradients, None if moved else loss))
             else:
                 optimizer.step()
             self._project(index)
@@ -329,9 +330,18 @@ def gradient_function(phase: Phase) -> Callable[..., tuple[Params, Tensor, Carry
     return gradients
 
 
-def loss_alone(gradients: Callable[[], tuple[float, Carry]]) -> float:
-    """What a closure of torch's optimizers gives: the loss, gradients being there."""
-    return gradients()[0]
+def closure_of(gradients: Callable[[], tuple[float, Carry]], known: float | None) -> Callable[[], float]:
+    """A closure of torch's optimizers: gives the loss, its gradients being there.
+
+    When asked first it gives the loss that is known, if it is.
+    """
+    losses = iter(() if known is None else (known,))
+
+    def closure() -> float:
+        loss = next(losses, None)
+        return gradients()[0] if loss is None else loss
+
+    return closure
 
 
 def needs_closure(cls: type[torch.optim.Optimizer]) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from study.workloads import WORKLOADS
+
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -28,6 +30,19 @@ def test_list(cli: Cli, what: str, names: list[str]) -> None:
     code, out, _ = cli("list", what)
     assert code == 0
     assert all(name in out for name in names)
+
+
+def test_list_with_times(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two workloads: all of them take minutes."""
+    few = {name: WORKLOADS.places[name] for name in ("digits-mlp", "rosenbrock")}
+    monkeypatch.setattr(WORKLOADS, "places", few)
+    code, out, err = cli("list", "workloads", "--time")
+    assert code == 0
+    assert "dcgan" not in out
+    assert "seconds" in out
+    assert out.count("fused") == 2
+    assert "timing each workload" in err
+    assert cli("list", "tuners", "--time")[0] == 2
 
 
 @pytest.mark.parametrize(
