@@ -110,8 +110,12 @@ class ModuleWorkload:
         source = generator(seed, ORDER)
         while True:
             order = places[torch.randperm(len(places), generator=source)]
-            for chosen in order[: len(order) // self.batch * self.batch].view(-1, self.batch):
+            for chosen in order[: self.batches_of_epoch(seed) * self.batch].view(-1, self.batch):
                 yield tuple(part.index_select(0, chosen) for part in self._train)
+
+    def batches_of_epoch(self, seed: int) -> int:
+        """How many batches of a seed there are before an item comes again."""
+        return len(self._places(seed)[0]) // self.batch
 
     def evaluation(self, seed: int, split: Split) -> list[Batch]:
         data = self._validation if split == "validation" else self._test

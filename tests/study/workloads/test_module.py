@@ -1,5 +1,6 @@
 """A workload from a module and data: what it takes, what it makes of it, and one line for what does not fit."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +64,14 @@ def test_a_share_is_drawn_by_seed_and_given_data_are_not() -> None:
     assert not torch.equal(drawn[0], other[0])
     assert torch.equal(same[0], again[0])
     assert torch.equal(same[0], X[:10])
+
+
+def test_an_epoch_has_each_item_once() -> None:
+    workload = made()
+    count = workload.batches_of_epoch(0)
+    batches = [x for x, _ in itertools.islice(workload.batches(0), count + 1)]
+    assert len(torch.cat(batches[:-1]).unique(dim=0)) == count * workload.batch
+    assert len(torch.cat(batches).unique(dim=0)) < (count + 1) * workload.batch
 
 
 def test_large_splits_come_in_batches_of_one_size_where_that_can_be() -> None:
