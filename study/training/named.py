@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from study.training.torch_class import Kind
     from study.workloads import Workload
 
-PLACE = ("data", "subset")
+PLACE = ("data", "subset", "inception")
 """Arguments of our workloads that say where data are. What they are is in the data's hash."""
 
 
@@ -84,10 +84,16 @@ def check_workload_settings(name: str, settings: str, *, allow_imports: bool = T
     known("workload", name, WORKLOADS)
     given = json.loads(settings)
     check_arguments(name, unloaded_parameters(name), given)
-    data = given.get("data")
-    if isinstance(data, str) and (os.sep in data or data == os.pardir) and not allow_imports:
+    data, inception = given.get("data"), given.get("inception")
+    if allow_imports:
+        return
+    if isinstance(data, str) and (os.sep in data or data == os.pardir):
         raise ValueError(
             f"data = {data[:100]!r} is a folder: these are allowed by tunability serve --allow-imports"
+        )
+    if inception is not None:
+        raise ValueError(
+            f"inception = {str(inception)[:100]!r} is a program: these are allowed by tunability serve --allow-imports"
         )
 
 

@@ -3,15 +3,19 @@
 The features are those of a small classifier that is trained here on the real images, where the Fréchet inception
 distance (Heusel et al., 2017, https://arxiv.org/abs/1706.08500) takes an Inception network's: their numbers cannot be
 compared. It is trained once in float64 from a fixed seed, and its weights are rounded, so that machines agree on them
-though the last bits of their arithmetic differ; they are kept in the folder of what is kept.
+though the last bits of their arithmetic differ; they are kept in the folder of what is kept. Who has an Inception
+network gives it as a file: then it is that distance.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from study.workloads.data.image_set import ImageSet
+from study.workloads.module import WorkloadError
 from study.workloads.threads import one_thread
 from study.workloads.workload import Params
 
@@ -48,16 +53,19 @@ class FeatureNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """The trained weights and their SHA-256."""
+class Features:
+    """A network that makes features of images, its weights, and the SHA-256 that tells it from others."""
 
-    network: FeatureNet
+    network: nn.Module
     weights: Params
     sha256: str
+    prepare: Callable[[Tensor], Tensor] = lambda images: images
+    """Makes the network's input of images scaled to -1 to 1."""
 
     def features(self, images: Tensor, weights: Params | None = None) -> Tensor:
-        """(n, 32) of images scaled to -1 to 1, of these weights or the same in another dtype."""
-        found: Tensor = functional_call(self.network, weights or self.weights, (images,), tie_weights=False)
+        """(n, d) of images scaled to -1 to 1, of these weights or the same in another dtype."""
+        given = (self.prepare(images),)
+        found: Tensor = functional_call(self.network, weights or self.weights, given, tie_weights=False)
         return found
 
 
@@ -71,7 +79,7 @@ def largest_of(images: ImageSet) -> float:
     return 16.0 if int(images.train[0].max()) <= 16 else 255.0
 
 
-def classifier(images: ImageSet) -> Classifier:
+def classifier(images: ImageSet) -> Features:
     """The classifier of an image set: as it is kept, or trained."""
     from analysis.cost.kept import folder
 
@@ -90,7 +98,46 @@ def classifier(images: ImageSet) -> Classifier:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(weights[name].numpy().tobytes())
-    return Classifier(network, weights, digest.hexdigest())
+    return Features(network, weights, digest.hexdigest())
+
+
+def inception(path: str, images: ImageSet) -> Features:
+    """A network of the user's own, such as the Inception of the Fréchet inception distance.
+
+    The file is a program of `torch.export`: images (n, 3, height, width), 0 to 1, of any n from 2 on, to features
+    (n, d); it resizes them itself. Grey images are given as three equal channels.
+
+    Raises WorkloadError, one line, when it is none or does not take the images.
+    """
+    try:
+        content = Path(path).expanduser().read_bytes()
+        network = torch.export.load(io.BytesIO(content)).module()
+    except Exception as error:  # whatever the reader of the format raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WorkloadError(
+            f"inception = {path!r} cannot be read ({reason}): give a file of torch.export.save"
+        ) from error
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    weights = {name: tensor.detach() for name, tensor in tensors.items()}
+    found = Features(network, weights, hashlib.sha256(content).hexdigest(), coloured)
+    shape = (3, images.channels, *images.train[0].shape[-2:])
+    try:
+        with torch.no_grad():
+            made = found.features(torch.zeros(shape))
+    except Exception as error:  # whatever a foreign program raises
+        raise WorkloadError(
+            f"inception = {path!r} does not take images {shape} ({str(error).splitlines()[0]})"
+        ) from error
+    if made.dim() != 2 or len(made) != shape[0]:
+        raise WorkloadError(
+            f"inception = {path!r} gives {tuple(made.shape)} of {shape[0]} images: give (n, d)"
+        )
+    return found
+
+
+def coloured(images: Tensor) -> Tensor:
+    """Images from -1 to 1 as three channels from 0 to 1."""
+    return ((images + 1) / 2).expand(-1, 3, -1, -1)
 
 
 def network_for(images: ImageSet) -> FeatureNet:
@@ -99,7 +146,7 @@ def network_for(images: ImageSet) -> FeatureNet:
 
 @one_thread()
 @torch.enable_grad()
-def trained(network: FeatureNet, images: ImageSet) -> Params:
+def trained(network: nn.Module, images: ImageSet) -> Params:
     """Weights, float32, after some steps of Adam with cross-entropy on the training images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -18,7 +18,7 @@ from study.workloads.data import data_name
 from study.workloads.data.image_set import ImageSet, image_set
 from study.workloads.draws import ORDER, SPLIT, STEP, WEIGHTS, Draws, generator
 from study.workloads.features import (
-    Classifier,
+    Features,
     classifier,
     frechet_distance,
     largest_of,
@@ -26,6 +26,7 @@ from study.workloads.features import (
     moments,
     scaled,
 )
+from study.workloads.features import inception as given_features
 from study.workloads.module import WorkloadError, chunk_size
 from study.workloads.networks.dcgan import Discriminator, Generator
 from study.workloads.workload import Batch, Carry, Params, Phase, Split
@@ -37,14 +38,11 @@ LAYERS = {8: 2, 28: 2, 32: 3, 64: 4}
 
 
 class GanWorkload:
-    """A generator and a discriminator of images, tuned for the Fréchet feature distance.
+    """A generator and a discriminator of images, tuned for the Fréchet distance of features, called `metric`.
 
     As many images are generated as are held out, from latent numbers of the seed, by running statistics of BatchNorm.
-    The distance is that of both sets' features (`study.workloads.features`) as Gaussians. `worst` is that of the
-    untrained generator of seed 0.
+    The distance is that of both sets' `features` as Gaussians. `worst` is that of the untrained generator of seed 0.
     """
-
-    metric = "validation_frechet"
 
     def __init__(
         self,
@@ -55,6 +53,8 @@ class GanWorkload:
         batch: int,
         validation: float,
         discriminator_steps: int,
+        features: Features,
+        metric: str,
         about: str,
     ) -> None:
         for name, value in (
@@ -73,7 +73,7 @@ class GanWorkload:
         self.about, self.batch = about, batch
         self._images, self._latent, self._held_out = images, latent, held_out
         self._largest = largest_of(images)
-        self._classifier: Classifier = classifier(images)
+        self._features, self.metric = features, metric
         self._make: tuple[Callable[[], nn.Module], ...] = (
             lambda: Generator(latent, side, images.channels, layers, width),
             lambda: Discriminator(side, images.channels, layers, width),
@@ -88,7 +88,7 @@ class GanWorkload:
 
     def init(self, seed: int) -> tuple[Params, Carry]:
         params: Params = {}
-        carry = {FEATURES + name: w.clone() for name, w in self._classifier.weights.items()}
+        carry = {FEATURES + name: w.clone() for name, w in self._features.weights.items()}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator(seed, WEIGHTS).initial_seed())
             for prefix, make in zip((GENERATOR, DISCRIMINATOR), self._make, strict=True):
@@ -108,14 +108,14 @@ class GanWorkload:
                 yield tuple(self._images.train[0][part] for part in chosen)
 
     def evaluation(self, seed: int, split: Split) -> Sequence[Batch]:
-        """Latent numbers (n, latent) and features (n, 32) of real images."""
+        """Latent numbers (n, latent) and features (n, d) of real images."""
         if split == "test" and self._images.test is None:
             return []
         test = self._images.test
         real = test[0] if split == "test" and test else self._images.train[0][self._places(seed)[1]]
         size = chunk_size(len(real))
         with torch.no_grad():
-            features = [self._classifier.features(scaled(x, self._largest)) for x in torch.split(real, size)]
+            features = [self._features.features(scaled(x, self._largest)) for x in torch.split(real, size)]
         z = torch.randn(
             len(real), self._latent, generator=generator(seed, STEP)
         )  # of step 0, which none trains
@@ -148,13 +148,13 @@ class GanWorkload:
         z, real = batch
         fakes = call(self._evaluating, params | carry, GENERATOR, z)
         weights = {name.removeprefix(FEATURES): w for name, w in carry.items() if name.startswith(FEATURES)}
-        made, products = moments(self._classifier.features(fakes, weights))
+        made, products = moments(self._features.features(fakes, weights))
         real_sum, real_products = moments(real)
         sums = {"made": made, "products": products, "real": real_sum, "real_products": real_products}
         return sums, len(z)
 
     def finish(self, sums: dict[str, Tensor], items: int) -> dict[str, Tensor]:
-        """The Fréchet feature distance."""
+        """The Fréchet distance of the features."""
         made, real = (
             mean_and_covariance(sums[total], sums[products], items)
             for total, products in (("made", "products"), ("real", "real_products"))
@@ -163,7 +163,7 @@ class GanWorkload:
 
     def data_hash(self) -> str:
         """Of the images and the weights that make features of them."""
-        return hashlib.sha256(f"{self._images.sha256}{self._classifier.sha256}".encode()).hexdigest()
+        return hashlib.sha256(f"{self._images.sha256}{self._features.sha256}".encode()).hexdigest()
 
     def _places(self, seed: int) -> tuple[Tensor, Tensor]:
         """Which images of a seed train, and which are held out."""
@@ -212,6 +212,7 @@ def dcgan(
     discriminator_steps: int = 2,
     subset: bool = False,
     side: int = 64,
+    inception: str | None = None,
 ) -> GanWorkload:
     """DCGAN with the hinge loss, small on the digits; full size: latent 100, width 128, batch 64 on CIFAR-10"""
     images = image_set(data, subset=subset, side=side)
@@ -226,5 +227,7 @@ def dcgan(
         batch,
         validation,
         discriminator_steps,
+        classifier(images) if inception is None else given_features(inception, images),
+        "validation_frechet" if inception is None else "validation_fid",
         f"DCGAN of width {width} with the hinge loss on {data_name(data)}",
     )

@@ -244,6 +244,9 @@ def test_without_leave_no_folder_is_read() -> None:
     ):
         resolve(parse_spec(given), allow_imports=False)
     resolve(parse_spec(given | {"workload": "wrn"}), allow_imports=False)
+    program = {"name": "dcgan", "inception": "x.pt2"}
+    with pytest.raises(SpecError, match="is a program: these are allowed by"):
+        resolve(parse_spec(given | {"workload": program}), allow_imports=False)
 
 
 def test_without_leave_nothing_is_imported() -> None:

@@ -1,13 +1,18 @@
 """The GAN on images, and the Fréchet feature distance that it is tuned for."""
 
 import functools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
+from study.training.block import Block, Recipe
+from study.training.trainer import Trainer
 from study.workloads import WORKLOADS, WorkloadError
 from study.workloads.data.image_set import image_set
 from study.workloads.features import (
@@ -110,9 +115,70 @@ def test_held_out_images_are_not_trained_on() -> None:
     assert workload().evaluation(1, "test") == []
 
 
+class Colours(nn.Module):
+    """Stands for an Inception: what it makes of an image can be worked out, its mean and its range."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.flatten(1)
+        return torch.stack([flat.mean(1) * self.scale, flat.amax(1)], 1)
+
+
+@pytest.fixture
+def inception(tmp_path: Path) -> str:
+    """A file as a user makes it."""
+    path, many = tmp_path / "inception.pt2", torch.export.Dim("n", min=2)
+    program = torch.export.export(Colours(), (torch.rand(4, 3, 8, 8),), dynamic_shapes=({0: many},))
+    torch.export.save(program, path)
+    return str(path)
+
+
+def test_with_a_users_network_it_is_the_frechet_inception_distance(inception: str) -> None:
+    made = WORKLOADS["dcgan"](inception=inception)
+    assert isinstance(made, GanWorkload)
+    assert made.metric == "validation_fid"
+    params, carry = made.init(0)
+    real = made._images.train[0][made._places(0)[1]].numpy() / 16
+    z = torch.cat([latent for latent, _ in made.evaluation(0, "validation")])
+    generator = made._make[0]().eval()
+    tensors = params | carry
+    own = {name.removeprefix("generator."): w for name, w in tensors.items() if name.startswith("generator.")}
+    with torch.no_grad():
+        fakes = (torch.func.functional_call(generator, own, (z,)).numpy() + 1) / 2
+    means, covariances = [], []
+    for images in (real, fakes):
+        flat = images.reshape(len(images), -1).astype(float)
+        features = np.stack([2 * flat.mean(1), flat.max(1)], 1)
+        means.append(features.mean(0))
+        covariances.append(np.cov(features.T))
+    root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert made.worst == pytest.approx(expected, rel=1e-4)
+    other = WORKLOADS["dcgan"]()
+    assert made.data_hash() != other.data_hash()
+
+
+def test_it_trains_fused_and_alone_with_a_users_network(inception: str) -> None:
+    settings = json.dumps({"inception": inception, "latent": 4, "width": 4, "batch": 16})
+    found = []
+    for method in ("fused", "one-by-one"):
+        recipe = Recipe(
+            "dcgan", "adam", steps=6, settings=settings, dtype="float64", method=method, compile=False
+        )
+        block = Block(recipe, 0, {"lr": np.array([1e-3, 1e-2])})
+        found.append(Trainer(2, compile=False).train(block).metrics["validation_fid"])
+    fused, alone = found
+    np.testing.assert_allclose(fused, alone, rtol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"inception": "nowhere.pt2"}, "inception = 'nowhere.pt2' cannot be read"),
+        ({"inception": __file__}, "cannot be read .*: give a file of torch.export.save"),
         ({"layers": 4}, "layers = 4 does not fit images of 8x8 pixels"),
         ({"latent": 0}, "latent = 0 is not allowed"),
         ({"validation": 1}, "validation = 1 is not allowed"),
