@@ -131,3 +131,16 @@ function curveDetails(cell, metric) {
       steps.map((step) => [String(step), ...byStep.map((curve) => metricOf(metric, curve.get(step) ?? null))]));
   });
 }
+
+// The pinned cells as an address has them: the name of each one's landscape, then its coordinates; and back.
+export const cellPairs = (cells) => cells.flatMap(({ name, at }) => [["cell", name], ...Object.entries(at).map(([axis, value]) => ["at", `${axis}=${value}`])]);
+
+export function cellsOf(address) {
+  const found = [];
+  for (const [name, value] of address) {
+    const cut = value.lastIndexOf("=");
+    if (name === "cell") found.push({ name: value, at: {} });
+    else if (name === "at" && found.length) found.at(-1).at[value.slice(0, cut)] = Number(value.slice(cut + 1));
+  }
+  return found;
+}

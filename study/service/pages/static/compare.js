@@ -1,7 +1,7 @@
 // Landscapes of several studies on one scale, their verdicts and costs side by side.
 
 import { query } from "./api.js";
-import { isAdding, onCellClosed, openCells } from "./cell.js";
+import { cellPairs, cellsOf, isAdding, onCellClosed, openCells } from "./cell.js";
 import { drawCost, readCost } from "./cost.js";
 import { byId, debounce, make, makeTable, showProblem } from "./dom.js";
 import { interval, metricText, words } from "./format.js";
@@ -18,12 +18,15 @@ const panels = new Panels({
   move: (panel, place) => { if (!byId("cell").hidden) pin(panel, coordinatesOf(panel, place), "move", false); },
 });
 function pin(panel, at, how, focus = true) {
+  askedCells = null;
   panels.pin(panel, at, how);
+  remember();
   if (panels.pins.length) openCells(panels.pins, panels.document.metric, { title: panels.title, remove: (each) => pin(each.panel, each.coordinates, "add"), focus });
   else byId("cell-close").click();
 }
 
-onCellClosed(() => panels.unpin());
+onCellClosed(() => { panels.unpin(); remember(); });
+let askedCells = cellsOf(new URLSearchParams(window.location.search)); // until their panels are there
 const budgets = new Map(); // landscape -> trials of its tuning runs
 let round = 0; // a later choice makes the answers of an earlier one void
 
@@ -38,10 +41,24 @@ const boxOf = (name) => document.querySelector(`#choice input[value="${CSS.escap
 const isTuned = (name) => boxOf(name).dataset.runs !== "0";
 const split = (name) => [name.slice(0, name.indexOf("/")), name.slice(name.indexOf("/") + 1)];
 
+// The address holds what is compared and the pinned cells, and can be sent.
+function remember() {
+  const cells = askedCells ?? panels.pins.map(({ panel, coordinates }) => ({ name: panels.title(panel), at: coordinates }));
+  window.history.replaceState(null, "", `/compare?${query([...chosen().map((name) => ["study", name]), ...cellPairs(cells)])}`);
+}
+
+function openAskedCells() {
+  const panelOf = ({ name }) => panels.document.panels.find((panel) => panels.title(panel) === name);
+  const found = (askedCells ?? []).filter(panelOf);
+  for (const cell of found) pin(panelOf(cell), cell.at, "add");
+  askedCells = null;
+  remember();
+}
+
 async function show() {
   const names = chosen();
   const mine = ++round;
-  window.history.replaceState(null, "", `/compare?${query(names.map((name) => ["study", name]))}`);
+  remember();
   showProblem(byId("problem"), null);
   byId("downloads").hidden = !names.length;
   if (!names.length) {
@@ -56,6 +73,7 @@ async function show() {
     const document = await readPanels(names);
     if (mine !== round) return;
     panels.show(document);
+    openAskedCells();
   } catch (error) {
     if (mine === round) showProblem(byId("problem"), error);
     return;

@@ -7,15 +7,17 @@ import { axisText, interval, metricText, shortNumber } from "./format.js";
 import { inSymbols } from "./symbols.js";
 import { isPartial, plainSentence, regimeBadges } from "./verdicts.js";
 
-export const readVerdicts = (study, optimizer) => readJson(`${studyUrl(study, "/separability")}?${query([["optimizer", optimizer]])}`);
+export const readVerdicts = (study, optimizer, view = []) => readJson(`${studyUrl(study, "/separability")}?${query([["optimizer", optimizer], ...view])}`);
 
-// `optimizers` as a study's progress has them. Gives the verdicts by STUDY/OPTIMIZER.
-export async function showSeparability(place, study, optimizers) {
-  const found = await readInto(place, readVerdicts(study));
+// `optimizers` as a study's progress has them; verdicts are those of a view. Gives them by STUDY/OPTIMIZER.
+export async function showSeparability(place, study, optimizers, view) {
+  const found = await readInto(place, readVerdicts(study, undefined, view.verdictPairs()));
   if (!found) return new Map();
   const cards = found.verdicts.map((verdict) => makeCard(verdict, found, isPartial(optimizers, verdict.optimizer)));
   const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${inSymbols(each.detail)}`));
-  renewKeepingOpen(place, make("div", { class: "cards" }, ...cards.map((card) => card.node)), ...problems);
+  const text = view.verdictText();
+  const of = text ? [make("p", { class: "hint", role: "status" }, `As on the map above: ${text}.`)] : [];
+  renewKeepingOpen(place, ...of, make("div", { class: "cards" }, ...cards.map((card) => card.node)), ...problems);
   await Promise.all(cards.map((card) => card.drawn()));
   return new Map(optimizers.map(({ name }) => [`${study}/${name}`, found.verdicts.filter((each) => each.optimizer === name)]));
 }

@@ -2,7 +2,7 @@
 
 import { act, showActions } from "./actions.js";
 import { query, readJson, sendJson, studyUrl } from "./api.js";
-import { cellTitle, drawCurves, hasCurves, onCellClosed, isAdding, openCells, readCell } from "./cell.js";
+import { cellPairs, cellTitle, cellsOf, drawCurves, hasCurves, onCellClosed, isAdding, openCells, readCell } from "./cell.js";
 import { showCost } from "./cost.js";
 import { Decision } from "./decide.js";
 import { byId, debounce, make, showProblem, throttle } from "./dom.js";
@@ -22,7 +22,7 @@ const LANDSCAPE_REST = 1_000;
 const ANALYSIS_REST = 4_000;
 const HOVER_REST = 200;
 const asked = new URLSearchParams(window.location.search); // the address holds the view, and can be sent
-const view = new View(byId("view"), asked, () => { remember(); showRidges(); showLandscapes(); });
+const view = new View(byId("view"), asked, () => { remember(); showLandscapes(); renewVerdicts(); });
 let askedCells = cellsOf(asked); // until their panels are there
 let last = null;
 let verdicts = new Map();
@@ -30,22 +30,10 @@ let verdicts = new Map();
 function remember() {
   const target = byId("target");
   const pairs = [...view.pairs(), ["target", target.value === target.defaultValue ? "" : target.value]];
-  const cells = askedCells ?? panels.pins.map(({ panel, coordinates }) => ({ optimizer: panel.optimizer, at: coordinates }));
-  for (const { optimizer, at } of cells) pairs.push(["cell", optimizer], ...Object.entries(at).map(([name, value]) => ["at", `${name}=${value}`]));
-  const text = query(pairs);
+  const cells = askedCells ?? panels.pins.map(({ panel, coordinates }) => ({ name: panel.optimizer, at: coordinates }));
+  const text = query([...pairs, ...cellPairs(cells)]);
   window.history.replaceState(null, "", `${window.location.pathname}${text ? `?${text}` : ""}`);
   for (const link of document.querySelectorAll('a[href*="/figures/landscape."]')) link.href = `${link.pathname}?${query([["study", study], ...view.figurePairs()])}`;
-}
-
-// The cells that an address has: after each one's optimizer its coordinates.
-function cellsOf(address) {
-  const found = [];
-  for (const [name, value] of address) {
-    const cut = value.lastIndexOf("=");
-    if (name === "cell") found.push({ optimizer: value, at: {} });
-    else if (name === "at" && found.length) found.at(-1).at[value.slice(0, cut)] = Number(value.slice(cut + 1));
-  }
-  return found;
 }
 
 function choose(panel, at, how = "only", focus = true) {
@@ -60,14 +48,14 @@ function showPins(focus) {
   else byId("cell-close").click();
 }
 
-const showRidges = () => panels.setRidges(view.isWhole ? verdicts : new Map());
+const showRidges = () => panels.setRidges(view.isOfMeans ? verdicts : new Map());
 
 const chooseSoon = debounce((panel, at) => choose(panel, at, "move", false), 120);
 
 // The cells that the address has, once their panels are there.
 function openAskedCells() {
   if (!askedCells?.length) return;
-  const panelOf = ({ optimizer }) => panels.document.panels.find((each) => each.optimizer === optimizer);
+  const panelOf = ({ name }) => panels.document.panels.find((each) => each.optimizer === name);
   const found = askedCells.filter(panelOf);
   if (!found.length) return;
   askedCells = null;
@@ -99,14 +87,32 @@ const showLandscapes = throttle(async () => {
   }
 }, LANDSCAPE_REST);
 
+// Of what the view shows; the ridges of another one do not stay on the maps.
+const showVerdicts = throttle(async () => {
+  const idle = !["queued", "running"].includes(last.state) && last.cells !== null;
+  const of = view.verdictText();
+  verdicts = await showSeparability(byId("separability"), study, last.optimizers, view);
+  if (of === view.verdictText()) showRidges();
+  decisions.separability.offer(idle && !of && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
+}, LANDSCAPE_REST);
+
+let judged = view.verdictPairs().join();
+
+function renewVerdicts() {
+  const before = judged;
+  judged = view.verdictPairs().join();
+  if (judged === before) showRidges();
+  else if (last?.trials) {
+    panels.setRidges(new Map());
+    showVerdicts();
+  }
+}
+
 const showAnalyses = throttle(async () => {
   const idle = !["queued", "running"].includes(last.state) && last.cells !== null;
   decisions.cost.offer(idle && last.optimizers.length > 1 && last.trials > 0);
-  if (last.trials) {
-    verdicts = await showSeparability(byId("separability"), study, last.optimizers);
-    showRidges();
-    decisions.separability.offer(idle && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
-  } else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
+  if (last.trials) await showVerdicts();
+  else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
   await showCosts();
   if (seen) await showSensitivities();
 }, ANALYSIS_REST);

@@ -25,16 +25,22 @@ export class View {
     ];
   }
 
-  // The same for figures, which show means.
-  figurePairs() {
-    return [
-      ["axes", this.axes.join(",")], ...[...this.held].map(([name, value]) => ["at", `${name}=${value}`]),
-      ["where", this.seed && `seed = ${this.seed}`], ["step", this.step],
-    ];
+  // The same for verdicts, which are of all seeds.
+  verdictPairs() {
+    return [["axes", this.axes.join(",")], ...[...this.held].map(([name, value]) => ["at", `${name}=${value}`]), ["step", this.step]];
   }
 
-  // Whether ridges, which are of all trials at their end, belong on it.
-  get isWhole() { return !this.held.size && !this.shown && !this.seed && !this.step; }
+  // The same for figures, which show means.
+  figurePairs() { return [...this.verdictPairs(), ["where", this.seed && `seed = ${this.seed}`]]; }
+
+  // What of it verdicts follow, in words: "beta1 = 0.9, after 40 steps"; nothing where they are of all trials at their end.
+  verdictText() {
+    const held = [...this.held].map(([name, value]) => `${symbolOf(name)} = ${value}`);
+    return [...held, ...(this.step ? [`after ${count(Number(this.step))} ${this.step === "1" ? "step" : "steps"}`] : [])].join(", ");
+  }
+
+  // Whether ridges, which are of means over seeds, belong on it.
+  get isOfMeans() { return !this.shown && !this.seed; }
 
   choose(changes) {
     Object.assign(this, changes);

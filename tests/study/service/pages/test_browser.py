@@ -305,6 +305,8 @@ def test_the_view_is_chosen_and_kept_in_the_address(visit: Visit, four_axes: str
     page.get_by_label("beta1", exact=True).select_option("0.5")
     expect(summary).to_contain_text("50.2%")
     expect(summary).to_contain_text("at beta1 = 0.5")
+    verdicts = page.locator("#separability")
+    expect(verdicts).to_contain_text("As on the map above: beta1 = 0.5.")
     page.get_by_label("Upwards").select_option("eps")
     expect(page.get_by_label("across")).to_have_value("alpha")
     page.get_by_label("Show").select_option("standard deviation over seeds")
@@ -322,6 +324,8 @@ def test_the_view_is_chosen_and_kept_in_the_address(visit: Visit, four_axes: str
     expect(page.get_by_label("beta1", exact=True)).to_have_value("0.5")
     expect(page.get_by_role("slider", name="After")).to_have_attribute("aria-valuetext", "10 steps")
     expect(page.get_by_label("Show")).to_have_value("1")
+    expect(verdicts).to_contain_text("As on the map above: beta1 = 0.5, after 10 steps.")
+    expect(verdicts.locator("h3")).to_have_text(["adam: ε and α"])
     page.get_by_label("beta1", exact=True).select_option("at its best")
     expect(summary).to_contain_text("40.9%")
 
@@ -831,6 +835,21 @@ def test_studies_are_compared(visit: Visit) -> None:
     expect(summaries.last).to_have_text(re.compile("; 2 seeds; tuning runs of 20 trials$"))
     expect(page.locator("#cost")).to_contain_text("half/adam: no tuning runs yet")
     expect(page.locator("#cost tbody tr")).to_have_count(1)
+
+
+def test_the_address_of_a_comparison_holds_the_pinned_cells(visit: Visit) -> None:
+    cell = "cell=small%2Fadam&at=alpha%3D0.01&at=eps%3D0.000001"
+    compared = "study=half%2Fadam&study=small%2Fadam"
+    page = visit(f"/compare?{compared}&{cell}")
+    title = page.locator("#cell-title")
+    expect(title).to_have_text("Cell: small/adam, α = 0.01, ε = 1e-6")
+    expect(page).to_have_url(re.compile(rf"/compare\?{compared}&{cell}$"))
+    landscapes(page).last.focus()
+    page.keyboard.press("ArrowUp")
+    expect(title).to_have_text("Cell: small/adam, α = 0.1, ε = 1e-6")
+    expect(page).to_have_url(re.compile(r"at=alpha%3D0.1&at=eps%3D0.000001$"))
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile(rf"/compare\?{compared}$"))
 
 
 @pytest.fixture
