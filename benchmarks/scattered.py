@@ -2,10 +2,10 @@
 
 `python benchmarks/scattered.py [--simulations 200] [--first-seed 10000] [--trials 100 200 400]
 [--noise 0.002 0.01 0.05] [--landscapes NAME...] [--tpe]` prints, for every landscape: how many simulations have a
-ridge, how often its 95% intervals hold the true slopes, how wide they are, the verdicts, and the importance of both
-axes by Optuna's own evaluators (PED-ANOVA, fANOVA), which know of no interaction. Points are random, or with `--tpe`
-asked for by Optuna's TPE; of several numbers of trials, each simulation takes the first ones of the largest. The
-method's constants were chosen on seeds below 10,000.
+ridge, how often its 95% intervals hold the true slopes, and also lie where these are (see `holds`), how wide they are,
+the verdicts, and the importance of both axes by Optuna's own evaluators (PED-ANOVA, fANOVA), which know of no
+interaction. Points are random, or with `--tpe` asked for by Optuna's TPE; of several numbers of trials, each simulation
+takes the first ones of the largest. The method's constants were chosen on seeds below 10,000.
 
 With `--cost` it prints instead how often the interval of a tuner's cost on draws of the surrogate holds the median of
 runs on the true landscape, over the same grid and with the same noise.
@@ -29,6 +29,7 @@ from rich.table import Table
 from analysis.cost.drawn import SurrogateDraws, draw_surrogate
 from analysis.cost.interval import cost_of
 from analysis.cost.replays import DRAWS, Asked, replay_draws, trials_to
+from analysis.line import FEWEST_ROWS
 from analysis.observations import Observations
 from analysis.ridge import Ridge, ridge_of_draws
 from analysis.surrogate import fit_surrogate
@@ -41,7 +42,7 @@ COST_SURFACES = ("slope 0", "slope 1", "two regimes", "Rosenbrock")
 IMPORTANCES = 5
 """Simulations of which importance is shown."""
 ROW = 0.5
-"""Distance of the surrogate's rows, in decades."""
+"""Distance of the surrogate's rows, in decades, at most."""
 SPACE = SearchSpace([Axis("alpha", low=1e-5, high=1e5), Axis("eps", low=1e-5, high=1e5)])
 
 
@@ -116,23 +117,26 @@ def ridge_of(points: Array, values: Array) -> Ridge:
     return ridge_of_draws(fit_surrogate(observed(points, values)).slice("alpha", "eps")[1])
 
 
-def holds(found: Ridge, truth: tuple[float, ...]) -> bool | None:
-    """Whether each regime's interval holds its true slope; None without a ridge.
+def holds(found: Ridge, truth: tuple[float, ...]) -> tuple[bool, bool] | None:
+    """Whether each regime's interval holds its true slope, and whether it lies where that is; None without a ridge.
 
-    A single regime that lies on one side of a true bend, within a row's distance, has that side's slope; one that
-    reaches over the bend has none.
+    A single regime has the slope of the side of a true bend on which most of it lies. It lies there if it reaches over
+    the bend by no more than `ROW`. Where it reaches over by as many rows as could have a slope of their own, that one
+    would have to be held, too: then it holds none.
     """
     if not found.regimes:
         return None
-    slopes = truth * 2 if len(truth) == 1 else truth
+    slopes, there = truth * 2 if len(truth) == 1 else truth, True
     if len(found.regimes) == 1 and len(truth) > 1:
         (regime,) = found.regimes
         before, after = BEND - np.log10(regime.start), np.log10(regime.end) - BEND
-        if min(before, after) > ROW:
-            return False
+        if min(before, after) > ROW * (FEWEST_ROWS - 1):
+            return False, False
+        there = min(before, after) <= ROW
         slopes = truth[:1] if before > after else truth[1:]
     pairs = zip(found.regimes, slopes, strict=False)
-    return all(regime.slope.low <= true <= regime.slope.high for regime, true in pairs)
+    held = all(regime.slope.low <= true <= regime.slope.high for regime, true in pairs)
+    return held, held and there
 
 
 def importance(whole: optuna.Study, count: int) -> list[float]:
@@ -151,7 +155,7 @@ def importance(whole: optuna.Study, count: int) -> list[float]:
 class Found:
     """Of simulations of a landscape: whether intervals hold, their widths, verdicts, importances of some."""
 
-    held: list[bool]
+    held: list[tuple[bool, bool]]
     widths: list[float]
     verdicts: Counter[str]
     shares: list[list[float]]
@@ -165,7 +169,7 @@ class Found:
     def cells(self, simulations: int) -> tuple[str, ...]:
         return (
             f"{1 - self.verdicts['none'] / simulations:.1%}",
-            f"{np.mean(self.held):.1%}" if self.held else "-",
+            *([f"{share:.1%}" for share in np.mean(self.held, axis=0)] if self.held else "--"),
             f"{np.median(self.widths):.3f}" if self.widths else "-",
             *(f"{self.verdicts[kind] / simulations:.1%}" for kind in ("coupled", "decoupled")),
             "PED-ANOVA {:.2f}, fANOVA {:.2f}".format(*np.mean(self.shares, axis=0)),
@@ -217,6 +221,7 @@ def main() -> None:
         "noise",
         "ridge",
         "holds",
+        "and where",
         "width",
         "coupled",
         "decoupled",

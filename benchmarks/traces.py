@@ -8,7 +8,8 @@ ones; here it is the gradient at the same weights.
     python benchmarks/traces.py --figure docs/adal-traces.png    # mnist-mlp, half a minute on one core
 
 Printed: norms as means over the first, the middle and the last tenth of the steps, and how heavy the noise's tails are:
-the kurtosis of a tensor's noise over its elements, 3 for a normal distribution, the median over steps.
+the kurtosis of a tensor's noise over its elements but exact zeros (of weights that saw blank pixels alone), the median
+over steps; 3 for a normal distribution.
 """
 
 from __future__ import annotations
@@ -78,13 +79,15 @@ def kurtosis(values: Tensor) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", default="mnist-mlp")
+    parser.add_argument("--workload", default="mnist-mlp", choices=list(WORKLOADS))
     parser.add_argument("--optimizers", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--lr", type=float, nargs="+", help="one for each optimizer")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.lr and len(asked.lr) != len(asked.optimizers):
+        parser.error("give --lr one number for each optimizer")
     rates = asked.lr or [RATES[name] for name in asked.optimizers]
     found = {
         name: traced(asked.workload, name, rate, asked.steps)

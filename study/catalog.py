@@ -44,7 +44,7 @@ def tuners() -> Table:
 def workloads(*, timed: bool = False) -> Table:
     """At their defaults: weights, the tensors of a batch, the items of the validation and test splits.
 
-    `timed`: and how this machine would train `TIMED` of them, and how long one takes on a core; some seconds each.
+    `timed`: and how this machine would train `TIMED` trials of each, and how long one takes on a core.
     """
     from study.workloads import WORKLOADS
     from study.workloads.measure import flops_per_step
@@ -72,16 +72,20 @@ def workloads(*, timed: bool = False) -> Table:
 def time_of(workload: str) -> tuple[str, str]:
     """How this machine would train a study of `TIMED` trials of Adam's default steps, and seconds of one on a core."""
     from study.spec import parse_spec
-    from study.training.choose import choose, timed
+    from study.training.choose import choose, with_seconds
     from study.training.resolve import resolve
 
     space = {"lr": {"low": 1e-5, "high": 1.0, "num": TIMED}}
     spec = {"name": "time", "workload": workload, "optimizers": ["adam"], "space": space, "seeds": 1}
     study = resolve(parse_spec(spec))
     (adam,) = study.optimizers
-    choice = timed(study, adam, choose(study, adam))
+    choice = with_seconds(study, adam, choose(study, adam))
+    seconds = choice.seconds or 0.0
     lanes = f", {choice.lanes} lanes" if choice.method == "fused" else ""
-    return f"{choice.method}{lanes}, {'' if choice.compile else 'un'}compiled", f"{choice.seconds:.2g}"
+    return (
+        f"{choice.method}{lanes}, {'' if choice.compile else 'un'}compiled",
+        f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}",
+    )
 
 
 def spaces() -> Table:

@@ -24,16 +24,21 @@ class SdLBFGS(torch.optim.Optimizer):
 
     Args:
         params: what is trained.
-        lr: step size, a number of any size above 0.
-        history: pairs that are remembered; each takes twice the memory of the weights.
-        delta: least curvature of the start.
+        lr: step size, from 0.
+        history: pairs that are remembered, a whole number; each takes twice the memory of the weights.
+        delta: least curvature of the start, above 0.
     """
 
     def __init__(
         self, params: Iterable[Any], lr: float = 0.1, history: int = 100, delta: float = 0.01
     ) -> None:
-        if not (lr >= 0 and history >= 1 and delta > 0):
-            raise ValueError(f"lr = {lr}, history = {history}, delta = {delta}: >= 0, >= 1 and > 0")
+        for name, value, fits in (
+            ("lr", lr, lr >= 0),
+            ("history", history, history >= 1 and int(history) == history),
+            ("delta", delta, delta > 0),
+        ):
+            if not fits:
+                raise ValueError(f"{name} = {value} is not allowed")
         super().__init__(params, {"lr": lr, "history": int(history), "delta": delta})
 
     @torch.no_grad()
@@ -55,8 +60,10 @@ class SdLBFGS(torch.optim.Optimizer):
             closure()
         settings = self.param_groups[0]
         moved = torch.cat([weight.flatten() for weight in weights]) - start
-        if moved.any():
-            gamma, change = damped(moved, gradient(weights) - before, settings["delta"])
+        gamma, change = damped(moved, gradient(weights) - before, settings["delta"])
+        if (
+            moved.dot(change) > torch.finfo(moved.dtype).tiny
+        ):  # else its inverse has no number: at the minimum
             kept["gamma"] = gamma
             steps.append(moved)
             changes.append(change)

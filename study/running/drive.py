@@ -230,7 +230,8 @@ def checkpoints_of(study: Study, store: Store) -> dict[str, Path]:
     if cache is None and not isinstance(workload, BlackBoxSpec):
         return {}  # others may write among temporary files
     base = (cache or Path(tempfile.gettempdir())) / "checkpoints"
-    prune(base)
+    if cache is not None:
+        prune(base)
     if isinstance(workload, BlackBoxSpec) and workload.checkpoints:
         base = Path(workload.checkpoints).absolute()
     url = store.database.engine.url

@@ -91,7 +91,7 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
     return replace(min([*eager, *timed], key=seconds_of), note=note)
 
 
-def timed(study: Study, optimizer: StudyOptimizer, choice: Choice) -> Choice:
+def with_seconds(study: Study, optimizer: StudyOptimizer, choice: Choice) -> Choice:
     """A choice with the seconds of a trial, where these were not needed to make it."""
     if choice.seconds is not None:
         return choice

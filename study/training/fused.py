@@ -9,6 +9,7 @@ the others are moved together as soon as fewer turns hold them: a lane's bits do
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,8 +67,9 @@ class Fused:
         Raises ValueError when the optimizer is no rule, or a hyperparameter is not allowed.
         """
         width = max(block.width or self.lanes, MIN_LANES)
-        run, checkpoint = Turns(block, width, self.device, self.programs), self.checkpoints.of(block)
-        outcome = follow(run, block, self.device, self.programs, checkpoint)
+        make = functools.partial(Turns, block, width, self.device, self.programs)
+        checkpoint = self.checkpoints.of(block)
+        outcome = follow(make, block, self.device, self.programs, checkpoint)
         checkpoint.forget()
         return outcome
 

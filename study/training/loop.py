@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,8 @@ from study.workloads.workload import Batch, Workload
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 NO_CHECKPOINT = Checkpoint()
+NOT_RESTORED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a foreign optimizer may raise that does not take its state back."""
 STEPS_AT_ONCE = 16
 """Batches and draws of so many steps are made ahead: trials that take turns do so for as long, each in the cache."""
 
@@ -104,41 +106,58 @@ class Progress:
 
 
 def follow(
-    run: Run, block: Block, device: torch.device, programs: Programs, checkpoint: Checkpoint = NO_CHECKPOINT
+    make: Callable[[], Run],
+    block: Block,
+    device: torch.device,
+    programs: Programs,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> Outcome:
-    """Train with `run` for the block's steps, from its checkpoint on if there is one, which is kept at the end.
+    """Train what `make` makes for the block's steps, from its checkpoint on if there is one, which is kept at the end.
 
     Of B trials the first `block.lanes` are told about. Raises WorkloadError when a step drew from torch's own
     generator, which no seed of ours decides.
     """
+    run, so_far = make(), None
+    if kept := checkpoint.load():
+        try:
+            so_far = Progress.of(kept["progress"])
+            run.restore(kept["run"], so_far.steps)
+        except NOT_RESTORED:
+            checkpoint.forget()
+            run, so_far, kept = make(), None, None
+    begun = so_far.steps if so_far else 0
+    so_far = so_far or Progress(
+        np.full((block.lanes, len(curve_steps(block.recipe.steps))), run.workload.worst),
+        np.full(block.lanes, -1),
+        np.zeros(block.lanes),
+    )
+    clock = Clock(programs)
     try:
-        return _follow(run, block, device, programs, checkpoint)
+        return _follow(run, block, device, so_far, clock, kept["lap"] if kept else 0.0, checkpoint)
     except Exception:
-        checkpoint.forget()  # the next attempt is made from the start
+        if begun and not checkpoint.was_saved:  # it may be the cause: the next attempt is made from the start
+            checkpoint.forget()
         raise
 
 
 def _follow(
-    run: Run, block: Block, device: torch.device, programs: Programs, checkpoint: Checkpoint
+    run: Run,
+    block: Block,
+    device: torch.device,
+    so_far: Progress,
+    clock: Clock,
+    lap: float,
+    checkpoint: Checkpoint,
 ) -> Outcome:
     recipe, workload = block.recipe, run.workload
     validation = [to(batch, recipe.dtype, device) for batch in workload.evaluation(block.seed, "validation")]
     rates = recipe.schedule.multipliers(recipe.steps).tolist()
     batches = workload.batches(block.seed)
     generator = torch.random.get_rng_state()
-    clock = Clock(programs)
     points, done = curve_steps(recipe.steps), 0
-    so_far = Progress(
-        np.full((block.lanes, len(points)), workload.worst),
-        np.full(block.lanes, -1),
-        np.zeros(block.lanes),
-    )
-    if kept := checkpoint.load(device):
-        so_far = Progress.of(kept["progress"])
-        run.restore(kept["run"], so_far.steps)
-        clock.add(kept["lap"])
-        for _ in range(so_far.steps):
-            next(batches)
+    for _ in range(so_far.steps):
+        next(batches)
+    clock.put(lap)
     curve, diverged_at, seconds = so_far.curve, so_far.diverged_at, so_far.seconds
     for point, until in enumerate(points.tolist()):
         if until < so_far.steps:
@@ -158,7 +177,9 @@ def _follow(
                 ]
             )
             if checkpoint.is_due and not run.stopped:
-                checkpoint.save({"progress": so_far.kept(), "lap": clock.since(), "run": run.state()})
+                lap = clock.since()
+                checkpoint.save({"progress": so_far.kept(), "lap": lap, "run": run.state()})
+                clock.put(lap)
         metrics = run.evaluate(validation)
         finite = torch.stack([run.finite(), *(value.isfinite() for value in metrics.values())]).all(0)
         metrics["train_loss"] = run.losses().double() / (until - done)
@@ -224,8 +245,9 @@ class Clock:
     def since(self) -> float:
         return self._now() - self._last
 
-    def add(self, seconds: float) -> None:
-        self._last -= seconds
+    def put(self, seconds: float) -> None:
+        """Have so much passed since it was asked last."""
+        self._last = self._now() - seconds
 
     def _now(self) -> float:
         return time.perf_counter() - self._programs.building

@@ -23,7 +23,7 @@ from study.training.named import optimizer_named, workload_named
 from study.training.program import Program, Programs
 from study.training.program_run import ProgramRun, formed, stacked
 from study.training.resolve import Study, StudyOptimizer
-from study.training.step import Trial, parts, sites_of, trained_by_each, update_function
+from study.training.step import Trial, in_order, parts, sites_of, trained_by_each, update_function
 from study.training.torch_class import AnyKind, TorchClass
 from study.workloads.draws import Drawn, Site
 from study.workloads.draws import given as draws_of
@@ -57,7 +57,7 @@ class OneByOne:
         lanes = [alone(block, lane) for lane in range(block.lanes)]
         outcomes = [
             follow(
-                run_of(one, self.device, self.programs),
+                functools.partial(run_of, one, self.device, self.programs),
                 one,
                 self.device,
                 self.programs,
@@ -133,7 +133,8 @@ class RuleRun(ProgramRun):
         count, factor = (torch.tensor(value, dtype=torch.float64) for value in (number, rate))
         for index, (phase, gradients, turn) in enumerate(self._phases):
             old, rest = parts(params, phase)
-            grads, loss, carry = gradients(old, rest, carry, batch, drawn[index])
+            grads, loss, after = gradients(old, rest, carry, batch, drawn[index])
+            carry = in_order(after, carry)
             if index not in self._updates:
                 state = self.trial.states[turn.optimizer]
                 given: tuple[Any, ...] = (
@@ -209,8 +210,7 @@ class TorchRun:
             loss, carry = gradients()
             self._decay(optimizer, rate)
             if self._needs_closure:
-                moved = self._recipe.weight_decay.kind != "L2"  # then the gradients are of other weights
-                optimizer.step(closure_of(gradients, None if moved else loss))
+                optimizer.step(functools.partial(loss_alone, gradients))
             else:
                 optimizer.step()
             self._project(index)
@@ -250,6 +250,7 @@ class TorchRun:
             "params": self.params,
             "carry": self.carry,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "own": [own_numbers(optimizer) for optimizer in self._optimizers],
             "rate": self._rate,
             "losses": self._losses,
         }
@@ -330,18 +331,14 @@ def gradient_function(phase: Phase) -> Callable[..., tuple[Params, Tensor, Carry
     return gradients
 
 
-def closure_of(gradients: Callable[[], tuple[float, Carry]], known: float | None) -> Callable[[], float]:
-    """A closure of torch's optimizers: gives the loss, its gradients being there.
+def own_numbers(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimizer remembers as its own attributes, beside its state dictionary, if it is a number."""
+    return {name: value for name, value in vars(optimizer).items() if isinstance(value, int | float)}
 
-    When asked first it gives the loss that is known, if it is.
-    """
-    losses = iter(() if known is None else (known,))
 
-    def closure() -> float:
-        loss = next(losses, None)
-        return gradients()[0] if loss is None else loss
-
-    return closure
+def loss_alone(gradients: Callable[[], tuple[float, Carry]]) -> float:
+    """What a closure of torch's optimizers gives: the loss, gradients being there."""
+    return gradients()[0]
 
 
 def needs_closure(cls: type[torch.optim.Optimizer]) -> bool:

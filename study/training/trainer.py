@@ -61,7 +61,7 @@ class Trainer:
     ) -> None:
         self.programs = Programs(compile=compile)
         self.device = where = torch.device(device)
-        self.black_boxes, kept = BlackBoxes(checkpoints), Checkpoints(checkpoints)
+        self.black_boxes, kept = BlackBoxes(checkpoints), Checkpoints(checkpoints, device)
         self._methods: dict[str, Method] = {
             "fused": Fused(lanes, where, self.programs, kept),
             "one-by-one": OneByOne(where, self.programs, kept),

@@ -120,18 +120,18 @@ def inception(path: str, images: ImageSet) -> Features:
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     weights = {name: tensor.detach() for name, tensor in tensors.items()}
     found = Features(network, weights, hashlib.sha256(content).hexdigest(), coloured)
-    shape = (3, images.channels, *images.train[0].shape[-2:])
+    grey = torch.zeros(3, images.channels, *images.train[0].shape[-2:])
+    shape = tuple(coloured(grey).shape)
     try:
         with torch.no_grad():
-            made = found.features(torch.zeros(shape))
+            made = found.features(grey)
     except Exception as error:  # whatever a foreign program raises
+        reason = " ".join(str(error).split())[:150] or type(error).__name__
         raise WorkloadError(
-            f"inception = {path!r} does not take images {shape} ({str(error).splitlines()[0]})"
+            f"inception = {path!r} does not take images {shape} ({reason}): export it with dynamic_shapes"
         ) from error
-    if made.dim() != 2 or len(made) != shape[0]:
-        raise WorkloadError(
-            f"inception = {path!r} gives {tuple(made.shape)} of {shape[0]} images: give (n, d)"
-        )
+    if not isinstance(made, Tensor) or made.dim() != 2 or len(made) != shape[0]:
+        raise WorkloadError(f"inception = {path!r} gives no features (n, d) of images {shape}")
     return found
 
 

@@ -38,7 +38,9 @@ LAYERS = {8: 2, 28: 2, 32: 3, 64: 4}
 
 
 class GanWorkload:
-    """A generator and a discriminator of images, tuned for the Fréchet distance of features, called `metric`.
+    """A generator and a discriminator of images, tuned for the Fréchet distance of features.
+
+    These are a small classifier's, or those of `inception`, the user's file; `metric` says which.
 
     As many images are generated as are held out, from latent numbers of the seed, by running statistics of BatchNorm.
     The distance is that of both sets' `features` as Gaussians. `worst` is that of the untrained generator of seed 0.
@@ -53,8 +55,7 @@ class GanWorkload:
         batch: int,
         validation: float,
         discriminator_steps: int,
-        features: Features,
-        metric: str,
+        inception: str | None,
         about: str,
     ) -> None:
         for name, value in (
@@ -73,7 +74,10 @@ class GanWorkload:
         self.about, self.batch = about, batch
         self._images, self._latent, self._held_out = images, latent, held_out
         self._largest = largest_of(images)
-        self._features, self.metric = features, metric
+        self.metric = "validation_frechet" if inception is None else "validation_fid"
+        self._features: Features = (
+            classifier(images) if inception is None else given_features(inception, images)
+        )
         self._make: tuple[Callable[[], nn.Module], ...] = (
             lambda: Generator(latent, side, images.channels, layers, width),
             lambda: Discriminator(side, images.channels, layers, width),
@@ -227,7 +231,6 @@ def dcgan(
         batch,
         validation,
         discriminator_steps,
-        classifier(images) if inception is None else given_features(inception, images),
-        "validation_frechet" if inception is None else "validation_fid",
+        inception,
         f"DCGAN of width {width} with the hinge loss on {data_name(data)}",
     )

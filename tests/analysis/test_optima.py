@@ -82,7 +82,7 @@ def test_draws_of_one_landscape_spread_as_their_vertices() -> None:
     assert found.rows.all()
     np.testing.assert_allclose(found.places, 0, atol=1e-6)
     of_cells = (0.1 * np.diff(known.DECADES)[0]) ** 2
-    spread = 1.5**2 * np.var(offsets, ddof=1) + of_cells
+    spread = 2.0**2 * np.var(offsets, ddof=1) + of_cells
     np.testing.assert_allclose(np.diag(found.covariance), spread, rtol=1e-3)
 
 

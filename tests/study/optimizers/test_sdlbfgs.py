@@ -81,10 +81,26 @@ def test_without_a_step_nothing_is_remembered() -> None:
     assert optimizer.state[weight]["steps"] == []
 
 
-@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"history": 0}, {"delta": 0.0}])
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"history": 0}, {"history": 1.5}, {"delta": 0.0}])
 def test_what_is_not_allowed(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="history"):
+    with pytest.raises(ValueError, match="is not allowed"):
         SdLBFGS([torch.ones(1)], **wrong)  # type: ignore[arg-type]
+
+
+def test_at_the_minimum_it_stays() -> None:
+    """Steps of 1e-20 and less there have products that no float32 holds."""
+    weight = torch.tensor([3.0, -2.0], requires_grad=True)
+    optimizer = SdLBFGS([weight], lr=0.9)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (weight**2).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    for _ in range(100):
+        optimizer.step(closure)
+    assert weight.abs().max() < 1e-15
 
 
 def test_a_study_trains_with_it() -> None:

@@ -1,5 +1,7 @@
 """Trials that were killed go on from their checkpoint, and end as if nothing had happened."""
 
+import dataclasses
+import math
 import os
 import pickle
 import time
@@ -13,6 +15,7 @@ import torch
 from study.training import checkpoints, loop
 from study.training.block import CURVE_POINTS, Block, Outcome, Recipe
 from study.training.checkpoints import DAYS_KEPT, Checkpoint, Checkpoints, prune
+from study.training.named import workload_named
 from study.training.trainer import Trainer
 
 STEPS, SAVED = 60, 8
@@ -27,6 +30,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def always_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
     monkeypatch.setattr(loop, "STEPS_AT_ONCE", 7)
 
 
@@ -132,10 +136,10 @@ def test_each_has_its_own() -> None:
     assert folders.of(cpu)._path == folders.of(block("digits-mlp", "adam", "fused"))._path
 
 
-def test_what_fails_begins_anew_when_it_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("harm", ["too few", "none"])
+def test_what_is_not_taken_back_begins_anew(
+    harm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be the checkpoint that makes it fail."""
     given, folders = block("digits-mlp", "adam", "fused"), {"it": tmp_path}
     trainer = Trainer(2, checkpoints=folders)
     with monkeypatch.context() as patched:
@@ -144,12 +148,81 @@ def test_what_fails_begins_anew_when_it_is_tried_again(
             trainer.train(given)
     (path,) = tmp_path.iterdir()
     kept = torch.load(path, weights_only=True)
-    kept["run"]["runs"][0]["tensors"].pop()
+    if harm == "too few":
+        kept["run"]["runs"][0]["tensors"].pop()
+    else:
+        del kept["run"]
     torch.save(kept, path)
-    with pytest.raises(ValueError, match="unflatten"):
-        trainer.train(given)
-    assert not list(tmp_path.iterdir())
     equal(Trainer(2).train(given), trainer.train(given))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("saves_first", [False, True])
+def test_a_failure_that_the_checkpoint_may_have_caused_is_not_met_again(
+    saves_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes after it was saved again is none of its doing, and costs nothing that was saved."""
+    given, folders = block("digits-mlp", "adam", "fused"), {"it": tmp_path}
+    with monkeypatch.context() as patched:
+        kill_after(2, patched)
+        with pytest.raises(Killed):
+            Trainer(2, checkpoints=folders).train(given)
+    makes, calls = loop.made, list[int]()
+
+    def fails(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) > (STEPS // CURVE_POINTS if saves_first else 0):
+            raise ValueError("read error")
+        return makes(*arguments)
+
+    monkeypatch.setattr(loop, "made", fails)
+    with pytest.raises(ValueError, match="read error"):
+        Trainer(2, checkpoints=folders).train(given)
+    assert len(list(tmp_path.iterdir())) == saves_first
+
+
+class Counting(torch.optim.SGD):
+    """Remembers beside its state, and in it under a word."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr)
+        self.count = 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.count += 1
+        self.state["steps"] = {"taken": self.state.get("steps", {}).get("taken", 0) + 1}
+        for group in self.param_groups:
+            group["lr"] = 0.1 / self.count / self.state["steps"]["taken"]
+        return super().step(closure)
+
+
+def test_what_an_optimizer_remembers_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, folders = block("digits-mlp", f"{__name__}:Counting", "one-by-one"), {"it": tmp_path}
+    undisturbed = Trainer(2).train(given)
+    with monkeypatch.context() as patched:
+        kill_after(SAVED, patched)
+        with pytest.raises(Killed):
+            Trainer(2, checkpoints=folders).train(given)
+    equal(undisturbed, Trainer(2, checkpoints=folders).train(given))
+
+
+def test_a_carry_that_a_loss_gives_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = workload_named("known_workloads:lstm")
+    given, folders = block("known_workloads:lstm", "adam", "one-by-one"), {"it": tmp_path}
+    (phase,) = workload.phases
+
+    def loss(*arguments: Any) -> Any:
+        value, carry = phase.loss(*arguments)
+        return value, dict(reversed(carry.items()))
+
+    assert len(workload.init(0)[1]) > 1
+    monkeypatch.setattr(workload, "phases", (dataclasses.replace(phase, loss=loss),))
+    undisturbed = Trainer(2).train(given)
+    with monkeypatch.context() as patched:
+        kill_after(SAVED, patched)
+        with pytest.raises(Killed):
+            Trainer(2, checkpoints=folders).train(given)
+    equal(undisturbed, Trainer(2, checkpoints=folders).train(given))
 
 
 def test_a_full_disk_costs_the_checkpoint_alone(tmp_path: Path) -> None:
@@ -158,15 +231,48 @@ def test_a_full_disk_costs_the_checkpoint_alone(tmp_path: Path) -> None:
     equal(Trainer(2).train(given), Trainer(2, checkpoints={"it": tmp_path / "it"}).train(given))
 
 
-def test_old_ones_are_removed(tmp_path: Path) -> None:
-    (tmp_path / "recipe").mkdir()
-    old, new, another = (tmp_path / "recipe" / name for name in ("old.pt", "new.pt", "another.txt"))
-    for path in (old, new, another):
+def test_old_ones_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    own, another = "0123456789abcdef", "my-run"
+    paths = {
+        tmp_path / own / f"{'0' * 32}.pt": True,
+        tmp_path / own / f"{'1' * 32}.4711": True,  # half of one
+        tmp_path / own / f"{'2' * 32}.pt": False,
+        tmp_path / own / "best.pt": False,
+        tmp_path / another / f"{'0' * 32}.pt": False,
+        tmp_path / f"{'0' * 32}.pt": False,
+    }
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
         path.touch()
-        days = DAYS_KEPT + 1 if path is not new else DAYS_KEPT - 1
+        days = DAYS_KEPT + 1 if path.name[0] != "2" else DAYS_KEPT - 1
         os.utime(path, (time.time() - days * 86_400,) * 2)
+    empty = tmp_path / "fedcba9876543210"
+    empty.mkdir()
+    os.utime(empty, (0, 0))
     prune(tmp_path)
     prune(tmp_path / "not there")
-    assert not old.exists()
-    assert new.exists()
-    assert another.exists()
+    assert [path.exists() for path in paths] == [not gone for gone in paths.values()]
+    assert not empty.exists()
+
+
+def test_half_of_one_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(state: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", write)
+    with pytest.raises(KeyboardInterrupt):
+        Checkpoint(tmp_path / "it.pt").save({})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_takes_long_to_save_is_saved_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SHARE", 0.05)
+    checkpoint = Checkpoint(tmp_path / "it.pt")
+    assert checkpoint.is_due
+    monkeypatch.setattr(torch, "save", lambda state, path: (time.sleep(0.2), path.touch()))
+    checkpoint.save({})
+    assert checkpoint.was_saved
+    assert not checkpoint.is_due
