@@ -48,13 +48,14 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._last, self._rest = time.monotonic(), SECONDS_BETWEEN
+        self._last, self._took = time.monotonic(), 0.0
         self.was_saved = False
 
     @property
     def is_due(self) -> bool:
         """Whether so much time has passed that it should be written again."""
-        return self._path is not None and time.monotonic() - self._last >= self._rest
+        rest = max(SECONDS_BETWEEN, self._took / SHARE)
+        return self._path is not None and time.monotonic() - self._last >= rest
 
     def load(self) -> dict[str, Any] | None:
         """What was saved last; None where nothing was, or nothing that can be read."""
@@ -82,7 +83,7 @@ class Checkpoint:
             with contextlib.suppress(OSError):
                 half.unlink(missing_ok=True)
         self._last = time.monotonic()
-        self._rest = max(SECONDS_BETWEEN, (self._last - started) / SHARE)
+        self._took = self._last - started
 
     def forget(self) -> None:
         """Remove it."""
