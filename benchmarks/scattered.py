@@ -5,7 +5,8 @@
 ridge, how often its 95% intervals hold the true slopes, and also lie where these are (see `holds`), how wide they are,
 the verdicts, and the importance of both axes by Optuna's own evaluators (PED-ANOVA, fANOVA), which know of no
 interaction. Points are random, or with `--tpe` asked for by Optuna's TPE; of several numbers of trials, each simulation
-takes the first ones of the largest. The method's constants were chosen on seeds below 10,000.
+takes the first ones of the largest. The method's constants were compared on seeds below 10,000; docs/own-results.md
+says which of them were looked for because of what the default seeds had shown.
 
 With `--cost` it prints instead how often the interval of a tuner's cost on draws of the surrogate holds the median of
 runs on the true landscape, over the same grid and with the same noise.

@@ -61,9 +61,8 @@ class SdLBFGS(torch.optim.Optimizer):
         settings = self.param_groups[0]
         moved = torch.cat([weight.flatten() for weight in weights]) - start
         gamma, change = damped(moved, gradient(weights) - before, settings["delta"])
-        if (
-            moved.dot(change) > torch.finfo(moved.dtype).tiny
-        ):  # else its inverse has no number: at the minimum
+        # at the minimum the inverse of their product has no number
+        if moved.dot(change) > torch.finfo(moved.dtype).tiny:
             kept["gamma"] = gamma
             steps.append(moved)
             changes.append(change)

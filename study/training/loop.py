@@ -21,7 +21,6 @@ from study.workloads.workload import Batch, Workload
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-NO_CHECKPOINT = Checkpoint()
 NOT_RESTORED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a foreign optimizer may raise that does not take its state back."""
 STEPS_AT_ONCE = 16
@@ -110,7 +109,7 @@ def follow(
     block: Block,
     device: torch.device,
     programs: Programs,
-    checkpoint: Checkpoint = NO_CHECKPOINT,
+    checkpoint: Checkpoint,
 ) -> Outcome:
     """Train what `make` makes for the block's steps, from its checkpoint on if there is one, which is kept at the end.
 

@@ -260,13 +260,13 @@ class TorchRun:
         for name, weight in state["params"].items():
             self.params[name].copy_(weight)
         self.carry, self._rate, self._losses = state["carry"], state["rate"], state["losses"]
-        for optimizer, kept in zip(self._optimizers, state["optimizers"], strict=True):
+        for optimizer, kept, own in zip(self._optimizers, state["optimizers"], state["own"], strict=True):
             optimizer.load_state_dict(kept)
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-            for place, each in kept[
-                "state"
-            ].items():  # torch gives it the weights' dtype, which may be another
-                optimizer.state[weights[place]] = each
+            # torch gives a weight's state the weight's dtype, which may be another; some keep state under words
+            for place, each in kept["state"].items():
+                optimizer.state[weights[place] if isinstance(place, int) else place] = each
+            vars(optimizer).update(own)
 
     def finite(self) -> Tensor:
         return torch.tensor([all(bool(weight.isfinite().all()) for weight in self.params.values())])

@@ -60,6 +60,21 @@ def kill_after(saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Checkpoint, "save", last_one)
 
 
+def goes_on(given: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assert that the trials, killed, go on where they were, to the same bits, and leave nothing."""
+    undisturbed, folders = Trainer(2).train(given), {"it": folder / "it"}
+    with monkeypatch.context() as patched:
+        kill_after(SAVED, patched)
+        with pytest.raises(Killed):
+            Trainer(2, checkpoints=folders).train(given)
+    assert list(folders["it"].iterdir())
+    taken, makes = list[int](), loop.made
+    monkeypatch.setattr(loop, "made", lambda *given: (taken.append(given[2]), makes(*given))[1])
+    equal(undisturbed, Trainer(2, checkpoints=folders).train(given))
+    assert taken[0] == SAVED * STEPS // CURVE_POINTS + 1, "it began anew"
+    assert not list(folders["it"].iterdir())
+
+
 @pytest.mark.parametrize(
     ("workload", "optimizer", "method"),
     [
@@ -77,21 +92,7 @@ def kill_after(saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_after_a_kill_it_goes_on_to_the_same_bits(
     workload: str, optimizer: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = block(workload, optimizer, method)
-    undisturbed = Trainer(2).train(given)
-    folders = {"it": tmp_path / "it"}
-    with monkeypatch.context() as patched:
-        kill_after(SAVED, patched)
-        with pytest.raises(Killed):
-            Trainer(2, checkpoints=folders).train(given)
-    assert list(folders["it"].iterdir())
-
-    taken = list[int]()
-    makes = loop.made
-    monkeypatch.setattr(loop, "made", lambda *given: (taken.append(given[2]), makes(*given))[1])
-    equal(undisturbed, Trainer(2, checkpoints=folders).train(given))
-    assert taken[0] == SAVED * STEPS // CURVE_POINTS + 1
-    assert not list(folders["it"].iterdir())
+    goes_on(block(workload, optimizer, method), tmp_path, monkeypatch)
 
 
 def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,32 +198,21 @@ class Counting(torch.optim.SGD):
 
 
 def test_what_an_optimizer_remembers_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, folders = block("digits-mlp", f"{__name__}:Counting", "one-by-one"), {"it": tmp_path}
-    undisturbed = Trainer(2).train(given)
-    with monkeypatch.context() as patched:
-        kill_after(SAVED, patched)
-        with pytest.raises(Killed):
-            Trainer(2, checkpoints=folders).train(given)
-    equal(undisturbed, Trainer(2, checkpoints=folders).train(given))
+    goes_on(block("digits-mlp", f"{__name__}:Counting", "one-by-one"), tmp_path, monkeypatch)
 
 
 def test_a_carry_that_a_loss_gives_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workload = workload_named("known_workloads:lstm")
-    given, folders = block("known_workloads:lstm", "adam", "one-by-one"), {"it": tmp_path}
     (phase,) = workload.phases
 
     def loss(*arguments: Any) -> Any:
         value, carry = phase.loss(*arguments)
-        return value, dict(reversed(carry.items()))
+        return value, {name: carry[name] for name in names}
 
-    assert len(workload.init(0)[1]) > 1
+    names = list(workload.init(0)[1])[::-1]
+    assert len(names) > 1
     monkeypatch.setattr(workload, "phases", (dataclasses.replace(phase, loss=loss),))
-    undisturbed = Trainer(2).train(given)
-    with monkeypatch.context() as patched:
-        kill_after(SAVED, patched)
-        with pytest.raises(Killed):
-            Trainer(2, checkpoints=folders).train(given)
-    equal(undisturbed, Trainer(2, checkpoints=folders).train(given))
+    goes_on(block("known_workloads:lstm", "adam", "one-by-one"), tmp_path, monkeypatch)
 
 
 def test_a_full_disk_costs_the_checkpoint_alone(tmp_path: Path) -> None:

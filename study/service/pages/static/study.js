@@ -87,13 +87,14 @@ const showLandscapes = throttle(async () => {
   }
 }, LANDSCAPE_REST);
 
+const isDecidable = () => !["queued", "running"].includes(last.state) && last.cells !== null;
+
 // Of what the view shows; the ridges of another one do not stay on the maps.
 const showVerdicts = throttle(async () => {
-  const idle = !["queued", "running"].includes(last.state) && last.cells !== null;
-  const of = view.verdictText();
+  const asked = judged;
   verdicts = await showSeparability(byId("separability"), study, last.optimizers, view);
-  if (of === view.verdictText()) showRidges();
-  decisions.separability.offer(idle && !of && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
+  if (asked === judged) showRidges();
+  decisions.separability.offer(isDecidable() && !view.verdictText() && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
 }, LANDSCAPE_REST);
 
 let judged = view.verdictPairs().join();
@@ -109,8 +110,7 @@ function renewVerdicts() {
 }
 
 const showAnalyses = throttle(async () => {
-  const idle = !["queued", "running"].includes(last.state) && last.cells !== null;
-  decisions.cost.offer(idle && last.optimizers.length > 1 && last.trials > 0);
+  decisions.cost.offer(isDecidable() && last.optimizers.length > 1 && last.trials > 0);
   if (last.trials) await showVerdicts();
   else byId("separability").replaceChildren(make("p", { class: "hint" }, "No trials yet."));
   await showCosts();
