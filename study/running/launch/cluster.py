@@ -11,33 +11,30 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import psutil
 import ray
 
 from study.data_folder import DATA
 from study.running.address import LaunchError, check_address, unreachable
+from study.running.children import CLUSTER_PROCESSES, Children
 from study.running.code import imported_code
 
 A_CORE: Mapping[str, float] = {"CPU": 1.0}
 SECONDS_BETWEEN_LOOKS = 5.0
 """Between looks at whether the cluster's own processes are alive."""
-CLUSTER_PROCESSES = ("raylet", "gcs_server")
-"""Those without which a cluster does nothing."""
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Raises LaunchError when a process of a cluster that was started here dies; Ray would wait for it for ever."""
-    own = {p: p.name() for p in psutil.Process().children(recursive=True) if p.name() in CLUSTER_PROCESSES}
+    own = Children(CLUSTER_PROCESSES)
     over, lost = threading.Event(), list[str]()
 
     def look() -> None:
         while not over.wait(SECONDS_BETWEEN_LOOKS):
-            for process, name in own.items():
-                if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                    lost.append(name)
-                    _thread.interrupt_main()
-                    return
+            if dead := own.dead():
+                lost.append(dead)
+                _thread.interrupt_main()
+                return
 
     if own and threading.current_thread() is threading.main_thread():
         threading.Thread(target=look, daemon=True).start()

@@ -1,4 +1,8 @@
-"""The process that is the service's Ray cluster; see `cluster`. It ends when nobody needs it any more."""
+"""The process that is the service's Ray cluster; see `cluster`. It ends when nobody needs it, or when Ray has died.
+
+`ray.init` and not `ray start`, though that has an option for `choose_agent_port`: it also starts a Ray Client server,
+one more open port that cannot be turned off, and the cluster ends when that port is taken.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from typing import Any
 import ray
 from ray._private.parameter import RayParams
 
+from study.running.children import CLUSTER_PROCESSES, Children
 from study.service.jobs.cluster import SLOT, Endpoint, write_private
 from study.service.jobs.jobs import ALIVE, JobsError, list_jobs
 
@@ -33,7 +38,7 @@ PATIENCE_WITH_SILENCE = 20
 
 
 def main(folder: Path, slots: int) -> None:
-    """Start the cluster, say where it is, and wait: for SIGTERM, or until there is neither a service nor a job."""
+    """Start the cluster, say where it is, and wait: for SIGTERM, or until it has died or nobody needs it."""
     told = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     remove_left(folder)
@@ -60,7 +65,7 @@ def main(folder: Path, slots: int) -> None:
             json.dumps({"pid": os.getpid(), "slots": slots, "url": endpoint.url, "address": address}),
         )
         with (folder / "in-use").open("a") as lock:
-            wait(told, lock.fileno(), endpoint)
+            wait(told, lock.fileno(), endpoint, Children(CLUSTER_PROCESSES))
             described.unlink(missing_ok=True)
             ray.shutdown()
     finally:
@@ -101,10 +106,10 @@ def choose_agent_port() -> None:
     RayParams.__init__ = initialize  # type: ignore[method-assign]
 
 
-def wait(told: threading.Event, lock: int, endpoint: Endpoint) -> None:
-    """Return when told to, or, holding the lock, when the cluster is not needed."""
+def wait(told: threading.Event, lock: int, endpoint: Endpoint, own: Children) -> None:
+    """Return when told to, when one of its `own` processes has died, or, holding the lock, when nobody needs it."""
     looks_left: float = PATIENCE
-    while not told.wait(LOOK_SECONDS):
+    while not told.wait(LOOK_SECONDS) and not own.dead():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

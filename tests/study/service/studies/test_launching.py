@@ -451,6 +451,29 @@ def test_how_a_study_failed_is_known_when_the_cluster_is_gone(
     service.end(signal.SIGTERM)
 
 
+@pytest.mark.slow
+def test_a_cluster_that_died_ends_and_the_next_study_starts_another(
+    tmp_path: Path, state: Path, serve: Callable[[str], Running]
+) -> None:
+    service = serve(f"sqlite:///{tmp_path}/tunability.db")
+    assert service.client.post("/studies", json=LONG).status_code == 201
+    service.until("long", lambda study: study["state"] == "running")
+    (head,) = heads(state)
+    files = Path(next((state / "tunability").glob("*/files")).read_text())
+    below = psutil.Process(head).children(recursive=True)
+    (raylet,) = [process for process in below if process.name() == "raylet"]
+    raylet.kill()
+    over = service.until("long", lambda study: study["state"] not in ("queued", "running"))
+    assert over["state"] == "stopped"
+    assert "resume it" in over["message"]
+    assert psutil.wait_procs([psutil.Process(head)] if psutil.pid_exists(head) else [], 30)[1] == []
+    assert not files.exists()
+    assert service.client.post("/studies", json=SPEC).status_code == 201
+    service.until("first", lambda study: study["state"] == "done")
+    assert heads(state) != [head]
+    service.end(signal.SIGINT)
+
+
 def only_by_password(server: str, run_sql: Callable[..., None]) -> None:
     """Have the server ask the role `tuner` for its password."""
     engine = create_engine(server)
