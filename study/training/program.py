@@ -14,16 +14,11 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
-from torch._inductor import standalone_compile
-from torch._inductor.exc import InductorError
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 MALLOC_KEEPS = {-1: 2**30, -3: 2**25}
 """glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in bytes: memory on top that is kept, size taken from it."""
-COMPILE_ERRORS = (TorchDynamoException, InductorError, OSError)
-"""No C++ compiler or an old one, an operation that it cannot do, a cache folder that cannot be written."""
 SUMS = (torch.ops.aten.sum.dim_IntList, torch.ops.aten.mean.dim)
 UNTRACEABLE = (RuntimeError, TypeError, NotImplementedError)
 """What tracing raises where Python looks at a tensor's values."""
@@ -110,17 +105,33 @@ class Programs:
         run: Callable[..., Any] = graph
         if self._compile and compile:
             try:
-                # the graph is flat already: torch.compile would only add its guards, 0.2 ms a step
-                compiled = standalone_compile(graph, leaves, dynamic_shapes="from_example_inputs")
-                compiled(*leaves)  # so that failing is noticed here
-                run = compiled
-            except COMPILE_ERRORS as error:
-                reason = first_line(error)
-                remedy = ": install a C++ compiler, g++" if "InvalidCxxCompiler" in reason else ""
-                self.warning = f"training runs uncompiled, several times slower ({reason}){remedy}"
+                run = compiled(graph, leaves)
+            except CompileError as error:
+                remedy = ": install a C++ compiler, g++" if "InvalidCxxCompiler" in str(error) else ""
+                self.warning = f"training runs uncompiled, several times slower ({error}){remedy}"
         if run is graph:
             lanes_outermost(graph)
         return Program(run, result)
+
+
+class CompileError(Exception):
+    """No C++ compiler or an old one, an operation that it cannot do, a cache folder that cannot be written."""
+
+
+def compiled(graph: torch.fx.GraphModule, leaves: list[Any]) -> Callable[..., Any]:
+    """The graph compiled, and called once on `leaves`, so that failing is noticed here. Raises CompileError."""
+    # only what compiles imports these: they take as long as torch itself
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor import standalone_compile
+    from torch._inductor.exc import InductorError
+
+    try:
+        # the graph is flat already: torch.compile would only add its guards, 0.2 ms a step
+        program = standalone_compile(graph, leaves, dynamic_shapes="from_example_inputs")
+        program(*leaves)
+    except (TorchDynamoException, InductorError, OSError) as error:
+        raise CompileError(first_line(error)) from error
+    return program
 
 
 def lanes_outermost(graph: torch.fx.GraphModule) -> None:

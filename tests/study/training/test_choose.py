@@ -109,7 +109,7 @@ def test_small_nets_are_mostly_overhead() -> None:
 
 def test_choosing_compiles_nothing_where_overhead_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choosing, "COMPILE_FLOPS", 0)
-    monkeypatch.setattr(program, "standalone_compile", None)
+    monkeypatch.setattr(program, "compiled", None)
     study = small(workload={"name": "digits-mlp", "steps": 20})
     assert choose(study, study.optimizers[0]).compile
 
