@@ -20,7 +20,8 @@ export function theme() {
 
 export function style(place) {
   const colours = dark.matches ? DARK : LIGHT;
-  return { colour: colours[place % colours.length], dash: DASHES[place % DASHES.length], mark: MARKS[place % MARKS.length] };
+  const other = place + Math.floor(place / colours.length); // colours that come again have other dashes and marks
+  return { colour: colours[place % colours.length], dash: DASHES[other % DASHES.length], mark: MARKS[other % MARKS.length] };
 }
 
 // Text as it is: Plotly reads some tags.

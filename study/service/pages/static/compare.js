@@ -28,6 +28,7 @@ function pin(panel, at, how, focus = true) {
 onCellClosed(() => { panels.unpin(); remember(); });
 let askedCells = cellsOf(new URLSearchParams(window.location.search)); // until their panels are there
 const budgets = new Map(); // landscape -> trials of its tuning runs
+let ownTarget = false; // whether somebody has typed one
 let round = 0; // a later choice makes the answers of an earlier one void
 
 function about(panel) {
@@ -39,6 +40,7 @@ function about(panel) {
 const chosen = () => [...document.querySelectorAll('#choice input[name="study"]:checked')].map((each) => each.value);
 const boxOf = (name) => document.querySelector(`#choice input[value="${CSS.escape(name)}"]`);
 const isTuned = (name) => boxOf(name).dataset.runs !== "0";
+const commonTarget = (names) => { const all = new Set(names.map((name) => boxOf(name).dataset.target)); return all.size === 1 ? [...all][0] : null; };
 const split = (name) => [name.slice(0, name.indexOf("/")), name.slice(name.indexOf("/") + 1)];
 
 // The address holds what is compared and the pinned cells, and can be sent.
@@ -101,9 +103,11 @@ async function showVerdicts(names, mine) {
 }
 
 async function showCosts(names, mine) {
+  const tuned = names.filter(isTuned); // of others the API would refuse to tell
+  if (!ownTarget) byId("target").value = commonTarget(tuned) ?? byId("target").defaultValue;
   const target = byId("target").value;
   showDownloads(names);
-  const tuned = names.filter(isTuned); // of others the API would refuse to tell
+  if (tuned.length) byId("cost").replaceChildren(make("p", { class: "waiting" }, "Making the costs …"));
   const answers = await each(tuned, (study, optimizer) => readCost(study, target, { optimizer }));
   if (mine !== round) return;
   for (const { name, found } of answers) budgets.set(name, found?.budget);
@@ -126,6 +130,7 @@ function showDownloads(names) {
 }
 
 byId("choice").addEventListener("change", debounce(show, 150));
+byId("target").addEventListener("input", () => { ownTarget = true; });
 byId("target").addEventListener("input", debounce(() => { if (byId("target").checkValidity()) showCosts(chosen(), round); }, 300));
 byId("cost-form").addEventListener("submit", (event) => event.preventDefault());
 if (chosen().length) show();

@@ -19,15 +19,15 @@ export async function showCurves(place, study, target, trials) {
   const cards = optimizers.flatMap((name) => {
     const curves = found.curves.filter((each) => each.optimizer === name);
     return [
-      card(`${name}: how far from the best`, `Suboptimality of ${name}'s tuners after each trial; the table below has the numbers`, () => suboptimality(curves, found),
+      card(`${name}: how far from the best`, `Suboptimality of ${name}'s tuners after each trial; the table below has the numbers`, (chart) => suboptimality(curves, found, chart),
         lazyDetails("The curves as a table", () => curveTable(name, curves, found.metric))),
-      card(`${name}: trials for each target`, `Trials of ${name}'s tuners against the target; the table below has the numbers`, () => costs(curves, found),
+      card(`${name}: trials for each target`, `Trials of ${name}'s tuners against the target; the table below has the numbers`, (chart) => costs(curves, found, chart),
         lazyDetails("The trials as a table", () => targetTable(name, curves, found.metric))),
     ];
   });
   const hint = make("p", { class: "hint" }, "Medians over runs: lines with bands are on the true landscape, as far as it is known, with 95% intervals; dotted ones, and all trials for a target, are of the stored runs on these seeds.");
-  place.replaceChildren(...(cards.length ? [hint] : []), make("div", { class: "cards" }, ...cards.map((each) => each.node)));
-  await Promise.all(cards.map((each) => draw(each.chart, each.picture)));
+  place.replaceChildren(...(cards.length ? [hint] : []), make("div", { class: "cards pairs" }, ...cards.map((each) => each.node)));
+  await Promise.all(cards.map((each) => draw(each.chart, () => each.picture(each.chart))));
 }
 
 function card(title, label, picture, details) {
@@ -37,11 +37,17 @@ function card(title, label, picture, details) {
 
 const isRate = (metric) => metric.endsWith("error");
 
-const legend = { showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, margin: { l: 56, r: 8, t: 8, b: 40 } };
+// Beside the curves, or above where there is no room: then the chart is as much higher.
+function legend(chart, curves) {
+  const narrow = chart.clientWidth < 420;
+  chart.style.height = narrow ? `${15 + 1.5 * Math.ceil(curves.length / 2)}rem` : "";
+  const place = narrow ? { orientation: "h", y: 1.02, yanchor: "bottom" } : { y: 1 };
+  return { showlegend: true, legend: { ...place, tracegroupgap: 0 }, margin: { l: 56, r: 8, t: 8, b: 40 } };
+}
 
 const faint = (colour) => `${colour}30`;
 
-function suboptimality(curves, { metric, target }) {
+function suboptimality(curves, { metric, target }, chart) {
   const look = theme();
   const least = Math.min(...curves.flatMap((each) => [...each.low, ...each.observed]).filter((value) => value > 0), target || Infinity) / 1.5;
   const shown = (value) => (value === null ? null : Math.max(value, least)); // a log axis has no 0
@@ -61,11 +67,11 @@ function suboptimality(curves, { metric, target }) {
   });
   const goal = target > 0 ? [{ type: "line", x0: 0, x1: 1, xref: "x domain", y0: target, y1: target, line: { color: look.muted, dash: "dot", width: 1 } }] : [];
   const most = Math.max(...curves.flatMap((each) => [...each.high, ...each.observed]));
-  return { traces, layout: { xaxis: axis("trials", "linear"), yaxis: metricAxis("suboptimality", least, most, true, isRate(metric), { tickformat: isRate(metric) ? ".2~%" : undefined }), shapes: goal, ...legend } };
+  return { traces, layout: { xaxis: axis("trials", "linear"), yaxis: metricAxis("suboptimality", least, most, true, isRate(metric), { tickformat: isRate(metric) ? ".2~%" : undefined }), shapes: goal, ...legend(chart, curves) } };
 }
 
 // Of the stored runs: how many trials half of them need for each target.
-function costs(curves, { metric, target }) {
+function costs(curves, { metric, target }, chart) {
   const look = theme();
   const traces = curves.map((each, place) => {
     const { colour, dash } = style(place);
@@ -75,7 +81,7 @@ function costs(curves, { metric, target }) {
     };
   });
   const here = target > 0 ? [{ type: "line", y0: 0, y1: 1, yref: "y domain", x0: target, x1: target, line: { color: look.muted, dash: "dot", width: 1 } }] : [];
-  return { traces, layout: { xaxis: axis("target: suboptimality", "log", { tickformat: isRate(metric) ? ".2~%" : undefined, nticks: 6, dtick: undefined }), yaxis: axis("trials", "log", { dtick: "D2", rangemode: "tozero" }), shapes: here, ...legend } };
+  return { traces, layout: { xaxis: axis("target: suboptimality", "log", { tickformat: isRate(metric) ? ".2~%" : undefined, nticks: 6, dtick: undefined }), yaxis: axis("trials", "log", { dtick: "D2", rangemode: "tozero" }), shapes: here, ...legend(chart, curves) } };
 }
 
 function curveTable(optimizer, curves, metric) {

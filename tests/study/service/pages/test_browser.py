@@ -443,6 +443,26 @@ def test_what_tuners_do_is_drawn_and_compared(visit: Visit) -> None:
     expect(page.locator("#comparisons tbody tr").first).to_contain_text("randomadam against avagrad")
 
 
+def test_a_line_for_each_of_the_nine_tuners_looks_like_no_other(visit: Visit) -> None:
+    page = visit("/studies/small")
+    styles = page.evaluate("""async () => {
+        const script = document.querySelector('script[src$="/study.js"]').src;
+        const { style } = await import(script.replace("study.js", "chart.js"));
+        return [...Array(9).keys()].map((place) => style(place));
+    }""")
+    for kind in ("dash", "mark"):
+        assert len({(each["colour"], each[kind]) for each in styles}) == 9
+
+
+def test_curves_keep_their_height_beside_a_long_legend(visit: Visit) -> None:
+    page = visit("/studies/small")
+    chart = page.locator("#curves .chart").first
+    expect(chart.locator(".legend")).to_be_attached()
+    areas = [chart.locator(part).bounding_box() for part in (".nsewdrag", ".legend")]
+    assert areas[0]["x"] + areas[0]["width"] <= areas[1]["x"]
+    assert areas[0]["height"] > 150
+
+
 def test_sensitivity_is_told_beside_importance(visit: Visit) -> None:
     page = visit("/studies/small")
     page.locator("#sensitivity").scroll_into_view_if_needed()
@@ -835,6 +855,19 @@ def test_studies_are_compared(visit: Visit) -> None:
     expect(summaries.last).to_have_text(re.compile("; 2 seeds; tuning runs of 20 trials$"))
     expect(page.locator("#cost")).to_contain_text("half/adam: no tuning runs yet")
     expect(page.locator("#cost tbody tr")).to_have_count(1)
+
+
+def test_a_comparison_has_the_studies_own_target_until_another_is_typed(visit: Visit) -> None:
+    page = visit("/compare")
+    expect(page.get_by_label("Target")).to_have_value("0.005")
+    page.get_by_role("checkbox", name="small/adam").check()
+    expect(page.get_by_label("Target")).to_have_value("0.01")
+    expect(page.locator("#cost caption")).to_contain_text("within 0.01 of")
+    page.get_by_label("Target").fill("0.02")
+    expect(page.locator("#cost caption")).to_contain_text("within 0.02 of")
+    page.get_by_role("checkbox", name="small/avagrad").check()
+    expect(page.locator("#cost tbody tr")).to_have_count(2)
+    expect(page.get_by_label("Target")).to_have_value("0.02")
 
 
 def test_the_address_of_a_comparison_holds_the_pinned_cells(visit: Visit) -> None:
