@@ -11,7 +11,7 @@ from storage.store import open_store
 from study.running.decide import DECISIONS, stored_extra
 from study.running.forecast import STARTUP_SECONDS, forecast, seconds_a_trial, seconds_of
 from study.running.plan import Plan
-from study.running.tuning import seconds_a_run
+from study.running.tuning import RUNS_START_SECONDS, seconds_a_run
 from study.training.resolve import Study
 
 
@@ -26,17 +26,15 @@ def tuning_seconds(study: Study, storage: str, workers: int) -> float:
         for optimizer in store.optimizers(study.name):
             runs = store.runs(study.name, optimizer)
             stored[optimizer] = {run.key for run in runs if run.budget >= tuning.trials}
-    return (
-        sum(
-            seconds_a_run(tuner, min(tuning.trials, space.size))
-            for optimizer in study.optimizers
-            for tuner in tuning.tuners
-            for replicate in range(tuning.replicates)
-            if (tuner, replicate, tuning.noise, tuning.repeats, study.spec.seeds, space)
-            not in stored.get(optimizer.key, ())
-        )
-        / workers
+    seconds = sum(
+        seconds_a_run(tuner, min(tuning.trials, space.size))
+        for optimizer in study.optimizers
+        for tuner in tuning.tuners
+        for replicate in range(tuning.replicates)
+        if (tuner, replicate, tuning.noise, tuning.repeats, study.spec.seeds, space)
+        not in stored.get(optimizer.key, ())
     )
+    return RUNS_START_SECONDS + seconds / workers if seconds else 0.0
 
 
 @dataclass(frozen=True)

@@ -155,11 +155,12 @@ class Job:
         now = time.monotonic()
         begins = what != self._doing["what"]
         if begins:
-            self._doing = {"what": what, "since": time.time(), "before": done, "landed": None, "share": None}
+            self._doing = {"what": what, "since": time.time(), "before": done}
+            self._doing |= dict.fromkeys(("landed", "share", "first_share"))
         lands = self._doing["landed"] is None and done > self._doing["before"]
         if lands:  # what comes after it tells the pace: before it are a cluster's start and compiling
-            self._doing["landed"] = [time.time(), done]
-        self._doing |= {"done": done, "total": total}
+            self._doing |= {"landed": [time.time(), done], "first_share": self._doing["share"]}
+        self._doing |= {"done": done, "total": total, "at": time.time()}
         if now >= self._next_line or done == total:
             self.say(f"{done:,} of {total:,} {what}")
             so_far = time.time() - self._doing["since"]

@@ -24,6 +24,8 @@ from study.service.jobs.jobs import Jobs, Table
 from study.spec import TuningSpec, to_toml
 
 LATELY = timedelta(seconds=30)
+KNOWN = 0.1
+"""The share of tuners' work that counts as much as the estimate of it."""
 
 
 @dataclass(frozen=True)
@@ -272,9 +274,7 @@ def time_left(stored: Stored, launch: Mapping[str, Any]) -> tuple[float | None, 
         return None, None
     what, tuning = doing.get("what"), launch.get("tuning_estimate") or 0.0
     if what == RUNS:
-        elapsed, share = time.time() - doing["since"], doing["share"] or 0.0
-        # the estimate counts as much as a twentieth of the work
-        return (1 - share) * (elapsed + tuning / 20) / (share + 1 / 20), None
+        return runs_left(doing, tuning), None
     if what == FURTHER:
         done, left = doing["done"], doing["total"] - doing["done"]
         return (left * (time.time() - doing["since"]) / done if done else None), None
@@ -283,6 +283,18 @@ def time_left(stored: Stored, launch: Mapping[str, Any]) -> tuple[float | None, 
         return (tuning or None), None
     seconds, rate = training_left(stored, launch, left)
     return (None if seconds is None else seconds + tuning), rate
+
+
+def runs_left(doing: Mapping[str, Any], estimate: float) -> float:
+    """Seconds until all tuning runs are made: by their pace after the first, where `KNOWN` of them count as estimated.
+
+    The share that is made is of when it was told, now and then.
+    """
+    if not doing["landed"]:
+        return float(max(estimate - (time.time() - doing["since"]), estimate / 2))
+    elapsed, share = doing["at"] - doing["landed"][0], doing["share"]
+    pace = (elapsed + KNOWN * estimate) / (share - doing["first_share"] + KNOWN)
+    return float(max((1 - share) * pace - (time.time() - doing["at"]), 0))
 
 
 def training_left(stored: Stored, launch: Mapping[str, Any], left: int) -> tuple[float | None, float | None]:

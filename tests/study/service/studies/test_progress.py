@@ -113,7 +113,8 @@ def test_time_left(
     assert (small["trials"], small["eta_seconds"]) == (100, None)  # nothing is left
 
 
-TUNING = {"what": "tuning runs made", "before": 0, "landed": None}
+TUNING = {"what": "tuning runs made", "before": 0, "since": -30}
+RUNS_MADE = TUNING | {"landed": [-19, 4], "at": -3, "share": 0.6, "first_share": 0.2}
 FURTHER = {"what": "further trials stored", "before": 0, "done": 30, "total": 90, "share": None}
 
 
@@ -127,8 +128,9 @@ FURTHER = {"what": "further trials stored", "before": 0, "done": 30, "total": 90
             {"before": 90, "pace": 3.0, "estimate": 50.0, "doing": None},
             30 + 20,
         ),  # it takes long to start
-        ("small", {"doing": TUNING | {"since": -30, "share": 0.0}}, 20 + 20 * 30),  # nothing is made yet
-        ("small", {"doing": TUNING | {"since": -30, "share": 0.6}}, 0.4 * 31 / 0.65),
+        # nothing is made yet, then 0.4 of the work in 16 s, beside a tenth that was estimated at 2 s, told 3 s ago
+        ("small", {"doing": TUNING | {"landed": None, "share": None}}, 20 / 2),
+        ("small", {"doing": RUNS_MADE}, 0.4 * (16 + 2) / 0.5 - 3),
         ("small", {"doing": FURTHER | {"since": -30}}, 60),
     ],
 )
@@ -139,7 +141,7 @@ def test_time_left_with_all_that_was_asked_for(
     stopped = SimpleNamespace(time=lambda: now)
     monkeypatch.setattr("study.service.studies.progress.time", stopped)
     if doing:
-        doing = doing | {key: now + doing[key] for key in ("since",) if key in doing}
+        doing = doing | {key: now + doing[key] for key in ("since", "at") if key in doing}
         if doing.get("landed"):
             doing["landed"] = [now + doing["landed"][0], doing["landed"][1]]
     told = ELSEWHERE | {"started": now - 60, "tune": True, "tuning_estimate": 20.0, "spec": SPEC}
@@ -187,9 +189,12 @@ def test_what_a_job_does_is_kept_and_told(
         job.progressed("tuning runs made", 0, 400)
         job.shared(0.5)
         job.progressed("tuning runs made", 12, 400)
-        assert doing()["share"] == 0.5
+        assert (doing()["share"], doing()["first_share"]) == (0.5, 0.5)
+        job.shared(0.7)
+        job.progressed("tuning runs made", 100, 400)
+        assert (doing()["share"], doing()["first_share"]) == (0.7, 0.5)
         said = client.get("/api/v1/studies/small").json()["message"]
-        assert said == "tuners are running: 12 of 400 tuning runs made"
+        assert said == "tuners are running: 100 of 400 tuning runs made"
 
 
 def test_one_that_is_told_to_stop_says_so(
