@@ -94,6 +94,7 @@ const showVerdicts = throttle(async () => {
   const asked = judged;
   verdicts = await showSeparability(byId("separability"), study, last.optimizers, view);
   if (asked === judged) showRidges();
+  document.querySelector('[data-kind="separability"]').hidden = ![...verdicts.values()].flat().length; // as of one axis
   decisions.separability.offer(isDecidable() && !view.verdictText() && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
 }, LANDSCAPE_REST);
 

@@ -686,6 +686,23 @@ def test_odd_names_and_three_axes(visit: Visit, store_url: str, trials: MakeTria
     visit.delete(store_url, name)
 
 
+def test_one_axis_has_no_verdict_to_download(visit: Visit, store_url: str) -> None:
+    rates = np.geomspace(1e-4, 1.0, 5)
+    found = ForeignTrials("here", ("lr",), rates[:, None], np.log10(rates) ** 2, "loss")
+    with open_store(store_url, create=True) as store:
+        import_trials(store, found, "one-axis", "theirs")
+    page = visit("/studies/one-axis")
+    expect(page.locator("#separability")).to_contain_text(
+        "no verdict: the landscape of 'theirs' has fewer than two axes"
+    )
+    expect(page.locator(".downloads li", has_text="Landscapes")).to_be_visible()
+    expect(page.locator(".downloads li", has_text="Separability")).to_be_hidden()
+    page = visit("/studies/small")
+    expect(page.locator("#separability .card")).to_have_count(2)
+    expect(page.locator(".downloads li", has_text="Separability")).to_be_visible()
+    visit.delete(store_url, "one-axis")
+
+
 def test_scattered_trials_are_shown_by_a_surrogate(visit: Visit, store_url: str) -> None:
     rng = np.random.default_rng(0)
     decades = rng.uniform((-4, -8), (0, 0), (40, 2))
