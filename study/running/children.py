@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import psutil
@@ -15,8 +16,11 @@ class Children:
 
     def __init__(self, names: Iterable[str]) -> None:
         wanted = set(names)
-        below = psutil.Process().children(recursive=True)
-        self._names = {process: name for process in below if (name := process.name()) in wanted}
+        self._names = dict[psutil.Process, str]()
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                if process.name() in wanted:
+                    self._names[process] = process.name()
 
     def __bool__(self) -> bool:
         return bool(self._names)

@@ -27,7 +27,7 @@ def tuning_seconds(study: Study, storage: str, workers: int) -> float:
             runs = store.runs(study.name, optimizer)
             stored[optimizer] = {run.key for run in runs if run.budget >= tuning.trials}
     seconds = sum(
-        seconds_a_run(tuner, min(tuning.trials, space.size))
+        seconds_a_run(tuner, tuning, space.size)
         for optimizer in study.optimizers
         for tuner in tuning.tuners
         for replicate in range(tuning.replicates)

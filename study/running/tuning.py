@@ -84,9 +84,10 @@ def new_search(space: SearchSpace, tuner: str, replicate: int, tuning: TuningSpe
     return Search(space, tuner, replicate, tuning.trials, tuning.noise, tuning.repeats, seeds)
 
 
-def seconds_a_run(tuner: str, trials: int) -> float:
-    """Roughly how long a replayed run takes."""
+def seconds_a_run(tuner: str, tuning: TuningSpec, cells: int) -> float:
+    """Roughly how long a replayed run takes on so many cells, which it may have for nothing after the first time."""
     seconds, power = RUN_SECONDS.get(tuner, FAST_SECONDS)
+    trials = min(tuning.trials, cells) if tuning.repeats == "free" else tuning.trials
     return float(seconds * (trials / 100) ** power)
 
 
@@ -144,7 +145,7 @@ def tune(
         }
         total = sum(len(keys) for keys in todo.values())
         report = TuningReport(done=0)
-        work = sum(seconds_a_run(tuner, tuning.trials) for keys in todo.values() for tuner, _ in keys)
+        work = sum(seconds_a_run(tuner, tuning, space.size) for keys in todo.values() for tuner, _ in keys)
         worked = 0.0
         on_progress(0, total)
         if total == 0:
@@ -156,7 +157,7 @@ def tune(
             nonlocal worked
             report.new += store.append_runs(name, optimizer, runs)
             report.done += len(runs)
-            worked += sum(seconds_a_run(run.tuner, tuning.trials) for run in runs)
+            worked += sum(seconds_a_run(run.tuner, tuning, space.size) for run in runs)
             if on_share is not None:
                 on_share(worked / work)
             on_progress(report.done, total)

@@ -51,13 +51,12 @@ async def compare(request: Request, service: Service) -> Response:
     """Landscapes of several studies and optimizers on one scale."""
     documents = await service.progress.documents()
     chosen = request.query_params.getlist("study")
-    first = documents.get(chosen[0].partition("/")[0]) if chosen else None
     return page(
         request,
         "compare.html",
         charts=True,
         studies=list(documents.values()),
         chosen=chosen,
-        target=first["target"] if first else DEFAULT_TARGET,
+        target=DEFAULT_TARGET,
         most=MOST_COMPARED,
     )

@@ -72,7 +72,6 @@ def main(folder: Path, slots: int) -> None:
         for _ in range(TRIES):
             shutil.rmtree(files, ignore_errors=True)
             if not files.exists():
-                (folder / FILES).unlink(missing_ok=True)
                 break
             time.sleep(0.2)  # a process of Ray's that is ending has written something meanwhile
 

@@ -290,7 +290,7 @@ def runs_left(doing: Mapping[str, Any], estimate: float) -> float:
 
     The share that is made is of when it was told, now and then.
     """
-    if not doing["landed"]:
+    if not doing["landed"] or doing.get("first_share") is None:  # an older version's job does not tell it
         return float(max(estimate - (time.time() - doing["since"]), estimate / 2))
     elapsed, share = doing["at"] - doing["landed"][0], doing["share"]
     pace = (elapsed + KNOWN * estimate) / (share - doing["first_share"] + KNOWN)

@@ -104,7 +104,7 @@ async function showVerdicts(names, mine) {
 
 async function showCosts(names, mine) {
   const tuned = names.filter(isTuned); // of others the API would refuse to tell
-  if (!ownTarget) byId("target").value = commonTarget(tuned) ?? byId("target").defaultValue;
+  if (!ownTarget) byId("target").value = commonTarget(names) ?? byId("target").defaultValue;
   const target = byId("target").value;
   showDownloads(names);
   if (tuned.length) byId("cost").replaceChildren(make("p", { class: "waiting" }, "Making the costs …"));
@@ -130,7 +130,7 @@ function showDownloads(names) {
 }
 
 byId("choice").addEventListener("change", debounce(show, 150));
-byId("target").addEventListener("input", () => { ownTarget = true; });
+byId("target").addEventListener("input", () => { ownTarget = byId("target").value !== ""; });
 byId("target").addEventListener("input", debounce(() => { if (byId("target").checkValidity()) showCosts(chosen(), round); }, 300));
 byId("cost-form").addEventListener("submit", (event) => event.preventDefault());
 if (chosen().length) show();

@@ -9,10 +9,10 @@ import { isPartial, plainSentence, regimeBadges } from "./verdicts.js";
 
 export const readVerdicts = (study, optimizer, view = []) => readJson(`${studyUrl(study, "/separability")}?${query([["optimizer", optimizer], ...view])}`);
 
-// `optimizers` as a study's progress has them; verdicts are those of a view. Gives them by STUDY/OPTIMIZER.
+// `optimizers` as a study's progress has them; verdicts are those of a view. Gives them by STUDY/OPTIMIZER, null where there is no answer.
 export async function showSeparability(place, study, optimizers, view) {
   const found = await readInto(place, readVerdicts(study, undefined, view.verdictPairs()));
-  if (!found) return new Map();
+  if (!found) return null;
   const cards = found.verdicts.map((verdict) => makeCard(verdict, found, isPartial(optimizers, verdict.optimizer)));
   const problems = found.problems.map((each) => make("p", { class: "hint" }, `${each.optimizer}: no verdict: ${inSymbols(each.detail)}`));
   const text = view.verdictText();

@@ -92,10 +92,12 @@ const isDecidable = () => !["queued", "running"].includes(last.state) && last.ce
 // Of what the view shows; the ridges of another one do not stay on the maps.
 const showVerdicts = throttle(async () => {
   const asked = judged;
-  verdicts = await showSeparability(byId("separability"), study, last.optimizers, view);
+  const found = await showSeparability(byId("separability"), study, last.optimizers, view);
+  verdicts = found ?? new Map();
   if (asked === judged) showRidges();
-  document.querySelector('[data-kind="separability"]').hidden = ![...verdicts.values()].flat().length; // as of one axis
-  decisions.separability.offer(isDecidable() && !view.verdictText() && [...verdicts.values()].flat().some((each) => each.verdict === "undecided"));
+  const all = [...verdicts.values()].flat(), whole = !view.verdictText();
+  if (found && whole) document.querySelector('[data-kind="separability"]').hidden = !all.length; // as of one axis
+  decisions.separability.offer(isDecidable() && whole && all.some((each) => each.verdict === "undecided"));
 }, LANDSCAPE_REST);
 
 let judged = view.verdictPairs().join();

@@ -25,7 +25,7 @@ export async function showCurves(place, study, target, trials) {
         lazyDetails("The trials as a table", () => targetTable(name, curves, found.metric))),
     ];
   });
-  const hint = make("p", { class: "hint" }, "Medians over runs: lines with bands are on the true landscape, as far as it is known, with 95% intervals; dotted ones, and all trials for a target, are of the stored runs on these seeds.");
+  const hint = make("p", { class: "hint" }, "Medians over runs: lines with bands are on the true landscape, as far as it is known, with 95% intervals; thin ones without, and all trials for a target, are of the stored runs on these seeds.");
   place.replaceChildren(...(cards.length ? [hint] : []), make("div", { class: "cards pairs" }, ...cards.map((each) => each.node)));
   await Promise.all(cards.map((each) => draw(each.chart, () => each.picture(each.chart))));
 }
@@ -63,7 +63,7 @@ function suboptimality(curves, { metric, target }, chart) {
     return known ? [
       { type: "scatter", mode: "lines", fill: "toself", legendgroup: name, showlegend: false, hoverinfo: "skip", line: { width: 0 }, fillcolor: faint(colour), x: band.map(([x]) => x), y: band.map(([, y]) => shown(y)) },
       line(each.median, {}),
-    ] : [line(each.observed, { line: { color: colour, dash: "dot", width: 1.6, shape: "hv" } })];
+    ] : [line(each.observed, { line: { color: colour, dash, width: 1, shape: "hv" } })];
   });
   const goal = target > 0 ? [{ type: "line", x0: 0, x1: 1, xref: "x domain", y0: target, y1: target, line: { color: look.muted, dash: "dot", width: 1 } }] : [];
   const most = Math.max(...curves.flatMap((each) => [...each.high, ...each.observed]));

@@ -130,6 +130,8 @@ FURTHER = {"what": "further trials stored", "before": 0, "done": 30, "total": 90
         ),  # it takes long to start
         # nothing is made yet, then 0.4 of the work in 16 s, beside a tenth that was estimated at 2 s, told 3 s ago
         ("small", {"doing": TUNING | {"landed": None, "share": None}}, 20 / 2),
+        ("small", {"doing": TUNING | {"since": -5, "landed": None, "share": None}}, 20 - 5),
+        ("small", {"doing": TUNING | {"landed": [-19, 4], "share": 0.6}}, 20 / 2),  # an older version's job
         ("small", {"doing": RUNS_MADE}, 0.4 * (16 + 2) / 0.5 - 3),
         ("small", {"doing": FURTHER | {"since": -30}}, 60),
     ],
