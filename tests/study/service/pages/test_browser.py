@@ -1196,7 +1196,7 @@ def test_a_command_and_a_function_are_described_in_the_form(
         page.get_by_role("button", name="Launch").click()
         page.wait_for_url("**/studies/boxed")
         page.get_by_text("2 trials failed").click()
-        page.get_by_text("one, lr = 1, seed 0: it ended with exit code 1").click()
+        page.locator("#failures").get_by_text("one, lr = 1, seed 0: it ended with exit code 1").click()
         expect(page.locator("#failures pre").filter(visible=True)).to_have_text("to no avail")
         expect(page.locator(".state")).to_contain_text("failed")
         context.close()
