@@ -12,11 +12,13 @@ const ROW = 24; // pixels
 export const readCost = (study, target, { optimizer, trials } = {}) =>
   readJson(`${studyUrl(study, "/cost")}?${query([["target", target], ["optimizer", optimizer], ["trials", trials]])}`);
 
+// Gives how many costs are known.
 export async function showCost(place, study, target, trials) {
   const found = await readInto(place, readCost(study, target, { trials }));
-  if (!found) return;
+  if (!found) return 0;
   const rows = found.rows.map((row) => ({ ...row, budget: found.budget }));
   await drawCost(place, rows, target, words(found.metric), found.incomplete, found.problems, found.notes);
+  return rows.filter((row) => row.reached !== null).length;
 }
 
 // `rows` as the API gives them with the `budget` of their runs, `optimizer` being whatever they are told apart by.

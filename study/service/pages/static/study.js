@@ -143,8 +143,9 @@ async function showCosts() {
   else if (last?.cells === null) offerReplays();
   else if (last?.tuning_runs) {
     const target = byId("target").value;
-    await showCost(byId("cost"), study, target);
-    await Promise.all([showComparisons(byId("comparisons"), study, target, last.optimizers.map((each) => each.name)), showCurves(byId("curves"), study, target)]);
+    const known = await showCost(byId("cost"), study, target);
+    if (known < 2) byId("comparisons").replaceChildren();
+    await Promise.all([known < 2 || showComparisons(byId("comparisons"), study, target, last.optimizers.map((each) => each.name)), showCurves(byId("curves"), study, target)]);
   }
   else byId("cost").replaceChildren(hint(`No tuning runs yet: run tunability tune ${study}, or have it done here.`), tuneButton());
 }

@@ -454,7 +454,7 @@ def test_a_line_for_each_of_the_nine_tuners_looks_like_no_other(visit: Visit) ->
         assert len({(each["colour"], each[kind]) for each in styles}) == 9
 
 
-def test_curves_keep_their_height_beside_a_long_legend(visit: Visit) -> None:
+def test_curves_have_their_names_beside_them(visit: Visit) -> None:
     page = visit("/studies/small")
     chart = page.locator("#curves .chart").first
     expect(chart.locator(".legend")).to_be_attached()
