@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -136,10 +137,18 @@ class Visit:
         return self.page
 
     def delete(self, store_url: str, study: str) -> None:
-        """Leave the page, which may still ask for the study, and delete it."""
+        """Leave the page, which may still ask for the study, delete it, and wait until the service knows."""
         self.page.goto("about:blank")
         with open_store(store_url, create=True) as store:
             store.delete(study)
+        while study in self.listed():  # the next test's page would still show it
+            time.sleep(0.1)
+
+    def listed(self) -> list[str]:
+        """The studies that the service shows."""
+        return [
+            each["name"] for each in self.page.request.get(f"{self.address}/api/v1/studies").json()["studies"]
+        ]
 
 
 @pytest.fixture
