@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from study.service.answers.reads import Reads
 from study.service.api import documentation, optuna_pages, page_routes, routes
-from study.service.api.routes import Backend
+from study.service.api.routes.parameters import Backend
 from study.service.guard.problems import add_handlers
 from study.service.guard.security import Guard
 from study.service.jobs.jobs import Jobs

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from analysis.target import DEFAULT_TARGET
 from study.service.answers import choices
-from study.service.api.routes import MOST_COMPARED, Service, StudyName
+from study.service.api.routes.parameters import MOST_COMPARED, Service, StudyName
 from study.service.pages.rendering import page
 
 ORDER = {"running": 0, "queued": 1}
