@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from plain_torch import PlainTraining
 
 from study.training.block import Block, Choice, Recipe
@@ -79,16 +79,18 @@ class Ours:
         self._run.evaluate(self._validation)
 
 
-def take_turns(contenders: Mapping[str, Contender], repeats: int, evaluations: float) -> dict[str, float]:
-    """Seconds of a trial's step and its share of the evaluations, `evaluations` a step; medians of the repeats."""
+def take_turns(
+    contenders: Mapping[str, Contender], repeats: int, evaluations: float
+) -> dict[str, NDArray[np.float64]]:
+    """Seconds of a trial's step and its share of the evaluations, `evaluations` a step, in each repeat: (repeats,)."""
     counts = {name: (calls(each.step), calls(each.evaluate)) for name, each in contenders.items()}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(repeats):
+    times = {name: np.empty(repeats) for name in contenders}
+    for repeat in range(repeats):
         for name, each in contenders.items():
             steps, evaluated = counts[name]
             seconds = timed(each.step, steps) + evaluations * timed(each.evaluate, evaluated)
-            times[name].append(seconds / each.lanes)
-    return {name: median(each) for name, each in times.items()}
+            times[name][repeat] = seconds / each.lanes
+    return times
 
 
 def calls(call: Callable[[], object]) -> int:
