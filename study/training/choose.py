@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,6 +39,9 @@ EARNS_BACK = 4.0
 """How many times longer than timing it a study must take for a compiled program to be timed."""
 STEPS, SECONDS = 3, 0.2
 """A program is timed for at least so many steps, and at least about so long."""
+NEAR, TURNS = 1.3, 3
+"""Choices that take at most so many times as long as the fastest are timed again, so often in turns: between the first
+and the last there may be minutes of compiling, in which machines change their pace."""
 
 
 def methods_of(study: Study, optimizer: StudyOptimizer) -> list[str]:
@@ -87,8 +90,12 @@ def choose(study: Study, optimizer: StudyOptimizer) -> Choice:
         wanted = [replace(each, lanes=lanes) for each in wanted for lanes in sizes(study, each)]
     elif whole < EARNS_BACK * COMPILE_SECONDS * len(wanted):
         wanted = []
-    timed = [timer.choice(each.method, True, each.lanes) for each in wanted]
-    return replace(min([*eager, *timed], key=seconds_of), note=note)
+    found = [*eager, *(timer.choice(each.method, True, each.lanes) for each in wanted)]
+    nearly = NEAR * min(map(seconds_of, found))
+    near = [each for each in found if seconds_of(each) <= nearly]
+    if len(near) > 1:
+        near = timer.in_turns(near)
+    return replace(min(near, key=seconds_of), note=note)
 
 
 def with_seconds(study: Study, optimizer: StudyOptimizer, choice: Choice) -> Choice:
@@ -142,6 +149,11 @@ def seconds_of(choice: Choice) -> float:
     return choice.seconds if choice.seconds is not None else float("inf")
 
 
+def lanes_together(choice: Choice) -> int:
+    """Lanes that a step trains."""
+    return choice.lanes if choice.method == "fused" else 1
+
+
 class Timer:
     """Times choices for an optimizer of a study on this machine; with `compile=False` as if there were no compiler."""
 
@@ -154,20 +166,35 @@ class Timer:
 
     def choice(self, method: str, compile: bool, lanes: int) -> Choice:
         """The choice with its seconds a trial: steps and evaluations."""
+        wanted = Choice(method, compile, lanes)
         with one_thread(), torch.no_grad():
-            return Choice(method, compile, lanes, self._seconds(method, compile, lanes))
+            return replace(wanted, seconds=self._seconds(wanted, self._calls(wanted)))
 
-    def _seconds(self, method: str, compile: bool, lanes: int) -> float:
-        together = lanes if method == "fused" else 1
+    def in_turns(self, choices: Sequence[Choice]) -> list[Choice]:
+        """The choices with the seconds of a trial at the pace that this machine has now."""
+        with one_thread(), torch.no_grad():
+            calls = [self._calls(each) for each in choices]
+            turns = [list(map(self._seconds, choices, calls)) for _ in range(TURNS)]
+        return [replace(each, seconds=min(times)) for each, *times in zip(choices, *turns, strict=True)]
+
+    def _seconds(self, choice: Choice, calls: Sequence[Callable[[], object]]) -> float:
+        """Seconds of a trial, given a step and an evaluation of a block."""
+        step, evaluation = map(self._time, calls)
+        steps = self._study.training.steps
+        return (step * steps + evaluation * len(curve_steps(steps))) / lanes_together(choice)
+
+    def _calls(self, choice: Choice) -> Sequence[Callable[[], object]]:
+        """A step and an evaluation of a block."""
+        together = lanes_together(choice)
         study = self._study
-        recipe: Recipe = study.recipe_by(self._optimizer, Choice(method, compile, lanes))
+        recipe: Recipe = study.recipe_by(self._optimizer, choice)
         cells = study.spec.space.cells()
         cells = cells[np.linspace(0, len(cells) - 1, together).round().astype(int)]
         axes = {axis: cells[:, i] for i, axis in enumerate(study.spec.space.names)}
         block = Block(recipe, 0, self._optimizer.hyperparameters(axes), axes, together)
         run: Run = (
             ProgramRun(block, together, self._device, self._programs)
-            if method == "fused"
+            if choice.method == "fused"
             else run_of(block, self._device, self._programs)
         )
         batch = to(next(study.trained.batches(0)), recipe.dtype, self._device)
@@ -175,9 +202,7 @@ class Timer:
         validation = [
             to(each, recipe.dtype, self._device) for each in study.trained.evaluation(0, "validation")
         ]
-        step = self._time(lambda: run.advance([Step(1, batch, drawn, 1.0)]))
-        evaluation = self._time(lambda: run.evaluate(validation))
-        return (step * recipe.steps + evaluation * len(curve_steps(recipe.steps))) / together
+        return (lambda: run.advance([Step(1, batch, drawn, 1.0)]), lambda: run.evaluate(validation))
 
     def _time(self, call: Callable[[], object]) -> float:
         """Seconds of a call after the first, the shortest: others may use the machine."""

@@ -10,7 +10,7 @@ from study.spec import parse_spec
 from study.training import choose as choosing
 from study.training import program
 from study.training.block import Block, Choice
-from study.training.choose import Timer, choose, untimed
+from study.training.choose import Timer, choose, seconds_of, untimed
 from study.training.resolve import Study, resolve
 from study.training.trainer import Trainer
 
@@ -37,6 +37,7 @@ def times(
         return Choice(method, compile, lanes, seconds[method, compile])
 
     monkeypatch.setattr(Timer, "choice", found)
+    monkeypatch.setattr(Timer, "in_turns", lambda self, choices: choices)
     monkeypatch.setattr(Timer, "matrix_share", lambda self, choice: share)
     monkeypatch.setattr(choosing, "COMPILE_FLOPS", 0)
     return asked
@@ -86,6 +87,36 @@ def test_where_arithmetic_rules_compiled_programs_are_timed(
     choice = choose(small(), small().optimizers[0])
     assert (choice.method, choice.compile) == expected
     assert {(method, compile) for method, compile, _ in asked} == seconds.keys()
+
+
+@pytest.mark.parametrize(
+    ("fused", "again", "expected"),
+    [(95.0, {"fused", "one-by-one"}, "one-by-one"), (50.0, {"fused"}, "fused")],
+)
+def test_what_is_nearly_as_fast_is_timed_again_in_turns(
+    monkeypatch: pytest.MonkeyPatch, fused: float, again: set[str], expected: str
+) -> None:
+    """The machine was faster when the fused one was timed first."""
+    seconds = {("fused", True): fused, ("one-by-one", True): 100.0}
+    times(monkeypatch, {("fused", False): 400.0, ("one-by-one", False): 300.0} | seconds, share=0.6)
+    asked: set[str] = set()
+
+    def in_turns(self: Timer, choices: list[Choice]) -> list[Choice]:
+        asked.update(each.method for each in choices)
+        return [replace(each, seconds=110.0 if each.method == "fused" else 100.0) for each in choices]
+
+    monkeypatch.setattr(Timer, "in_turns", in_turns)
+    assert choose(small(), small().optimizers[0]).method == expected
+    assert asked == again
+
+
+def test_timed_in_turns_seconds_are_those_of_a_trial() -> None:
+    study = small()
+    timer = Timer(study, study.optimizers[0], compile=False)
+    alone = timer.choice("one-by-one", False, 1)
+    turned = timer.in_turns([Choice("fused", False, 8), alone])
+    assert [(each.method, each.lanes) for each in turned] == [("fused", 8), ("one-by-one", 1)]
+    assert seconds_of(turned[0]) < seconds_of(turned[1]) < 2 * seconds_of(alone)
 
 
 def test_a_short_study_does_not_earn_back_timing_compiled_programs(monkeypatch: pytest.MonkeyPatch) -> None:
