@@ -68,6 +68,8 @@ def test_the_classifier_knows_the_digits_and_its_weights_are_kept_and_rounded() 
     assert (scores.argmax(1) != images.train[1]).float().mean() < 0.05
     assert all(torch.equal((w / GRID).round() * GRID, w) for w in found.weights.values())
     assert classifier(images).sha256 == found.sha256
+    # as on processors with AVX2 and without it: another hash is another distance
+    assert found.sha256 == "3d42ff9ca2f08fb53805aefce60399c7b52f816968537644ea1afeee1df199f6"
 
 
 def test_its_weights_depend_on_the_images_alone(monkeypatch: pytest.MonkeyPatch) -> None:
