@@ -83,12 +83,17 @@ def take_turns(
     contenders: Mapping[str, Contender], repeats: int, evaluations: float
 ) -> dict[str, NDArray[np.float64]]:
     """Seconds of a trial's step and its share of the evaluations, `evaluations` a step, in each repeat: (repeats,)."""
-    counts = {name: (calls(each.step), calls(each.evaluate)) for name, each in contenders.items()}
+    counts = {
+        name: (calls(each.step), calls(each.evaluate) if evaluations else 0)
+        for name, each in contenders.items()
+    }
     times = {name: np.empty(repeats) for name in contenders}
     for repeat in range(repeats):
         for name, each in contenders.items():
             steps, evaluated = counts[name]
-            seconds = timed(each.step, steps) + evaluations * timed(each.evaluate, evaluated)
+            seconds = timed(each.step, steps)
+            if evaluations:
+                seconds += evaluations * timed(each.evaluate, evaluated)
             times[name][repeat] = seconds / each.lanes
     return times
 

@@ -1,7 +1,7 @@
-"""The plain way to train the papers' other workloads, steps alone, with `torch.optim.Adam`.
+"""The plain way to train five of the papers' workloads, steps alone, with `torch.optim.Adam`.
 
-A language model, translation, a GAN, functions of a few numbers. Weights, sizes and batches are the workloads' own;
-`tests/study/training/test_papers_workloads.py` holds trials of ours to such loops in float64.
+A language model, translation, a GAN, functions of a few numbers. Weights, sizes and batches are the workloads' own, at
+their default settings; `tests/study/training/test_papers_workloads.py` holds trials of ours to such loops in float64.
 """
 
 from __future__ import annotations
@@ -81,8 +81,10 @@ def gan(name: str, fused: bool) -> Step:
     workload = workload_named(name)
     if not isinstance(workload, GanWorkload):
         raise TypeError(f"{name} is no GAN")
-    generator = Generator(LATENT, **NETWORK).train()
-    discriminator = Discriminator(**NETWORK).train()
+    generator, discriminator = Generator(LATENT, **NETWORK).train(), Discriminator(**NETWORK).train()
+    tensors = {key: w for part in workload.init(SEED) for key, w in part.items()}
+    for network, side in ((generator, "generator."), (discriminator, "discriminator.")):
+        network.load_state_dict({k.removeprefix(side): w for k, w in tensors.items() if k.startswith(side)})
     of_generator, of_discriminator = (
         torch.optim.Adam(network.parameters(), lr=RATE, fused=fused) for network in (generator, discriminator)
     )

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 import torch
@@ -41,7 +42,8 @@ STEPS, SECONDS = 3, 0.2
 """A program is timed for at least so many steps, and at least about so long."""
 NEAR, TURNS = 1.3, 3
 """Choices that take at most so many times as long as the fastest are timed again, so often in turns: between the first
-and the last there may be minutes of compiling, in which machines change their pace."""
+and the last there may be minutes of compiling, in which machines change their pace. It takes each choice a step and an
+evaluation a turn, or twice 0.2 s."""
 
 
 def methods_of(study: Study, optimizer: StudyOptimizer) -> list[str]:
@@ -171,20 +173,23 @@ class Timer:
             return replace(wanted, seconds=self._seconds(wanted, self._calls(wanted)))
 
     def in_turns(self, choices: Sequence[Choice]) -> list[Choice]:
-        """The choices with the seconds of a trial at the pace that this machine has now."""
+        """The choices with the seconds of a trial, medians over turns: each at the pace that all have had."""
         with one_thread(), torch.no_grad():
             calls = [self._calls(each) for each in choices]
-            turns = [list(map(self._seconds, choices, calls)) for _ in range(TURNS)]
-        return [replace(each, seconds=min(times)) for each, *times in zip(choices, *turns, strict=True)]
+            turns = [
+                [self._seconds(each, of_it, least=1) for each, of_it in zip(choices, calls, strict=True)]
+                for _ in range(TURNS)
+            ]
+        return [replace(each, seconds=median(times)) for each, *times in zip(choices, *turns, strict=True)]
 
-    def _seconds(self, choice: Choice, calls: Sequence[Callable[[], object]]) -> float:
+    def _seconds(self, choice: Choice, calls: Sequence[Callable[[], object]], least: int = STEPS) -> float:
         """Seconds of a trial, given a step and an evaluation of a block."""
-        step, evaluation = map(self._time, calls)
+        step, evaluation = (self._time(call, least) for call in calls)
         steps = self._study.training.steps
         return (step * steps + evaluation * len(curve_steps(steps))) / lanes_together(choice)
 
     def _calls(self, choice: Choice) -> Sequence[Callable[[], object]]:
-        """A step and an evaluation of a block."""
+        """A step and an evaluation of a block, both of which were called once: that may build programs."""
         together = lanes_together(choice)
         study = self._study
         recipe: Recipe = study.recipe_by(self._optimizer, choice)
@@ -202,14 +207,16 @@ class Timer:
         validation = [
             to(each, recipe.dtype, self._device) for each in study.trained.evaluation(0, "validation")
         ]
-        return (lambda: run.advance([Step(1, batch, drawn, 1.0)]), lambda: run.evaluate(validation))
-
-    def _time(self, call: Callable[[], object]) -> float:
-        """Seconds of a call after the first, the shortest: others may use the machine."""
-        call()
+        calls = (lambda: run.advance([Step(1, batch, drawn, 1.0)]), lambda: run.evaluate(validation))
+        for call in calls:
+            call()
         self._wait()
+        return calls
+
+    def _time(self, call: Callable[[], object], least: int) -> float:
+        """Seconds of a call, the shortest of at least so many: others may use the machine."""
         times: list[float] = []
-        while len(times) < STEPS or sum(times) < SECONDS:
+        while len(times) < least or sum(times) < SECONDS:
             started = self._clock()
             call()
             self._wait()

@@ -110,6 +110,17 @@ def test_what_is_nearly_as_fast_is_timed_again_in_turns(
     assert asked == again
 
 
+def test_in_turns_a_pace_that_changes_makes_nobody_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first one's first turn the machine is half as fast."""
+    seconds = iter([1.0, 1.8, 2.0, 1.8, 2.0, 1.8])
+    monkeypatch.setattr(Timer, "_calls", lambda self, choice: ())
+    monkeypatch.setattr(Timer, "_seconds", lambda self, choice, calls, least: next(seconds))
+    study = small()
+    slow, fast = Choice("fused", False, 8), Choice("one-by-one", False, 1)
+    turned = Timer(study, study.optimizers[0]).in_turns([slow, fast])
+    assert min(turned, key=seconds_of).method == "one-by-one"
+
+
 def test_timed_in_turns_seconds_are_those_of_a_trial() -> None:
     study = small()
     timer = Timer(study, study.optimizers[0], compile=False)

@@ -17,7 +17,6 @@ from study.service.api.routes.parameters import (
     Service,
     Step,
     Studies,
-    Target,
     Where,
     Within,
     first_of,
@@ -73,7 +72,9 @@ async def get_figure(
     axes: Axes = None,
     at: At = None,
     pairs: Annotated[bool, Query(description="Of landscapes, a matrix of all pairs of axes.")] = False,
-    target: Target = None,
+    target: Annotated[
+        float | None, Query(ge=0, allow_inf_nan=False, description="Suboptimality that counts as found.")
+    ] = None,
     noise: Noise = None,
     within: Within = None,
     defaults: Defaults = None,

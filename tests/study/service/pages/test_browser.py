@@ -141,7 +141,9 @@ class Visit:
         self.page.goto("about:blank")
         with open_store(store_url, create=True) as store:
             store.delete(study)
+        until = time.monotonic() + PATIENCE / 1_000
         while study in self.listed():  # the next test's page would still show it
+            assert time.monotonic() < until, f"{study} is shown though it was deleted"
             time.sleep(0.1)
 
     def listed(self) -> list[str]:
