@@ -52,7 +52,10 @@ def show_report(study: Study, store: Store, report: Report, storage: str) -> Non
     from analysis.stored import stored_landscapes
 
     show_troubles(report)
-    speed = f", {report.new:,} of them now ({report.new / report.elapsed:.0f} trials/s)" if report.new else ""
+    speed = ""
+    if report.new:
+        rate = report.new / report.elapsed
+        speed = f", {report.new:,} of them now ({rate:{'.0f' if rate >= 10 else '.2g'}} trials/s)"
     print(f"\n{study.name}: {report.done:,} of {study.spec.trials:,} trials stored{speed}")
     if report.done < study.spec.trials:
         print(f"{'stopped' if report.interrupted else 'incomplete'}: the same command trains the rest")
