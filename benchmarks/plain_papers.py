@@ -19,7 +19,7 @@ from study.workloads.networks.dcgan import Discriminator, Generator
 
 SEED, RATE = 0, 0.001
 PADDING, SMOOTHING = 0, 0.1
-LATENT, BATCH = 16, 32
+LATENT = 16
 NETWORK = {"side": 8, "channels": 1, "layers": 2, "width": 8}
 """Of `dcgan` with its default settings."""
 Step = Callable[[], object]
@@ -94,12 +94,12 @@ def gan(name: str, fused: bool) -> Step:
     def step() -> None:
         for stored in next(batches):
             real = stored / 8.0 - 1
-            made = generator(torch.randn(BATCH, LATENT)).detach()
+            made = generator(torch.randn(len(real), LATENT)).detach()
             loss = (1 - discriminator(real)).clamp(min=0).mean() + (1 + discriminator(made)).clamp(
                 min=0
             ).mean()
             descend(loss, of_discriminator)
-        descend(-discriminator(generator(torch.randn(BATCH, LATENT))).mean(), of_generator)
+        descend(-discriminator(generator(torch.randn(len(real), LATENT))).mean(), of_generator)
 
     return step
 

@@ -9,7 +9,7 @@ import pytest
 from study.spec import parse_spec
 from study.training import choose as choosing
 from study.training import program
-from study.training.block import Block, Choice
+from study.training.block import Block, Choice, curve_steps
 from study.training.choose import Timer, choose, seconds_of, untimed
 from study.training.resolve import Study, resolve
 from study.training.trainer import Trainer
@@ -121,13 +121,17 @@ def test_in_turns_a_pace_that_changes_makes_nobody_faster(monkeypatch: pytest.Mo
     assert min(turned, key=seconds_of).method == "one-by-one"
 
 
-def test_timed_in_turns_seconds_are_those_of_a_trial() -> None:
+def test_timed_in_turns_seconds_are_those_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a block's step and evaluation, each of two seconds, the share of a lane."""
+    monkeypatch.setattr(Timer, "_time", lambda self, call, least: 2.0)
     study = small()
     timer = Timer(study, study.optimizers[0], compile=False)
-    alone = timer.choice("one-by-one", False, 1)
-    turned = timer.in_turns([Choice("fused", False, 8), alone])
-    assert [(each.method, each.lanes) for each in turned] == [("fused", 8), ("one-by-one", 1)]
-    assert seconds_of(turned[0]) < seconds_of(turned[1]) < 2 * seconds_of(alone)
+    fused, alone = Choice("fused", False, 8), Choice("one-by-one", False, 8)
+    whole = 2.0 * (20 + len(curve_steps(20)))
+    assert timer.in_turns([fused, alone]) == [
+        replace(fused, seconds=whole / 8),
+        replace(alone, seconds=whole),
+    ]
 
 
 def test_a_short_study_does_not_earn_back_timing_compiled_programs(monkeypatch: pytest.MonkeyPatch) -> None:
