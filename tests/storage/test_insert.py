@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from patience import PATIENCE, wait_until
 from sqlalchemy import event
 
 import storage
@@ -56,7 +56,7 @@ def two_writers(url: str, action: str, gate: Path, numbers: tuple[int, int]) -> 
             assert writer.stdout.readline() == "ready\n"
         gate.touch()
         yield outputs
-        outputs += [writer.communicate(timeout=60)[0] for writer in writers]
+        outputs += [writer.communicate(timeout=PATIENCE)[0] for writer in writers]
     finally:
         for writer in writers:
             writer.kill()
@@ -146,11 +146,7 @@ def test_a_killed_writer_leaves_nothing_half_done(
     marker = tmp_path / "in the middle"
     writer = start_writer(url, "hang", marker)
     try:
-        deadline = time.monotonic() + 60
-        while not marker.exists():
-            assert writer.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(marker.exists, alive=lambda: writer.poll() is None)
         with open_store(url, create=False) as reader:
             assert len(reader.trials("digits")) == 2
     finally:

@@ -1,16 +1,18 @@
 """Small studies, and the command line as a process of its own."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 from study.cli import main
 
@@ -53,9 +55,23 @@ def start_command(*arguments: object) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def start() -> Start:
-    """Starts `tunability` with the given arguments."""
-    return start_command
+def start() -> Iterator[Start]:
+    """Starts `tunability` with the given arguments; what a test that fails leaves running is killed."""
+    with ExitStack() as left:
+
+        def start(*arguments: object) -> subprocess.Popen[str]:
+            process = start_command(*arguments)
+            left.callback(end, process)
+            return process
+
+        yield start
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill the process group of a command that still runs."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,7 @@ def start_ray(*options: str, hidden: Path | None = None) -> Iterator[subprocess.
         yield node
     finally:
         node.terminate()
-        node.communicate(timeout=60)
+        node.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from patience import wait_until
 
 
 @pytest.fixture
@@ -41,10 +41,8 @@ def nobody_left() -> Callable[[str], bool]:
     """Whether all processes with a mark in their command lines end in some seconds."""
 
     def gone(mark: str) -> bool:
-        deadline = time.monotonic() + 20
-        while running(mark) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return not running(mark)
+        wait_until(lambda: not running(mark))
+        return True
 
     return gone
 
@@ -60,10 +58,7 @@ def killed_in_mid_trial(tmp_path: Path) -> Callable[[str], None]:
             [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
         ) as process:
             assert process.stdout is not None
-            deadline = time.monotonic() + 30
-            while not (tmp_path / "ready").exists() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert (tmp_path / "ready").exists()
+            wait_until((tmp_path / "ready").exists)
             process.kill()
 
     return kill

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from patience import PATIENCE, wait_until
 from trained_here import quiet, train_here
 
 from storage.store import StoreError, open_store
@@ -98,7 +98,7 @@ def test_each_trial_fails_alone_is_retried_and_is_tried_again(
     spec = write_toml(tmp_path, write(tmp_path, "failing"))
     (tmp_path / "broken").touch()
     process = start("run", spec, "--storage", url)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "16 of 24 trials stored" in out
     assert "the same command trains the rest" in out
@@ -124,7 +124,7 @@ def test_each_trial_fails_alone_is_retried_and_is_tried_again(
     assert counted["mine 0.01 1 0"] == counted["mine 1.0 1 0"] == 2
     (tmp_path / "broken").unlink()
     process = start("run", spec, "--storage", url)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "24 of 24 trials stored, 8 of them now" in out
     with open_store(url, create=False) as store:
@@ -144,8 +144,8 @@ def test_a_driver_and_a_worker_killed_in_mid_trial(tmp_path: Path, url: str, sta
     ours = [each for each in everybody if "slow:train" in each.cmdline()]
     assert ours
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    _, alive = psutil.wait_procs(ours, timeout=60)
+    process.communicate(timeout=PATIENCE)
+    _, alive = psutil.wait_procs(ours, timeout=PATIENCE)
     assert not alive
     before = contents(url)
     assert 3 <= len(before) < 24
@@ -156,10 +156,10 @@ def test_a_driver_and_a_worker_killed_in_mid_trial(tmp_path: Path, url: str, sta
     worker = child.parent()
     assert worker is not None
     worker.kill()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "24 of 24 trials stored" in out
-    psutil.wait_procs([child], timeout=20)
+    psutil.wait_procs([child], timeout=PATIENCE)
     assert not child.is_running()
     table = contents(url)
     assert len(table) == 24
@@ -167,12 +167,7 @@ def test_a_driver_and_a_worker_killed_in_mid_trial(tmp_path: Path, url: str, sta
 
 
 def wait_for_trials(tmp_path: Path, url: str, at_least: int) -> None:
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline:
-        if (tmp_path / "t.db").exists() and len(contents_or_none(url)) >= at_least:
-            return
-        time.sleep(0.2)
-    raise AssertionError("no trials arrived")
+    wait_until(lambda: (tmp_path / "t.db").exists() and len(contents_or_none(url)) >= at_least)
 
 
 def contents_or_none(url: str) -> pd.DataFrame:
@@ -258,7 +253,7 @@ def test_a_command(tmp_path: Path, url: str, start: Start) -> None:
     workload = {"command": f"{sys.executable} train.py {{lr}} {{depth}} {{seed}}", "metric": "loss"}
     spec = SPEC | {"workload": workload | {"sources": ["train.py"]}, "optimizers": ["mine"]}
     process = start("run", write_toml(tmp_path, spec), "--storage", url)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "8 of 12 trials stored" in out
     assert err.count("it ended with exit code 3 (its folder is ") == 4

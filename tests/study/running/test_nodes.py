@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from patience import PATIENCE, wait_until
 
 from storage.store import open_store
 from study.running.launch.cluster import fitting
@@ -33,7 +33,7 @@ import glob, os, time
 
 def train(hyperparameters, optimizer, seed):
     open(os.path.join(FOLDER, f"began-{hyperparameters['lr']}"), "w").close()
-    until = time.monotonic() + 120
+    until = time.monotonic() + PATIENCE
     while len(glob.glob(os.path.join(FOLDER, "began-*"))) < 4:
         if time.monotonic() > until: raise RuntimeError("alone")
         time.sleep(0.1)
@@ -62,10 +62,7 @@ def contents(url: str) -> pd.DataFrame:
 
 
 def wait_for(url: str, trials: int) -> None:
-    until = time.monotonic() + 120
-    while len(contents(url)) < trials:
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    wait_until(lambda: len(contents(url)) >= trials)
 
 
 @pytest.mark.skipif(not CAN_HIDE, reason="hiding a folder from a process needs root on Linux")
@@ -80,7 +77,7 @@ def test_code_reaches_a_node_that_does_not_have_it(
     monkeypatch.chdir(here)
     with ray_head.with_node("--node-ip-address=127.0.0.2", cpus=1, hidden=here):  # as another machine
         run = start("run", tmp_path / "far.toml", "--storage", url, "--address", ray_head.address)
-        out, err = run.communicate(timeout=400)
+        out, err = run.communicate(timeout=PATIENCE)
     assert "6 of 6 trials stored" in out, err
     assert contents(url)["sent"].tolist() == [1.0] * 6
 
@@ -91,7 +88,9 @@ def test_several_trials_share_a_gpu(
 ) -> None:
     """Ray is told that there are two; each trial waits until four of them run."""
     url, spec = f"sqlite:///{tmp_path}/t.db", tmp_path / "far.toml"
-    (tmp_path / "gpus.py").write_text(SHARING.replace("FOLDER", repr(str(tmp_path))))
+    (tmp_path / "gpus.py").write_text(
+        SHARING.replace("FOLDER", repr(str(tmp_path))).replace("PATIENCE", str(PATIENCE))
+    )
     spec.write_text(
         to_toml(
             SPEC
@@ -101,7 +100,7 @@ def test_several_trials_share_a_gpu(
     )
     monkeypatch.chdir(tmp_path)
     run = start("run", spec, "--storage", url, "--address", ray_head.address)
-    out, err = run.communicate(timeout=400)
+    out, err = run.communicate(timeout=PATIENCE)
     assert "4 of 4 trials stored" in out, err
     assert sorted(contents(url)["gpu"]) == [0, 0, 1, 1]
 
@@ -130,14 +129,14 @@ def test_a_dead_node_costs_what_it_trains_and_a_driver_may_move(
         driver = start(*run)
         wait_for(url, 4)
         driver.kill()
-        driver.communicate(timeout=60)
+        driver.communicate(timeout=PATIENCE)
         monkeypatch.chdir(tmp_path / "two")
         driver = start(*run)
         wait_for(url, 10)
         for process in psutil.Process(dying.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        out, err = driver.communicate(timeout=240)
+        out, err = driver.communicate(timeout=PATIENCE)
     assert f"{3 * seeds} of {3 * seeds} trials stored" in out, err
     trials = contents(url)
     assert len(trials) == 3 * seeds

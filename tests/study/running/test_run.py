@@ -16,6 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from patience import PATIENCE, wait_until
 from trained_here import quiet, train_here
 
 from storage.attributes import PROVENANCE, find_attribute, set_attributes
@@ -43,7 +44,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, err
     return out + err
 
@@ -68,14 +69,13 @@ def contents(
 
 
 def wait_for_trials(database: Path, at_least: int) -> None:
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline:
-        if database.exists():
-            with open_store(f"sqlite:///{database}", create=False) as store:
-                if store.studies()["trials"].sum() >= at_least:
-                    return
-        time.sleep(0.2)
-    raise AssertionError("no trials arrived")
+    def arrived() -> bool:
+        if not database.exists():
+            return False
+        with open_store(f"sqlite:///{database}", create=False) as store:
+            return bool(store.studies()["trials"].sum() >= at_least)
+
+    wait_until(arrived)
 
 
 def children(process: subprocess.Popen[str], name: str) -> list[psutil.Process]:
@@ -130,7 +130,7 @@ def test_killed_and_resumed_is_as_if_undisturbed(
     process = start("run", spec, "--storage", f"sqlite:///{killed}")
     wait_for_trials(killed, 8)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE)
     before = contents(killed)
     assert 8 <= len(before) < TRIALS
     assert set(before["state"]) == {"COMPLETE"}
@@ -160,7 +160,7 @@ def test_grown_in_every_direction_is_as_if_made_at_once(
     drivers = [start("run", file, "--storage", f"sqlite:///{grown}") for file in (whole, more)]
     wait_for_trials(grown, 16)
     drivers[0].send_signal(signal.SIGKILL)
-    drivers[0].communicate(timeout=120)
+    drivers[0].communicate(timeout=PATIENCE)
     finish(drivers[1])
     # what the second driver's file names is shown; nothing is lost
     out = finish(start("run", whole, "--local", "--storage", f"sqlite:///{grown}"))
@@ -249,7 +249,7 @@ def test_ctrl_c_and_termination_stop_cleanly(
     text = finish(process, code=130)
     assert "stopped: the same command trains the rest" in text
     assert "Traceback" not in text
-    _, alive = psutil.wait_procs(workers, timeout=60)
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
     assert not alive
     assert set(contents(database)["state"]) == {"COMPLETE"}
 

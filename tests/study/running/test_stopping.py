@@ -3,7 +3,6 @@
 import contextlib
 import math
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import optuna
 import psutil
 import pytest
+from patience import PATIENCE, wait_until
 from trained_here import quiet, train_here
 
 from analysis.landscape import best_cell, stopped_early
@@ -154,17 +154,14 @@ def test_a_killed_worker_s_trial_goes_on_from_its_checkpoint(tmp_path: Path, url
     (tmp_path / "kept.toml").write_text(to_toml(spec))
     process = start("run", tmp_path / "kept.toml", "--storage", url)
     kept = tmp_path / "cache" / "checkpoints"
-    deadline = time.monotonic() + 100
-    while not any(int(file.read_text() or 0) >= 5 for file in kept.rglob("step")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: any(int(file.read_text() or 0) >= 5 for file in kept.rglob("step")))
     for child in psutil.Process(process.pid).children(recursive=True):
         if "hopeless:slow" in child.cmdline():
             parent = child.parent()
             assert parent is not None
             parent.kill()
             break
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "2 of 2 trials stored" in out
     began = Counter((tmp_path / "log").read_text().splitlines())

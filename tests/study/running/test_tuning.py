@@ -3,12 +3,12 @@
 import dataclasses
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import wait_until
 from sqlalchemy import create_engine, text
 from trained_here import quiet, train_here
 
@@ -306,9 +306,7 @@ def test_killed_in_the_middle_it_resumes_to_the_same_runs(
 ) -> None:
     many = ("--tuners", "random,gp", "--trials", "12", "--replicates", "40")
     process = start("tune", "small", *many, "--storage", database)
-    deadline = time.monotonic() + 120
-    while not (partial := all_runs(database)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    partial = wait_until(lambda: all_runs(database))
     os.killpg(process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     process.communicate()  # type: ignore[attr-defined]
     assert 0 < len(partial) < 160

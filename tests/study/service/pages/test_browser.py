@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from made_up_trials import store_all
+from patience import PATIENCE, wait_until
 
 from search_spaces import SearchSpace
 from storage.foreign import ForeignTrials, import_trials
@@ -33,8 +33,8 @@ playwright = pytest.importorskip(
 )
 Page = playwright.Page
 expect = playwright.expect
-PATIENCE = 90_000  # a cluster starts meanwhile, maybe on a busy machine
-expect.set_options(timeout=PATIENCE)
+AT_MOST = 90_000  # milliseconds: a cluster starts meanwhile, maybe on a busy machine
+expect.set_options(timeout=AT_MOST)
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
@@ -105,7 +105,7 @@ def serving(store_url: str, state: Path, *options: str) -> Iterator[str]:
 def new_context(browser: Any, **options: Any) -> Any:
     """A browser with patience: the service's process has a low priority, and other tests keep the cores busy."""
     context = browser.new_context(**options)
-    context.set_default_timeout(PATIENCE)
+    context.set_default_timeout(AT_MOST)
     return context
 
 
@@ -141,10 +141,7 @@ class Visit:
         self.page.goto("about:blank")
         with open_store(store_url, create=True) as store:
             store.delete(study)
-        until = time.monotonic() + PATIENCE / 1_000
-        while study in self.listed():  # the next test's page would still show it
-            assert time.monotonic() < until, f"{study} is shown though it was deleted"
-            time.sleep(0.1)
+        wait_until(lambda: study not in self.listed())  # the next test's page would still show it
 
     def listed(self) -> list[str]:
         """The studies that the service shows."""
@@ -596,7 +593,7 @@ def test_a_lost_connection_is_told(visit: Visit) -> None:
     page = visit("/studies/small")
     expect(page.locator("#connection")).to_contain_text("The service does not answer: what you see is of")
     page.unroute("**/api/v1/events*")
-    expect(page.locator("#connection")).to_be_hidden(timeout=30_000)
+    expect(page.locator("#connection")).to_be_hidden()
     visit.errors.clear()  # of the streams that broke
 
 
@@ -739,7 +736,7 @@ def test_scattered_trials_are_shown_by_a_surrogate(visit: Visit, store_url: str)
     page.get_by_label("Trials a run").fill("5")
     page.get_by_role("button", name="Replay the tuners").click()
     said = "replayed on draws of a surrogate of 40 scattered trials"
-    expect(page.locator("#cost")).to_contain_text(said, timeout=300_000)
+    expect(page.locator("#cost")).to_contain_text(said, timeout=1_000 * PATIENCE)
     expect(page.locator("#cost tbody tr")).to_have_count(5)
     page.get_by_role("link", name="These trials in the list of all").click()
     expect(page.locator("#table tbody tr")).to_have_count(5)
@@ -804,7 +801,7 @@ def test_where_nothing_trained(visit: Visit, store_url: str, trials: MakeTrials)
     expect(page.locator("#cost")).to_have_text(f"sgd: {said}")
     page = visit("/compare?study=lost/sgd&study=small/adam")
     expect(page.locator("#cost")).to_contain_text(f"lost/sgd: {said}")
-    expect(page.locator("#verdicts")).to_contain_text(said)
+    expect(page.locator("#verdicts")).to_contain_text(said, timeout=1_000 * PATIENCE)
     expect(visit("/").locator('[data-study="lost"] [data-best="sgd"]')).to_have_text(said)
     visit.delete(store_url, "lost")
 

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 from made_up_trials import store_all
+from patience import PATIENCE, wait_until
 from sqlalchemy import create_engine, make_url, text
 
 from storage.records import TuningRun
@@ -82,7 +83,7 @@ class Running:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         headers = {"authorization": f"Bearer {TOKEN}"}
-        self.client = httpx2.Client(base_url=f"{found[1]}api/v1", headers=headers, timeout=120)
+        self.client = httpx2.Client(base_url=f"{found[1]}api/v1", headers=headers, timeout=PATIENCE)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -92,7 +93,7 @@ class Running:
         """End the service; everything it said after its address."""
         self.client.close()
         self.process.send_signal(sig)
-        self.process.wait(120)
+        self.process.wait(PATIENCE)
         self._reader.join(30)
         self.process.stdout.close()  # type: ignore[union-attr]
         return "".join(self.said)
@@ -103,10 +104,8 @@ class Running:
         found: dict[str, Any] = answer.json()
         return found
 
-    def until(
-        self, name: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 90
-    ) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
+    def until(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE
         while not wanted(found := self.study(name)):
             assert time.monotonic() < deadline, (found, self.client.get(f"/studies/{name}/log").text)
             time.sleep(0.2)
@@ -306,10 +305,7 @@ def test_studies_go_on_while_services_come_and_go(
     assert service.process.returncode == 0
     assert "long: goes on without the service" in said
     assert TOKEN not in said
-    deadline = time.monotonic() + 300
-    while heads(state):  # it ends when the study is done, with no service to tell it
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: not heads(state))  # it ends when the study is done, with no service to tell it
     with open_store(storage, create=False) as store:
         assert len(store.trials("long")) == 24
     service = serve(storage)
@@ -440,10 +436,7 @@ def test_how_a_study_failed_is_known_when_the_cluster_is_gone(
     reason = "breaks:Breaks cannot train digits-mlp (RuntimeError: no step is made)"
     assert (failed["state"], failed["message"]) == ("failed", reason)
     service.end(signal.SIGINT)
-    deadline = time.monotonic() + 60
-    while heads(state):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: not heads(state))
     service = serve(storage)
     found = service.study("first")
     assert (found["state"], found["message"], found["job"]) == ("failed", reason, failed["job"])
@@ -544,11 +537,10 @@ def test_it_ends_at_once_while_costs_are_computed(url: str, state: Path, tmp_pat
     asking = threading.Thread(target=ask)
     asking.start()
     own = psutil.Process(service.process.pid)
-    deadline = time.monotonic() + 60
-    while not any("loky" in " ".join(each.cmdline()) for each in own.children(recursive=True)):
-        assert asking.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(
+        lambda: any("loky" in " ".join(each.cmdline()) for each in own.children(recursive=True)),
+        alive=asking.is_alive,
+    )
     children = own.children(recursive=True)
     own.terminate()
     asking.join(60)

@@ -1,0 +1,19 @@
+"""How long tests wait for other processes: as long as one that does not hang may take on a slow, busy machine."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+PATIENCE = 400  # seconds; where cores are slow and shared, a cluster takes more than a hundred to start
+
+Found = TypeVar("Found")
+
+
+def wait_until(find: Callable[[], Found], *, alive: Callable[[], bool] = lambda: True) -> Found:
+    """What `find` gives as soon as it is true. Raises AssertionError when it never is, or who makes it so has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := find()):
+        assert alive(), "what was waited for has ended"
+        assert time.monotonic() < deadline, f"nothing came for {PATIENCE} s"
+        time.sleep(0.05)
+    return found
