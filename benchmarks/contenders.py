@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from plain_torch import PlainTraining
 
 from study.training.block import Block, Choice, Recipe
-from study.training.loop import Run, to
+from study.training.loop import to
 from study.training.one_by_one import run_of
 from study.training.program import Programs
 from study.training.program_run import ProgramRun
@@ -32,11 +32,11 @@ class Contender(Protocol):
     lanes: int
     """Trials that it trains together."""
 
-    def step(self) -> None:
+    def step(self) -> object:
         """A training step of all lanes, with what it takes to get the batch."""
         ...
 
-    def evaluate(self) -> None:
+    def evaluate(self) -> object:
         """An evaluation of all lanes on the validation split."""
         ...
 
@@ -60,9 +60,9 @@ class Ours:
         self.lanes = choice.lanes if fused else 1
         recipe = Recipe(workload, "adam", method=choice.method, compile=choice.compile)
         block = Block(recipe, SEED, {"lr": np.geomspace(1e-4, 1e-2, self.lanes)})
-        self._run: Run = (
-            ProgramRun(block, self.lanes, CPU, Programs()) if fused else run_of(block, CPU, Programs())
-        )
+        run = ProgramRun(block, self.lanes, CPU, Programs()) if fused else run_of(block, CPU, Programs())
+        assert isinstance(run, ProgramRun)  # Adam is a rule
+        self._run = run
         self._batches = self._run.workload.batches(SEED)
         held_out = self._run.workload.evaluation(SEED, "validation")
         self._validation = [to(batch, recipe.dtype, CPU) for batch in held_out]

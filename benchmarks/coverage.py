@@ -268,7 +268,7 @@ def comparisons(names: Sequence[str], costs: Sequence[Costs], truths: Sequence[T
             (
                 *case,
                 f"{least:.2f} to {most:.2f}",
-                *(str(verdicts.count(each)) for each in ("cheaper", "dearer", "equal")),  # type: ignore[arg-type]
+                *(str(verdicts.count(each)) for each in ("cheaper", "dearer", "equal")),
                 str(sum(wrong[verdict] for verdict in verdicts)),
                 str(len(verdicts)),
             )
@@ -341,7 +341,7 @@ def look_until_decided(
             curves = replay_draws(GridDraws(posterior, draws), asked, study)
             costs.append(cost_of(trials_to(curves, options.target), options.budget))
             opens.append(open_cells(draws.levels, options.target))
-        found = compare_costs(*costs, confidence_at(look))
+        found = compare_costs(costs[0], costs[1], confidence_at(look))
         if found.verdict != "undecided" or look == SEQUENTIAL_LOOKS:
             return found, added
         for table, pool, cells in zip(tables, pools, opens, strict=True):

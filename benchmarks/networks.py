@@ -71,7 +71,8 @@ class Recurrent(nn.Module):
         self.last = nn.Linear(WIDTH, TOKENS)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.last(self.lstm(self.embedding(tokens))[0])
+        scores: Tensor = self.last(self.lstm(self.embedding(tokens))[0])
+        return scores
 
 
 class Transformer(nn.Module):
@@ -86,7 +87,8 @@ class Transformer(nn.Module):
         self.last = nn.Linear(WIDTH, TOKENS)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.last(self.norm(self.layers(self.embedding(tokens) + self.places)))
+        scores: Tensor = self.last(self.norm(self.layers(self.embedding(tokens) + self.places)))
+        return scores
 
 
 class Layer(nn.Module):
@@ -104,4 +106,5 @@ class Layer(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).flatten(2))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        changes: Tensor = self.down(F.gelu(self.up(self.norm2(x))))
+        return x + changes

@@ -24,6 +24,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
+Tensors = dict[str, Tensor]
 BATCH = 64
 STEPS, SEEDS = 400, (0, 1)
 ALPHAS = (0.05, 0.1, 0.5, 1, 5, 10, 50, 100, 500, 1000, 5000, 10000, 50000, 100000)
@@ -91,7 +92,7 @@ FURTHER = {
 SWEEPS = [(name, rule) for name in sorted(NETWORKS) for rule in ("as published", *FURTHER.get(name, []))]
 
 
-def joined(tensors: dict[str, Tensor]) -> Tensor:
+def joined(tensors: Tensors) -> Tensor:
     return torch.cat([tensor.flatten(1) for tensor in tensors.values()], 1)
 
 
@@ -101,15 +102,26 @@ def median_positive(roots: Tensor) -> Tensor:
 
 
 @functools.cache
-def compiled_step(name: str, share: float | None) -> Callable[..., tuple]:
+def compiled_step(
+    name: str, share: float | None
+) -> Callable[..., tuple[Tensors, Tensors, Tensor, Tensor, Tensor]]:
     """One step of all lanes; the optimizer sees a lane's weights as one row of d."""
     network = NETWORKS[name][1]()
 
-    def loss(params, buffers, x, y):
+    def loss(params: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:
         buffers = {key: value.clone() for key, value in buffers.items()}  # BatchNorm writes into them
         return F.cross_entropy(functional_call(network, (params, buffers), (x,)), y), buffers
 
-    def step(params, buffers, m, v, alpha, eps, x, y):
+    def step(
+        params: Tensors,
+        buffers: Tensors,
+        m: Tensor,
+        v: Tensor,
+        alpha: Tensor,
+        eps: Tensor,
+        x: Tensor,
+        y: Tensor,
+    ) -> tuple[Tensors, Tensors, Tensor, Tensor, Tensor]:
         gradients = vmap(grad_and_value(loss, has_aux=True), (0, 0, None, None))
         grads, (_, buffers) = gradients(params, buffers, x, y)
         g = joined(grads)
@@ -119,7 +131,7 @@ def compiled_step(name: str, share: float | None) -> Callable[..., tuple]:
             counted = (v.sqrt() > share * median_positive(v.sqrt())).to(v.dtype)
             counted = torch.where(counted.any(1, keepdim=True), counted, 1.0)  # at t = 1 all, as published
         norm = ((eta.square() * counted).sum(1) / counted.sum(1)).sqrt()[:, None]
-        moves = (alpha / norm * eta * m * counted).split([w[0].numel() for w in params.values()], 1)
+        moves = torch.split(alpha / norm * eta * m * counted, [w[0].numel() for w in params.values()], 1)
         params = {key: w - move.view_as(w) for (key, w), move in zip(params.items(), moves, strict=True)}
         return params, buffers, m, 0.999 * v + 0.001 * g * g, g
 
@@ -127,7 +139,9 @@ def compiled_step(name: str, share: float | None) -> Callable[..., tuple]:
 
 
 @torch.no_grad()
-def train(name: str, rule: str, alphas: Sequence[float], eps: float, seed: int):
+def train(
+    name: str, rule: str, alphas: Sequence[float], eps: float, seed: int
+) -> tuple[Tensor, Tensor, list[Tensor]]:
     """A lane for each alpha: validation errors; where a gradient was never anything but 0; v before each of SHOWN."""
     inputs, make = NETWORKS[name]
     with torch.random.fork_rng():

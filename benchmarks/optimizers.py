@@ -17,12 +17,13 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils import _pytree as pytree
 from trainer import fused_lanes
 
@@ -136,7 +137,8 @@ def programs(workload_name: str, optimizer: str, lanes: int) -> tuple[Timed, int
         program = kept.build(fused(function, (0, None)), (start, given[0]))
 
         def run() -> float:
-            state, started = leaves, time.process_time()
+            state: Sequence[Tensor] = leaves
+            started = time.process_time()
             for each in inputs:
                 state = program.flat(*state, *each)[: len(leaves)]
             return time.process_time() - started

@@ -54,7 +54,7 @@ class PlainTraining:
         inputs, labels = self.batch
         loss = cross_entropy(self.model(inputs), labels)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.batch = self.cast(next(self.batches))
 

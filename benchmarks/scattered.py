@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, FloatDistribution
 from rich.console import Console
 from rich.table import Table
 
@@ -81,7 +82,9 @@ def sample(
     rng = np.random.default_rng([seed, count])
     sampler = optuna.samplers.TPESampler(seed=seed) if tpe else None
     study = optuna.create_study(sampler=sampler)
-    ranges = {name: optuna.distributions.FloatDistribution(1e-5, 1e5, log=True) for name in SPACE.names}
+    ranges: dict[str, BaseDistribution] = {
+        name: FloatDistribution(1e-5, 1e5, log=True) for name in SPACE.names
+    }
 
     def measured(points: Array) -> Array:
         shocks = rng.normal(0, noise, len(points))

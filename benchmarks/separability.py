@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from analysis.separability import judge
 CONSOLE = Console(width=120)
 
 
-def show(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*header, title=title, title_justify="left")
     for row in rows:
         table.add_row(*row)
@@ -109,7 +110,7 @@ def short_branches(count: int, seeds: int) -> None:
                 found = ridge(known.landscape(known.two_regimes(bend), noise, seeds, rng))
                 slopes = [regime.slope for regime in found.regimes]
                 held = [each.low <= true <= each.high for each, true in zip(slopes, (0, 1), strict=False)]
-                marks += [len(slopes) == 1, len(slopes) == 2, found.turning.any(), all(held)]
+                marks += [len(slopes) == 1, len(slopes) == 2, bool(found.turning.any()), all(held)]
             rows.append((str(beyond), f"{noise:g}", *(f"{mark / count:.1%}" for mark in marks)))
     header = ("rows beyond", "noise", "one slope", "two slopes", "rows left out", "all slopes held")
     show(f"slope 0, then 1 in the last rows, {seeds} seeds, {count} simulations", header, rows)

@@ -88,7 +88,12 @@ def fill(database: Path) -> int:
         for number in range(STUDIES):
             name = f"study-{number}"
             store.declare(
-                name, OPTIMIZERS, space=space, metric="validation_error", spec={"seeds": SEEDS}, provenance={}
+                name,
+                {optimizer: {} for optimizer in OPTIMIZERS},
+                space=space,
+                metric="validation_error",
+                spec={"seeds": SEEDS},
+                provenance={},
             )
             for optimizer in OPTIMIZERS:
                 for seed in range(SEEDS):

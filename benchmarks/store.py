@@ -30,7 +30,7 @@ from statistics import median
 
 import numpy as np
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from search_spaces import Axis, SearchSpace, get_space
 from storage.records import Trials
@@ -132,7 +132,7 @@ def finished_blocks(space: SearchSpace, seed: int, most: int | None = None) -> l
     return blocks
 
 
-def distributions() -> dict[str, CategoricalDistribution]:
+def distributions() -> dict[str, BaseDistribution]:
     return {axis.name: CategoricalDistribution(axis.values) for axis in get_space("avagrad-cifar").axes}
 
 

@@ -43,16 +43,17 @@ from typing import Any
 from unittest import mock
 
 import optuna
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from plain_torch import PlainTraining
 
 from search_spaces import get_space
 from storage.store import open_store
 from study.running import launch
 from study.running.choices import stored_choices
+from study.running.launch.driver import Reporter
 from study.running.run import run as run_study
 from study.shown.console import show_table
-from study.spec import StudySpec, parse_spec
+from study.spec import StudySpec, WorkloadSpec, parse_spec
 from study.training.resolve import resolve
 
 from ray import tune  # isort: skip  # after study.running.launch, which sets Ray's switches for both sides
@@ -140,6 +141,11 @@ def study_spec(options: argparse.Namespace) -> StudySpec:
     )
 
 
+def steps_of(spec: StudySpec) -> int:
+    assert isinstance(spec.workload, WorkloadSpec)
+    return spec.workload.steps
+
+
 @contextmanager
 def compile_cache(folder: Path) -> Iterator[None]:
     """Have this process and those it starts keep compiled programs in `folder`."""
@@ -151,7 +157,7 @@ def time_command(folder: Path, spec: StudySpec, name: str) -> float:
     """Seconds of `tunability run` into a new database."""
     file = folder / "study.toml"
     file.write_text(
-        f'name = "{spec.name}"\nworkload = {{ name = "{WORKLOAD}", steps = {spec.workload.steps} }}\n'
+        f'name = "{spec.name}"\nworkload = {{ name = "{WORKLOAD}", steps = {steps_of(spec)} }}\n'
         f'optimizers = ["adam"]\nspace = "{SPACE}"\nseeds = {spec.seeds}\n',
         encoding="utf-8",
     )
@@ -187,15 +193,17 @@ def run_ours(folder: Path, spec: StudySpec) -> Warm:
     """The study as the command runs it, in this process, with a clock where Ray hands the outcomes over."""
     arrivals: list[Arrival] = []
 
-    class TimedReporter(launch.Reporter):
-        def on_trial_result(self, **info: Any) -> None:
+    class TimedReporter(Reporter):
+        def on_trial_result(
+            self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+        ) -> None:
             before = time.perf_counter()
-            super().on_trial_result(**info)
-            at, result = time.perf_counter(), info["result"]
+            super().on_trial_result(iteration, trials, trial, result, **info)
+            at = time.perf_counter()
             outcomes = result["results"]
-            trials = sum(block.lanes for block in info["trial"].config["blocks"][: len(outcomes)])
+            lanes = sum(block.lanes for block in trial.config["blocks"][: len(outcomes)])
             busy = float(sum(outcome.seconds.sum() for outcome in outcomes))
-            arrivals.append(Arrival(at, (result["hostname"], result["pid"]), trials, busy, at - before))
+            arrivals.append(Arrival(at, (result["hostname"], result["pid"]), lanes, busy, at - before))
 
     started = time.perf_counter()
     with mock.patch.object(launch, "Reporter", TimedReporter):
@@ -264,8 +272,9 @@ class Finished(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def on_trial_complete(self, **info: Any) -> None:
-        result = info["trial"].last_result
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        del iteration, trials, info
+        result = trial.last_result
         worker = (result["hostname"], result["pid"])
         self._arrivals.append(Arrival(time.perf_counter(), worker, 1))
 
@@ -298,7 +307,7 @@ def run_plain(
     with launch.cluster(None) as workers, tempfile.TemporaryDirectory() as folder:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1.0}),
-            param_space={"workload": WORKLOAD, "steps": spec.workload.steps},
+            param_space={"workload": WORKLOAD, "steps": steps_of(spec)},
             tune_config=tune.TuneConfig(
                 search_alg=search,
                 num_samples=trials + workers,
@@ -316,8 +325,10 @@ def run_plain(
     return arrivals, started, workers
 
 
-def plain_space(spec: StudySpec) -> dict[str, CategoricalDistribution]:
-    axes = {axis.name: CategoricalDistribution(axis.values) for axis in get_space(SPACE).axes}
+def plain_space(spec: StudySpec) -> dict[str, BaseDistribution]:
+    axes: dict[str, BaseDistribution] = {
+        axis.name: CategoricalDistribution(axis.values) for axis in get_space(SPACE).axes
+    }
     return axes | {"seed": CategoricalDistribution(range(spec.seeds))}
 
 
@@ -345,7 +356,7 @@ def show(
     class_whole = startup + spec.trials / class_rate
     print(
         f"\nStudy of {spec.trials:,} trials ({spec.space.size} cells x {spec.seeds} seeds x "
-        f"{spec.workload.steps} steps of {WORKLOAD}), {how}, {os.cpu_count()} cores, "
+        f"{steps_of(spec)} steps of {WORKLOAD}), {how}, {os.cpu_count()} cores, "
         f"medians of {options.repeats} repeats"
     )
     show_table(

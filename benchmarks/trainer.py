@@ -176,7 +176,7 @@ def show(measured: dict[str, Measured]) -> None:
             name = ""
     show_table(("workload", "method", "ms", "to plain", ""), rows)
     print("The chosen method against the plain loop")
-    rows = [
+    chosen = [
         (
             name,
             each.chosen,
@@ -191,7 +191,8 @@ def show(measured: dict[str, Measured]) -> None:
         for name, each in measured.items()
     ]
     show_table(
-        ("workload", "chosen", "ms", "plain ms", "ratio", "target", "", "GFLOP/s of sgemm's", "float64"), rows
+        ("workload", "chosen", "ms", "plain ms", "ratio", "target", "", "GFLOP/s of sgemm's", "float64"),
+        chosen,
     )
 
 

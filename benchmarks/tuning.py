@@ -21,17 +21,19 @@ import cma
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import IntDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from sklearn.exceptions import ConvergenceWarning
 from skopt.acquisition import gaussian_ei
 from threadpoolctl import threadpool_limits
 
+from analysis.replay import Search
 from search_spaces import get_space
 from study.running import launch
-from study.running.tuning import Job, Landscapes, Search, replay
+from study.running.tuning import Job, Landscapes, replay
 from study.shown.console import show_table
 from study.spec import TuningSpec
 from tuners import make_tuner
+from tuners.gp import GP
 
 SPACE = get_space("avagrad-cifar")
 SEEDS, BATCHES = 3, 16
@@ -58,7 +60,8 @@ def landscape() -> NDArray[np.float64]:
     row, column = np.indices(SPACE.shape) / 20
     surface = 0.3 * np.tanh(6 * (row - column) ** 2 + (row + column - 1.2) ** 2)
     noise = np.random.default_rng(0).normal(0, 0.01, (SEEDS, *SPACE.shape))
-    return np.clip(surface + noise, 0, 1).reshape(SEEDS, -1).T
+    losses: NDArray[np.float64] = np.clip(surface + noise, 0, 1).reshape(SEEDS, -1).T
+    return losses
 
 
 def replays(options: argparse.Namespace) -> None:
@@ -116,7 +119,7 @@ def overheads(options: argparse.Namespace) -> None:
 
 
 def plain_tpe(losses: NDArray[np.float64], *, multivariate: bool) -> Callable[[int, int], None]:
-    space = {"alpha": IntDistribution(0, 20), "eps": IntDistribution(0, 20)}
+    space: dict[str, BaseDistribution] = {"alpha": IntDistribution(0, 20), "eps": IntDistribution(0, 20)}
 
     def run(seed: int, trials: int) -> None:
         sampler = optuna.samplers.TPESampler(multivariate=multivariate, constant_liar=False, seed=seed)
@@ -153,6 +156,7 @@ def plain_gp(losses: NDArray[np.float64]) -> Callable[[int, int], None]:
 
     def run(seed: int, trials: int) -> None:
         tuner = make_tuner("gp", SPACE, seed)
+        assert isinstance(tuner, GP)
         cells = (np.indices(SPACE.shape).reshape(2, -1).T + 0.5) / SPACE.shape
         known = np.zeros(len(cells), dtype=bool)
         points = np.random.default_rng(seed).permutation(len(cells))[:10].tolist()
@@ -160,8 +164,8 @@ def plain_gp(losses: NDArray[np.float64]) -> Callable[[int, int], None]:
             warnings.simplefilter("ignore", ConvergenceWarning)
             while len(points) < trials:
                 known[points] = True
-                tuner._points = cells[points]  # type: ignore[attr-defined]
-                model = tuner._fit(losses[points])  # type: ignore[attr-defined]
+                tuner._points = cells[points]
+                model = tuner._fit(losses[points])
                 values = gaussian_ei(cells[~known], model, y_opt=losses[points].min())
                 points.append(int(np.flatnonzero(~known)[np.argmax(values)]))
 
