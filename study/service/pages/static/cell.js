@@ -92,7 +92,7 @@ async function showCell(place, panel, at, metric) {
     ? [make("h3", {}, "Learning curves"), chart, curveDetails(cell, metric).element]
     : [make("p", { class: "hint" }, "No learning curves are stored of these trials.")];
   place.replaceChildren(...(cell.nearest ? [make("p", { class: "hint" }, "A surrogate has no trials of its own: these are the nearest ones.")] : []),
-    make("div", { class: "cell-parts" }, make("div", {}, trialTable(cell, metric)), make("div", {}, ...curves)), make("p", {}, make("a", { href: all }, "These trials in the list of all")));
+    make("div", { class: "cell-parts" }, make("div", {}, trialTable(cell, at, metric)), make("div", {}, ...curves)), make("p", {}, make("a", { href: all }, "These trials in the list of all")));
   if (hasCurves(cell)) await drawCurves(chart, cell, metric);
 }
 
@@ -109,13 +109,14 @@ async function showCells(place, pins, metric, name, remove) {
     const mean = values.length ? values.reduce((sum, each) => sum + each, 0) / values.length : null;
     return [`${k + 1}: ${name(pin)}`, metricOf(metric, mean), String(values.length), button];
   });
-  place.replaceChildren(make("div", { class: "cell-parts" }, makeTable("The pinned cells, by the numbers of their curves", ["cell", `mean ${words(metric)}`, "trials", ""], rows), chart));
+  place.replaceChildren(make("div", { class: "cell-parts" }, makeTable(`Mean ${words(metric)} of the pinned cells`, ["cell", "mean", "trials", ""], rows), chart));
   const traces = cells.map((cell, k) => cell.curves.map((curve, place) => ({ curve, name: String(k + 1), about: name(pins[k]), of: k, first: place === 0 })));
   await drawLines(chart, traces.flat(), metric, { legend: true });
 }
 
-function trialTable(cell, metric) {
-  const names = Object.keys(cell.trials[0]).filter((name) => name !== "optimizer" && name !== "study");
+function trialTable(cell, at, metric) {
+  const told = new Set(["optimizer", "study", ...(cell.nearest ? [] : Object.keys(at))]); // in the title
+  const names = Object.keys(cell.trials[0]).filter((name) => !told.has(name));
   const show = (name, value) => {
     if (name === metric) return metricOf(metric, value);
     return typeof value === "string" || Number.isInteger(value) ? String(value) : shortNumber(value);

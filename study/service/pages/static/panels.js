@@ -25,10 +25,10 @@ export function coordinatesOf(panel, place) {
 const isSame = (one, other) => keyOf(one.panel) === keyOf(other.panel) && Object.entries(one.coordinates).every(([name, value]) => other.coordinates[name] === value);
 
 export class Panels {
-  // `choose(panel, place, more)` on a click or Enter, `more` with Shift; `move(panel, place)` when arrow keys moved; `point(panel, place)` when the pointer is on a cell; `beside`: a node
-  // in the same row; `tell(panel)`: what else to say of a landscape.
-  constructor({ container, legend, tables, announcer, title, choose, move, point, beside, tell = () => [] }) {
-    Object.assign(this, { container, legend, tables, announcer, title, choose, move, point, beside, tell, pins: [] });
+  // `choose(panel, place, more)` on a click or Enter, `more` with Shift; `move(panel, place)` when arrow keys moved; `point(panel, place)` when the pointer is on a
+  // cell; `tell(panel)`: what else to say of a landscape.
+  constructor({ container, legend, tables, announcer, title, choose, move, point, tell = () => [] }) {
+    Object.assign(this, { container, legend, tables, announcer, title, choose, move, point, tell, pins: [] });
     this.shown = new Map(); // name -> { panel, node, chart, details, cursor }
     this.ridges = new Map(); // name -> verdicts with what to draw of them
   }
@@ -100,7 +100,7 @@ export class Panels {
   build(document) {
     this.clear();
     for (const panel of document.panels) this.shown.set(keyOf(panel), this.makeEntry(panel));
-    this.container.replaceChildren(...[...this.shown.values()].map((entry) => entry.node), ...(this.beside ? [this.beside] : []));
+    this.container.replaceChildren(...[...this.shown.values()].map((entry) => entry.node));
     this.tables?.append(...[...this.shown.values()].map((entry) => entry.details.element));
   }
 
@@ -227,10 +227,11 @@ function showLegend(legend, document, ridgeOf) {
   const clipped = [];
   const bar = make("div", { class: "scale" });
   bar.style.background = `linear-gradient(to right, ${document.colours.join(", ")})`;
-  const clear = (tick, k, all) => k === 0 || k === all.length - 1 || (tick.at > 0.14 && tick.at < 0.86); // of the ends, on a phone
+  const clear = (tick, k, all) => k === 0 || k === all.length - 1 || (tick.at > 0.08 && tick.at < 0.9); // of the ends
   const ticks = document.scale.ticks.filter(clear).map((tick) => {
     const mark = make("span", { class: "tick" }, tick.text);
     mark.style.left = `${100 * tick.at}%`;
+    mark.classList.toggle("near-end", (tick.at > 0 && tick.at < 0.18) || (tick.at > 0.8 && tick.at < 1)); // a phone has no room for it
     return mark;
   });
   if (document.scale.worst > document.scale.highest) clipped.push(`colours end at ${metricText(document.scale.highest, document.scale.percent)}: cells beyond, up to ${metricText(document.scale.worst, document.scale.percent)}, look the same`);

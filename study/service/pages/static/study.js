@@ -64,13 +64,14 @@ function openAskedCells() {
 }
 
 const preview = makePreview();
+byId("beside").prepend(preview.node);
 const decisions = Object.fromEntries([...document.querySelectorAll("[data-decide]")].map((each) => [each.dataset.decide, new Decision(each, study)]));
 new Extension(byId("extend"), study);
 const failures = new Failures(byId("failures"), study);
 const panels = new Panels({
   container: byId("panels"), legend: byId("legend"), tables: byId("landscape-tables"), announcer: byId("announcer"),
   title: (panel) => panel.optimizer, choose: (panel, place, more) => choose(panel, coordinatesOf(panel, place), isAdding(more) ? "add" : "only"),
-  move: (panel, place) => { if (!byId("cell").hidden) chooseSoon(panel, coordinatesOf(panel, place)); }, point: debounce(previewCell, HOVER_REST), beside: preview.node,
+  move: (panel, place) => { if (!byId("cell").hidden) chooseSoon(panel, coordinatesOf(panel, place)); }, point: debounce(previewCell, HOVER_REST),
 });
 
 const showLandscapes = throttle(async () => {
@@ -208,6 +209,7 @@ function makePreview() {
 }
 
 async function previewCell(panel, place) {
+  if (!preview.node.offsetParent) return; // hidden: on a phone, or by a pinned cell
   const at = coordinatesOf(panel, place);
   const asked = cellTitle(panel, at);
   preview.asked = asked;

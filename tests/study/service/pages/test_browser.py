@@ -229,9 +229,30 @@ def test_a_cell_is_pointed_at_and_clicked(visit: Visit) -> None:
     page.mouse.click(**cell_at(first, 0.1, 0.5))
     expect(page.locator("#cell-title")).to_have_text("Cell: adam, α = 0.1, ε = 1e-8")
     expect(page.locator("#cell-content tbody tr")).to_have_count(2)
+    left = page.locator("#cell").bounding_box()["x"]  # the inspector stands beside the maps
+    maps = [landscape.bounding_box() for landscape in landscapes(page).all()]
+    assert len(maps) == 2
+    assert all(each["x"] + each["width"] <= left for each in maps)
+    expect(page.locator(".preview")).to_be_hidden()
     expect(page.locator("#cell-content .scatterlayer .trace")).to_have_count(2)
     page.get_by_text("The curves as a table").first.click()
     expect(page.get_by_role("row", name="10 20% 20.1%")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".preview")).to_be_visible()
+
+
+def test_a_preview_is_as_wide_as_its_place_after_a_cell_was_pinned(visit: Visit) -> None:
+    page = visit("/studies/small?cell=adam&at=alpha%3D0.1&at=eps%3D0.0001")
+    first = landscapes(page).first
+    expect(page.locator("#cell-content tbody tr")).to_have_count(2)
+    page.mouse.move(**cell_at(first, 0.1, 0.5))
+    expect(page.locator(".hovertext").first).to_contain_text("α = 0.1, ε = 1e-8")
+    page.wait_for_timeout(1_000)  # a preview would come
+    page.keyboard.press("Escape")
+    page.mouse.move(**cell_at(first, 0.5, 0.5))
+    expect(page.locator(".preview .scatterlayer .trace")).to_have_count(2)
+    drawn, place = (page.locator(each).bounding_box() for each in (".preview .main-svg >> nth=0", ".preview"))
+    assert drawn["width"] <= place["width"]
 
 
 def test_the_keyboard_reaches_a_cell(visit: Visit) -> None:
@@ -355,7 +376,6 @@ def test_all_axes_are_drawn_at_once(visit: Visit, four_axes: str) -> None:
 
 def test_several_cells_are_pinned(visit: Visit) -> None:
     page = visit("/studies/small")
-    page.set_viewport_size({"width": 1280, "height": 1400})  # the inspector covers no cell
     first, second = (landscapes(page).nth(k) for k in range(2))
     title, rows = page.locator("#cell-title"), page.locator("#cell-content tbody th")
     page.mouse.click(**cell_at(first, 0.1, 0.5))
