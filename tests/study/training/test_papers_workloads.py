@@ -43,7 +43,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"layers": 1, "width": 8, "heads": 2, "inner": 8, "batch": 16, "dropout": 0.1},
     "dcgan": {"latent": 4, "width": 4, "batch": 16},
 }
-RATES = np.array([0.002, 0.01, 1e300])
+RATES = np.array([0.002, 0.01, 1e308])
 """Of Adam; the last one diverges."""
 EPS, STEPS, SEED = 1e-3, 3, 3
 EXTRA = ("densenet", "resnext")
