@@ -23,7 +23,7 @@ from typing import Any
 import optuna
 from optuna.distributions import FloatDistribution
 
-from study.running import launch
+from study.running.launch import blocks as launch
 from study.running.run import run
 from study.shown.console import show_table
 from study.spec import parse_spec

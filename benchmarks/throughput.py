@@ -48,8 +48,8 @@ from plain_torch import PlainTraining
 
 from search_spaces import get_space
 from storage.store import open_store
-from study.running import launch
 from study.running.choices import stored_choices
+from study.running.launch import blocks as launch
 from study.running.launch.driver import Reporter
 from study.running.run import run as run_study
 from study.shown.console import show_table

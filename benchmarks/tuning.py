@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from analysis.replay import Search
 from search_spaces import get_space
-from study.running import launch
+from study.running.launch import blocks as launch
 from study.running.tuning import Job, Landscapes, replay
 from study.shown.console import show_table
 from study.spec import TuningSpec

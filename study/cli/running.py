@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -76,27 +77,31 @@ def run(
     from study.training.resolve import resolve
 
     refuse_early(written, str(spec), storage, address, local=local)
-    study = resolve(written, str(spec))
     if dry_run:
-        show_plan(study, storage)
+        show_plan(resolve(written, str(spec)), storage)
         return
     from storage.store import open_store
-    from study.running.decide import until_decided as seeds_until_decided
-    from study.running.run import run as run_study
+    from study.running.early import early_cluster
 
-    most = study.spec.trials if budget is None else budget
-    further = seeds_until_decided(study, most) if until_decided else None
-    with progress_bar(study.name) as on_progress:
-        report = run_study(
-            study,
-            storage,
-            address,
-            further=further,
-            strict=strict,
-            local=local,
-            patience=patience,
-            on_progress=on_progress,
-        )
+    most = written.trials if budget is None else budget
+    may_refuse = until_decided or strict
+    with nullcontext() if address or local or may_refuse else early_cluster(written, storage):
+        study = resolve(written, str(spec))
+        from study.running.decide import until_decided as seeds_until_decided
+        from study.running.run import run as run_study
+
+        further = seeds_until_decided(study, most) if until_decided else None
+        with progress_bar(study.name) as on_progress:
+            report = run_study(
+                study,
+                storage,
+                address,
+                further=further,
+                strict=strict,
+                local=local,
+                patience=patience,
+                on_progress=on_progress,
+            )
     with open_store(storage, create=False) as store:
         show_report(study, store, report, storage)
         if until_decided and report.done == study.spec.trials:

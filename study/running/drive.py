@@ -207,9 +207,9 @@ def place(local: bool) -> Place:
         from study.running import local as here
 
         return here
-    from study.running import launch  # with Ray, which takes a while
+    from study.running.launch import blocks  # with Ray, which takes a while
 
-    return launch
+    return blocks
 
 
 def stopping_of(study: Study, store: Store) -> Stopping | None:

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 @contextlib.contextmanager
 def cluster(address: str | None, amounts: Mapping[str, float] | None = None) -> Iterator[int]:
-    """As `launch.cluster`, of this process alone: one block at once, whatever `amounts` it should have."""
+    """As `launch.cluster.cluster`, of this process alone: one block at once, whatever `amounts` it should have."""
     del address, amounts
     if threading.current_thread() is not threading.main_thread():
         yield 1
@@ -47,7 +47,7 @@ def train_blocks(
     hopeless: Callable[[Block, Outcome], bool] | None = None,
     checkpoints: Mapping[str, Path] = NOWHERE,
 ) -> None:
-    """As `launch.train_blocks`; what fails is not tried again, for it would fail again."""
+    """As `launch.blocks.train_blocks`; what fails is not tried again, for it would fail again."""
     del workers, amounts
     with prepared_process(), contextlib.closing(Trainer(device=device, checkpoints=checkpoints)) as trainer:
         for block in blocks:
@@ -85,7 +85,7 @@ def map_jobs(
     workers: int,
     amounts: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[Job, Result]]:
-    """As `launch.map_jobs`, one after another."""
+    """As `launch.blocks.map_jobs`, one after another."""
     del workers, amounts
     for job in jobs:
         yield job, function(shared, job)

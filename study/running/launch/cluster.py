@@ -9,7 +9,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from concurrent.futures import Future, wait
+from typing import Any, ClassVar
 
 import ray
 
@@ -61,18 +62,22 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
     """
     if address:
         check_address(address)
-    before = signal.getsignal(signal.SIGTERM)
+    before, begun = signal.getsignal(signal.SIGTERM), None
     try:
-        connect(address)
-        if address and has_other_machines():
-            # on this one workers find the code where we do, and files beside it
-            ray.shutdown()
-            connect(address, {"py_modules": imported_code()})
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise unreachable(address, error) from None
-    try:
-        if threading.current_thread() is threading.main_thread():  # Ray has put a handler of its own there
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        begun = None if address else Beginning.take()
+        interrupt_on_termination()
+        try:
+            if begun:
+                begun.wait()
+            else:
+                connect(address)
+            if address and has_other_machines():
+                # on this one workers find the code where we do, and files beside it
+                ray.shutdown()
+                connect(address, {"py_modules": imported_code()})
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+            raise unreachable(address, error) from None
+        interrupt_on_termination()  # Ray has put a handler of its own there
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         slots = sum(min(fitting(node, name, amount) for name, amount in amounts.items()) for node in nodes)
         if slots == 0:
@@ -85,9 +90,71 @@ def cluster(address: str | None, amounts: Mapping[str, float] = A_CORE) -> Itera
             )
         yield slots
     finally:
-        ray.shutdown()
+        if begun:
+            begun.end()
+        else:
+            ray.shutdown()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def interrupt_on_termination() -> None:
+    """Have SIGTERM do what Ctrl-C does, in the main thread, where signals are handled."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+class Beginning:
+    """A cluster of this machine that starts in a thread; the next `cluster(None)` of this process takes it."""
+
+    _current: ClassVar[Beginning | None] = None
+
+    def __init__(self) -> None:
+        self._over, self._started = threading.Event(), Future[None]()
+        # It stays as long as the cluster, for Linux ends Ray's processes when the thread that started them ends; and
+        # nobody waits for it when the process ends.
+        threading.Thread(target=self._start, daemon=True).start()
+
+    @classmethod
+    def begin(cls) -> Beginning | None:
+        """Start one; None where one has begun, or Ray is up."""
+        if cls._current or ray.is_initialized():
+            return None
+        cls._current = cls()
+        return cls._current
+
+    @classmethod
+    def take(cls) -> Beginning | None:
+        """The one that has begun, for one who asks first."""
+        taken, cls._current = cls._current, None
+        return taken
+
+    def _start(self) -> None:
+        try:
+            connect(None)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._started.set_exception(error)
+        else:
+            self._started.set_result(None)
+        self._over.wait()
+
+    def wait(self) -> None:
+        """Until it is up. Raises what starting it raised."""
+        self._started.result()
+
+    def end(self) -> None:
+        """End it, as soon as it is up."""
+        try:
+            wait([self._started])
+        finally:
+            ray.shutdown()
+            self._over.set()
+
+    def end_untaken(self) -> None:
+        """End it, unless somebody has taken it, who does."""
+        if Beginning._current is self:
+            Beginning.take()
+            self.end()
 
 
 def connect(address: str | None, sent: dict[str, Any] | None = None) -> None:
@@ -97,6 +164,9 @@ def connect(address: str | None, sent: dict[str, Any] | None = None) -> None:
     """
     if address and DATA in os.environ:
         sent = {**(sent or {}), "env_vars": {DATA: os.environ[DATA]}}
+    logging.getLogger("ray").setLevel(
+        logging.ERROR
+    )  # it warns of SIGTERM in a thread, which is ours to handle
     ray.init(
         address or "local",
         include_dashboard=False,

@@ -19,7 +19,7 @@ from trained_here import quiet, train_here
 from storage.store import StoreError, open_store
 from study.running.address import LaunchError
 from study.running.forecast import forecast
-from study.running.launch import cluster
+from study.running.launch.cluster import cluster
 from study.running.plan import stored_plan
 from study.running.tuning import tune
 from study.spec import SpecError, TuningSpec, parse_spec

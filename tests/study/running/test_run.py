@@ -22,10 +22,11 @@ from trained_here import quiet, train_here
 from storage.attributes import PROVENANCE, find_attribute, set_attributes
 from storage.schema import LEASES_TABLE, OWN_TABLE
 from storage.store import StoreError, open_store
-from study.running import launch, local
+from study.running import local
 from study.running.address import LaunchError
 from study.running.choices import METHODS, with_untimed
 from study.running.drive import trials_of
+from study.running.launch import blocks as launch
 from study.running.plan import cut, lanes_per_program, plan, stored_plan
 from study.running.provenance import provenance
 from study.running.run import declare as run_declare
@@ -36,7 +37,7 @@ from study.training.resolve import Study, load_study, resolve
 from study.training.trainer import Trainer
 
 TRIALS = 48
-SLOW = {"steps": 600, "lanes": 2}
+SLOW = {"steps": 300, "lanes": 2}
 
 
 WriteStudy = Callable[..., Path]
