@@ -13,7 +13,7 @@ With `--best`, how far the best cell's mean, and its value on unseen seeds, are 
 With `--sensitivity`, how often intervals of sensitivity hold the truth, in at most `--studies` studies of a landscape:
 widths; what each value of an axis loses with the other at its best; what the default costs and how many must be tuned,
 of the optimizer's own default and of cells all over the grid. Of synthetic landscapes also sensitivity over three.
-With `--sequential`, verdicts of studies of 3 seeds to which seeds are added until they are decided, at most 48: of two
+With `--sequential`, verdicts of studies of 3 seeds to which seeds are added until they are decided, at most 24: of two
 optimizers, and of each against itself.
 """
 
