@@ -82,7 +82,14 @@ def test_the_batch_size_does_not_change_the_search(name: str) -> None:
     np.testing.assert_array_equal(one[: len(many)], many[: len(one)])
 
 
-@pytest.mark.parametrize("name", [name for name in TUNERS if name not in ("random", "grid")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name
+        for name in TUNERS
+        if name not in ("random", "grid")
+    ],
+)
 def test_it_does_better_than_the_first_points(name: str) -> None:
     best = [search(name, BOX, 80, seed)[1].min() for seed in range(10)]
     chance = [search("random", BOX, 80, seed)[1].min() for seed in range(10)]

@@ -72,7 +72,11 @@ def test_trajectories_of_one_ratio_agree(options: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"scale_eps": False}, {"init_lr": 1e-5}, {"weight_decay_type": "decoupled", "weight_decay": 1e-4}],
+    [
+        {"scale_eps": False},
+        pytest.param({"init_lr": 1e-5}, marks=pytest.mark.slow),
+        pytest.param({"weight_decay_type": "decoupled", "weight_decay": 1e-4}, marks=pytest.mark.slow),
+    ],
 )
 def test_they_do_not_where_the_theorem_does_not_hold(options: dict[str, object]) -> None:
     """eps, the first learning rate or the decay is the same for all sigma."""

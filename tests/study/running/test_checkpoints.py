@@ -38,7 +38,7 @@ def workload():
 POINTS = 20
 
 
-@pytest.mark.parametrize("killed", ["worker", "driver"])
+@pytest.mark.parametrize("killed", [pytest.param("worker", marks=pytest.mark.slow), "driver"])
 def test_a_killed_trial_goes_on(
     killed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Any
 ) -> None:
