@@ -9,11 +9,16 @@ PATIENCE = 400  # seconds; where cores are slow and shared, a cluster takes more
 Found = TypeVar("Found")
 
 
-def wait_until(find: Callable[[], Found], *, alive: Callable[[], bool] = lambda: True) -> Found:
-    """What `find` gives as soon as it is true. Raises AssertionError when it never is, or who makes it so has ended."""
-    deadline = time.monotonic() + PATIENCE
+def wait_until(
+    find: Callable[[], Found], seconds: float = PATIENCE, *, alive: Callable[[], bool] = lambda: True
+) -> Found:
+    """What `find` gives as soon as it is true. Raises AssertionError when it never is, or who makes it so has ended.
+
+    Fewer `seconds` are for what is promised to be soon.
+    """
+    deadline = time.monotonic() + seconds
     while not (found := find()):
         assert alive(), "what was waited for has ended"
-        assert time.monotonic() < deadline, f"nothing came for {PATIENCE} s"
+        assert time.monotonic() < deadline, f"nothing came for {seconds} s"
         time.sleep(0.05)
     return found

@@ -41,7 +41,7 @@ def nobody_left() -> Callable[[str], bool]:
     """Whether all processes with a mark in their command lines end in some seconds."""
 
     def gone(mark: str) -> bool:
-        wait_until(lambda: not running(mark))
+        wait_until(lambda: not running(mark), 20)
         return True
 
     return gone

@@ -145,7 +145,7 @@ def test_a_driver_and_a_worker_killed_in_mid_trial(tmp_path: Path, url: str, sta
     assert ours
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE)
-    _, alive = psutil.wait_procs(ours, timeout=PATIENCE)
+    _, alive = psutil.wait_procs(ours, timeout=60)
     assert not alive
     before = contents(url)
     assert 3 <= len(before) < 24
@@ -159,7 +159,7 @@ def test_a_driver_and_a_worker_killed_in_mid_trial(tmp_path: Path, url: str, sta
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "24 of 24 trials stored" in out
-    psutil.wait_procs([child], timeout=PATIENCE)
+    psutil.wait_procs([child], timeout=20)
     assert not child.is_running()
     table = contents(url)
     assert len(table) == 24

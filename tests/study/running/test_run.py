@@ -250,7 +250,7 @@ def test_ctrl_c_and_termination_stop_cleanly(
     text = finish(process, code=130)
     assert "stopped: the same command trains the rest" in text
     assert "Traceback" not in text
-    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
     assert set(contents(database)["state"]) == {"COMPLETE"}
 

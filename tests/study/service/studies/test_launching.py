@@ -436,7 +436,7 @@ def test_how_a_study_failed_is_known_when_the_cluster_is_gone(
     reason = "breaks:Breaks cannot train digits-mlp (RuntimeError: no step is made)"
     assert (failed["state"], failed["message"]) == ("failed", reason)
     service.end(signal.SIGINT)
-    wait_until(lambda: not heads(state))
+    wait_until(lambda: not heads(state), 60)
     service = serve(storage)
     found = service.study("first")
     assert (found["state"], found["message"], found["job"]) == ("failed", reason, failed["job"])
