@@ -111,7 +111,7 @@ class ProgramRun:
             given = (trial.params, trial.carry, batch)
             shapes = tuple(tuple(part.shape) for part in batch)
             key = ("evaluate", self._width, *self._recipe.data, self._recipe.compile, shapes)
-            sums = self._program(key, evaluate, (0, 0, None), *given)(*given)
+            sums = self._evaluation(key, evaluate, *given)
             for name, total in sums.items():
                 totals[name] = totals.get(name, 0.0) + total.double()
             items += self._programs.once(("count", *key), counted.pop)  # a kept program calls nobody
@@ -139,6 +139,13 @@ class ProgramRun:
         weights = self.trial.params.values()
         lanes = self._width or 1
         return torch.stack([weight.isfinite().view(lanes, -1).all(1) for weight in weights]).all(0)
+
+    def _evaluation(
+        self, key: tuple[object, ...], function: Callable[..., dict[str, Tensor]], *given: Any
+    ) -> dict[str, Tensor]:
+        """The sums that `function` gives for a batch."""
+        sums: dict[str, Tensor] = self._program(key, function, (0, 0, None), *given)(*given)
+        return sums
 
     def _program(
         self, key: tuple[object, ...], function: Callable[..., Any], in_dims: tuple[Any, ...], *example: Any
