@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 PARTS = ("analysis", "search_spaces", "storage", "study", "tuners")
 
 COVERED_BY = {
-    "analysis/cost/test_costs.py": "analysis/cost/kept analysis/cost/replays analysis/tuning_runs",
+    "analysis/cost/test_costs.py": "analysis/cost/replays analysis/tuning_runs",
     "analysis/cost/test_posterior.py": "analysis/cost/seen",
     "analysis/sensitivity/test_stored.py": "analysis/sensitivity/draws analysis/sensitivity/workloads",
     "analysis/test_figures.py": "analysis/curves analysis/heatmap analysis/labels analysis/metric_scale",

@@ -6,6 +6,8 @@ The folder is ``tunability`` in the user's cache, or ``$TUNABILITY_CACHE``. It m
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +33,7 @@ FloatArray = NDArray[np.float64]
 METHOD = 2
 """Counts up when the same losses give other curves: what was kept before is not used any more."""
 MOST_BYTES = 256 * 2**20
+LOOK_SECONDS = 1.0
 MANY_TRIALS = 200
 """Budgets of fast tuners, added up, that one process replays in about five seconds; more are shared by all cores."""
 
@@ -93,12 +96,28 @@ def curves_on_draws(
     jobs.sort(key=lambda job: list(SLOW).index(job[1].tuner) if job[1].tuner in SLOW else len(SLOW))
     new = [each for name, each in jobs if not kept.check_call_in_cache(tables[name], each, target, METHOD)]
     many = any(each.tuner in SLOW for each in new) or sum(each.budget for each in new) > MANY_TRIALS
-    made = joblib.Parallel(n_jobs=-1 if many else 1)(
+    made = parallel(-1 if many else 1)(
         joblib.delayed(kept)(tables[name], each, target, METHOD) for name, each in jobs
     )
     if new and memory.store_backend is not None:
         memory.reduce_size(bytes_limit=MOST_BYTES)
     return {(name, each.tuner): curves for (name, each), curves in zip(jobs, made, strict=True)}
+
+
+def parallel(jobs: int) -> joblib.Parallel:
+    """Processes, `jobs` of them or -1 for all cores, that end when this one is killed."""
+    return joblib.Parallel(n_jobs=jobs, initializer=end_with, initargs=(os.getpid(),))
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after the one that started it, which may have ended already."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
 
 
 def end_workers() -> None:
