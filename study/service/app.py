@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp
 
 from study.service.answers.reads import Reads
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> Service:
     app.settings = settings
     app.state.backend = backend
     add_handlers(app)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body)
     app.include_router(routes.router)
     app.include_router(documentation.router)
     app.include_router(page_routes.router)

@@ -74,6 +74,8 @@ def parse_toml(text: str) -> dict[str, Any]:
 def to_toml(table: Mapping[str, Any]) -> str:
     r"""TOML with a line a key, tables inline; None is left out. Reads back as the same mapping.
 
+    tomli-w has neither: lists take a line a value; tomlkit takes the square of a list's length, and lists come by HTTP.
+
     >>> to_toml({"name": "small", "space": {"alpha": [0.1, 1.0]}})
     'name = "small"\nspace = { alpha = [0.1, 1.0] }\n'
     """

@@ -83,6 +83,10 @@ def shown(request: Request, problem: Response) -> Response:
     )
 
 
+def too_large(most: int) -> str:
+    return f"the request has more than {most:,} bytes: send a smaller one"
+
+
 def add_handlers(app: FastAPI) -> None:
     """Make every error of the application a problem details document, or a page that says the same."""
 
@@ -92,6 +96,7 @@ def add_handlers(app: FastAPI) -> None:
         detail = {
             404: "there is no such page: the API is under /api/v1, its description at /docs",
             405: f"that method is not allowed here: allowed is {headers.get('allow', 'another one')}",
+            413: too_large(request.app.settings.max_body),
         }.get(error.status_code, str(error.detail))
         return shown(request, problem_response(error.status_code, detail, headers))
 

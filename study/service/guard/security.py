@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from study.service.guard.problems import Problem, of_error, problem_response
+from study.service.guard.problems import problem_response, too_large
 from study.service.pages.rendering import content_security_policy, page, wants_page
 from study.service.settings import Settings
 
@@ -66,19 +66,9 @@ class Guard:
                 headers.setdefault("content-security-policy", content_security_policy(nonce))
             await send(message)
 
-        received = 0
-
-        async def limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.settings.max_body:
-                raise self.too_large()
-            return message
-
         response = self.refusal(scope)
         if response is None:
-            await self.app(scope, limited, secured)
+            await self.app(scope, receive, secured)
         else:
             await response(scope, receive, secured)
 
@@ -103,8 +93,8 @@ class Guard:
                 "or send the header 'Authorization: Bearer TOKEN'",
             )
         size = headers.get("content-length", "0")
-        if size.isdigit() and int(size) > self.settings.max_body:
-            return of_error(self.too_large())
+        if size.isdigit() and int(size) > self.settings.max_body:  # Starlette would answer in plain text
+            return problem_response(413, too_large(self.settings.max_body))
         if scope["method"] not in SAFE_METHODS:
             origin = headers.get("origin")
             if origin is not None and not self.own_origin(origin, host):
@@ -177,10 +167,6 @@ class Guard:
     def has_header(self, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and same(token.strip(), self.settings.token)
-
-    def too_large(self) -> Problem:
-        most = self.settings.max_body
-        return Problem(413, f"the request has more than {most:,} bytes: send a smaller one")
 
 
 def same(given: str, wanted: str) -> bool:

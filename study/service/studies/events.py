@@ -7,6 +7,8 @@ import json
 import logging
 from collections.abc import AsyncIterator
 
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
 from study.service.answers.documents import StudyDocument
 from study.service.studies.progress import Progress
 
@@ -40,7 +42,7 @@ class Events:
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
         try:
-            yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
+            yield format_sse_event(retry=RETRY_MILLISECONDS)
             await self.refresh()
             sent: dict[str, bytes] = {}
             first = True
@@ -55,7 +57,7 @@ class Events:
                     yield b"".join(parts)
                 sent = current
                 if not await heard_within(changed, HEARTBEAT_SECONDS):
-                    yield b": still here\n\n"
+                    yield KEEPALIVE_COMMENT
         finally:
             self._listeners -= 1
             if self._listeners == 0 and self._poller is not None:
@@ -106,7 +108,7 @@ class Events:
 
     def _event(self, kind: str, data: object) -> bytes:
         text = json.dumps(data, allow_nan=False)
-        return f"id: {self._count}\nevent: {kind}\ndata: {text}\n\n".encode()
+        return format_sse_event(data_str=text, event=kind, id=str(self._count))
 
 
 async def heard_within(event: asyncio.Event, seconds: float) -> bool:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse
 
 from study.service.answers import choices
 from study.service.answers.cache import Answer
@@ -173,7 +173,7 @@ async def get_study(request: Request, service: Service, study: StudyName) -> Res
 
 @router.get(
     "/events",
-    response_class=Response,
+    response_class=Response,  # FastAPI's own would make every listener's events anew
     responses={200: {"content": {"text/event-stream": {}}, "description": "A stream that does not end."}},
 )
 async def stream_events(
@@ -183,5 +183,4 @@ async def stream_events(
 
     Every connection begins with all there is, so Last-Event-ID needs no answer of its own.
     """
-    headers = {"x-accel-buffering": "no"}
-    return StreamingResponse(service.events.listen(study), media_type="text/event-stream", headers=headers)
+    return EventSourceResponse(service.events.listen(study), headers={"x-accel-buffering": "no"})

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from fastapi.sse import KEEPALIVE_COMMENT
 from sqlalchemy import event
 
 from storage.records import Trials
@@ -108,9 +109,9 @@ async def test_heartbeats_and_the_end(app: Service, monkeypatch: pytest.MonkeyPa
     events = app.state.backend.events
     stream = events.listen("small")
     await heard(stream)
-    assert await anext(stream) == b": still here\n\n"
+    assert await anext(stream) == KEEPALIVE_COMMENT
     events.close()
-    assert [part async for part in stream] in ([], [b": still here\n\n"])
+    assert [part async for part in stream] in ([], [KEEPALIVE_COMMENT])
 
 
 async def test_a_cold_start_reads_the_studies_once_for_all(app: Service) -> None:
