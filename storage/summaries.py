@@ -69,7 +69,7 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
     if not any_declared(connection, tables):
         return {}
     names = ("studies", "study_user_attributes", RUNS_TABLE, COUNTS_TABLE)
-    rows = connection.execute(_versions_of(*(tables[name] for name in names)))
+    rows = connection.execute(_versions_of(*(tables[name] for name in names))).all()
     found: dict[str, dict[str, tuple[str, int, int, int]]] = {}
     named: dict[str, str] = {}
     for name, made, optimizers, last, count, budget in rows:
@@ -78,14 +78,16 @@ def read_versions(connection: Connection, tables: Mapping[str, Table]) -> dict[s
         named.setdefault(study, optimizers)  # that of the first, as `shown_studies` has it
     versions = {}
     for study, optimizers in named.items():
-        shown = [found[study][each] for each in json.loads(optimizers) if each in found[study]]
-        versions[study] = Version(
-            tuple(each[0] for each in shown),
-            tuple(each[1] for each in shown),
-            sum(each[2] for each in shown),
-            sum(each[3] for each in shown),
-        )
+        shown = [found[study][each] for each in _optimizers_in(optimizers) if each in found[study]]
+        made, last, counts, budgets = zip(*shown, strict=True) if shown else ((),) * 4
+        versions[study] = Version(made, last, sum(counts), sum(budgets))
     return versions
+
+
+@lru_cache(maxsize=1_000)
+def _optimizers_in(text: str) -> tuple[str, ...]:
+    """The names in the JSON of a list: most studies have the same."""
+    return tuple(json.loads(text))
 
 
 @lru_cache(maxsize=8)
