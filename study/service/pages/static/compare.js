@@ -104,7 +104,7 @@ async function showVerdicts(names, mine) {
 
 async function showCosts(names, mine) {
   const tuned = names.filter(isTuned); // of others the API would refuse to tell
-  if (!ownTarget) byId("target").value = commonTarget(names) ?? byId("target").defaultValue;
+  if (!ownTarget) byId("target").value = commonTarget(tuned) ?? byId("target").defaultValue;
   const target = byId("target").value;
   showDownloads(names);
   if (tuned.length) byId("cost").replaceChildren(make("p", { class: "waiting" }, "Making the costs …"));

@@ -902,8 +902,20 @@ def test_studies_are_compared(visit: Visit) -> None:
     expect(page.locator("#cost tbody tr")).to_have_count(1)
 
 
-def test_a_comparison_has_the_studies_own_target_until_another_is_typed(visit: Visit) -> None:
+def test_a_comparison_has_the_tuned_studies_own_target_until_another_is_typed(
+    visit: Visit, store_url: str, trials: MakeTrials
+) -> None:
+    with open_store(store_url, create=True) as store:
+        space = store.space("small")
+        store.declare("untuned", {"adam": {}}, space=space, metric="error", spec={"seeds": 2}, provenance={})
+        for seed in range(2):
+            store.append("untuned", "adam", trials(seed))
+    visit("/")
+    wait_until(lambda: "untuned" in visit.listed())
     page = visit("/compare")
+    expect(page.get_by_label("Target")).to_have_value("0.005")
+    page.get_by_role("checkbox", name="untuned/adam").check()
+    expect(page.locator("#cost")).to_contain_text("untuned/adam: no tuning runs yet")
     expect(page.get_by_label("Target")).to_have_value("0.005")
     page.get_by_role("checkbox", name="small/adam").check()
     expect(page.get_by_label("Target")).to_have_value("0.01")
@@ -913,6 +925,7 @@ def test_a_comparison_has_the_studies_own_target_until_another_is_typed(visit: V
     page.get_by_role("checkbox", name="small/avagrad").check()
     expect(page.locator("#cost tbody tr")).to_have_count(2)
     expect(page.get_by_label("Target")).to_have_value("0.02")
+    visit.delete(store_url, "untuned")
 
 
 def test_the_address_of_a_comparison_holds_the_pinned_cells(visit: Visit) -> None:
