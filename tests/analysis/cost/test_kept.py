@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import psutil
-from patience import wait_until
+from patience import PATIENCE, wait_until
 
 SLEEPERS = """
 import time, joblib
 from analysis.cost.kept import parallel
-parallel(2)([joblib.delayed(time.sleep)(600)] * 2)
+parallel(2)([joblib.delayed(time.sleep)(3600)] * 2)
 """
 
 
@@ -25,7 +25,7 @@ def test_processes_end_with_a_killed_one() -> None:
         parent.kill()
         parent.wait()
     assert workers
-    gone, left = psutil.wait_procs(started, timeout=20)
+    gone, left = psutil.wait_procs(started, timeout=PATIENCE)  # they import much before they look
     for each in left:
         each.kill()
     assert not left
