@@ -1,32 +1,42 @@
 """Processes that make curves on draws; what they make is held by test_costs.py and test_drawn.py."""
 
+import os
 import subprocess
 import sys
 
 import psutil
-from patience import PATIENCE, wait_until
+from patience import PATIENCE
 
 SLEEPERS = """
 import time, joblib
 from analysis.cost.kept import parallel
-parallel(2)([joblib.delayed(time.sleep)(3600)] * 2)
+
+def work():
+    print("at it", flush=True)
+    time.sleep(3600)
+
+parallel(2)([joblib.delayed(work)()] * 2)
 """
+ORPHAN = (
+    "import sys, time; from analysis.cost.kept import end_with; end_with(int(sys.argv[1])); time.sleep(3600)"
+)
 
 
 def test_processes_end_with_a_killed_one() -> None:
-    parent = psutil.Popen([sys.executable, "-c", SLEEPERS], stderr=subprocess.DEVNULL)
-    try:
-        workers = wait_until(
-            lambda: [each for each in parent.children() if "LokyProcess" in " ".join(each.cmdline())],
-            alive=parent.is_running,
-        )
-        started = parent.children()
-    finally:
-        parent.kill()
-        parent.wait()
-    assert workers
-    gone, left = psutil.wait_procs(started, timeout=PATIENCE)  # they import much before they look
+    with psutil.Popen([sys.executable, "-c", SLEEPERS], stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert [parent.stdout.readline() for _ in range(2)] == ["at it\n"] * 2
+            started = parent.children()
+        finally:
+            parent.kill()
+    gone, left = psutil.wait_procs(started, timeout=20)
     for each in left:
         each.kill()
     assert not left
     assert len(gone) >= 2
+
+
+def test_a_process_whose_starter_has_ended_already_ends() -> None:
+    other = os.getpid() + 1  # any but the one that starts it
+    ended = subprocess.run([sys.executable, "-c", ORPHAN, str(other)], timeout=PATIENCE, check=False)
+    assert ended.returncode == 1
